@@ -1,0 +1,48 @@
+# Needs Python 3.11 or newer and make; everything else is installed into .venv on first use.
+
+VENV ?= .venv
+EXTRAS ?= dev,docs
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+# The first of these that runs and is new enough.
+PYTHON ?= $(shell for python in python3.11 python3 python; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
+
+.PHONY: help setup demo test check docs coverage format
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+
+setup: $(STAMP)  ## make .venv with the package and its tools, once
+
+demo: $(STAMP)  ## segment the sample scene into out/
+	$(BIN)/geodeeplab demo
+
+test: $(STAMP)  ## run the quick tests
+	$(BIN)/python -m pytest -m "not slow and not gpu and not browser"
+
+check: $(STAMP)  ## format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+# The banner of mkdocs-material is about its successor, not about this documentation.
+docs: export NO_MKDOCS_2_WARNING := 1
+docs: $(STAMP)  ## build the documentation into site/
+	$(BIN)/mkdocs build --strict --quiet
+
+coverage: $(STAMP)  ## run the quick tests and hold the coverage: 90 % of all branches, all of tiling/
+	$(BIN)/python -m pytest -m "not slow and not gpu and not browser" --cov
+	$(BIN)/coverage report --include "geodeeplab/tiling/*" --fail-under 100
+
+format: $(STAMP)  ## let ruff rewrite what it can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer found: install one, or pass PYTHON=/path/to/python3.11" >&2; exit 1; }
+	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS)]"
+	@touch $@

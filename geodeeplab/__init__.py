@@ -1,0 +1,83 @@
+"""GeoDeepLab: land cover from aerial and satellite imagery, as rasters and as polygons.
+
+The names below are loaded on first use, so that `import geodeeplab` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    __version__: str
+    from geodeeplab.errors import (
+        ContractError,
+        GeoDeepLabError,
+        GeoDeepLabWarning,
+        ModelError,
+        OptionError,
+        OutputError,
+        SceneError,
+    )
+    from geodeeplab.models import build_model, load_model, save_model
+    from geodeeplab.pipeline.result import Segmentation
+    from geodeeplab.pipeline.segment import segment
+    from geodeeplab.pipeline.vectorize import vectorize
+    from geodeeplab.raster import open_scene
+
+__all__ = [
+    "ContractError",
+    "GeoDeepLabError",
+    "GeoDeepLabWarning",
+    "ModelError",
+    "OptionError",
+    "OutputError",
+    "SceneError",
+    "Segmentation",
+    "build_model",
+    "load_model",
+    "open_scene",
+    "save_model",
+    "segment",
+    "vectorize",
+]
+
+_HOMES = {
+    "errors": [
+        "ContractError",
+        "GeoDeepLabError",
+        "GeoDeepLabWarning",
+        "ModelError",
+        "OptionError",
+        "OutputError",
+        "SceneError",
+    ],
+    "models": ["build_model", "load_model", "save_model"],
+    "pipeline.result": ["Segmentation"],
+    "pipeline.segment": ["segment"],
+    "pipeline.vectorize": ["vectorize"],
+    "raster": ["open_scene"],
+}
+_MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  (whatever lives under that name)
+    if name == "__version__":
+        value = _version()
+    elif name in _MODULE_OF:
+        value = getattr(import_module(f"geodeeplab.{_MODULE_OF[name]}"), name)
+    else:
+        raise AttributeError(f"module 'geodeeplab' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("geodeeplab")
+    except PackageNotFoundError:  # run from a source tree that was never installed
+        return "0+unknown"
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

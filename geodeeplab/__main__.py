@@ -1,0 +1,5 @@
+"""`python -m geodeeplab` is the command line."""
+
+from geodeeplab.cli import main
+
+main()

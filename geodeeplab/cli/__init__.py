@@ -1,0 +1,76 @@
+"""The command line: one file a command, each parses, calls the library and reports."""
+
+import signal
+import sys
+import warnings
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from geodeeplab.errors import GeoDeepLabError, GeoDeepLabWarning
+
+COMMANDS = ("segment", "vectorize", "info", "models", "demo")
+
+
+class LazyCommands(click.Group):
+    """Load a command's module when it is run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """List the commands in the data's order."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"geodeeplab.cli.{cmd_name}").command
+        return command
+
+
+@click.group(cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="geodeeplab", prog_name="geodeeplab")
+def commands() -> None:
+    """Land cover from aerial and satellite imagery: a GeoTIFF in, label rasters and polygons out."""
+
+
+def main() -> None:
+    """Run a command; our errors become one line on stderr and exit status 1, bad usage 2."""
+    warnings.showwarning = _show_warning
+    _let_signals_interrupt()
+    try:
+        commands.main(standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "geodeeplab"
+        _fail(f"{error.format_message().rstrip('.')}: see {command} --help", status=error.exit_code)
+    except GeoDeepLabError as error:
+        _fail(str(error))
+    except (KeyboardInterrupt, click.Abort):
+        _fail("interrupted, nothing was written: run the command again")
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "allocate" not in str(error):  # torch's words, on every device
+            raise
+        _fail("out of memory: use a smaller --tile-size or --batch-size")
+
+
+def _fail(message: str, *, status: int = 1) -> NoReturn:
+    """Say what is wrong in one line, and leave."""
+    click.echo(f"error: {' '.join(message.split())}", err=True)
+    sys.exit(status)
+
+
+def _let_signals_interrupt() -> None:
+    """Let a polite request to end (kill, a closed terminal) clean up as Ctrl-C does; one that is ignored stays so."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+    """Print our warnings as one line; leave out everyone else's."""
+    if issubclass(category, GeoDeepLabWarning):
+        click.echo(f"warning: {message}", err=True)

@@ -1,0 +1,89 @@
+"""Blending the logits of overlapping tiles in a rolling band.
+
+In every overlap the entering tile's logits count r and the leaving tile's 1 − r, along columns first, then along rows.
+So the weights sum to one on every pixel, the scene's corners included, and nothing is left to normalise. What one tile
+row hands to the next are the `overlap` rows they share: K × overlap × width × 4 bytes.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from geodeeplab.errors import OptionError
+from geodeeplab.tiling import Lattice, Shard, Tile
+
+BLENDS = ("hann", "linear", "none")
+
+
+def ramp(overlap: int, blend: str, *, margin: int = 0) -> np.ndarray:
+    """Give the weight of the entering tile over the overlap's pixels, float32 (overlap,), in [0, 1], never falling.
+
+    Args:
+        overlap: pixels shared.
+        blend: `hann` (sin² of the distance), `linear`, or `none` (a step in the middle: a crop).
+        margin: outer pixels of each tile that count nothing; the step replaces the ramp where they meet.
+
+    Raises:
+        OptionError: for an unknown blend or a negative margin.
+    """
+    if blend not in BLENDS or margin < 0:
+        raise OptionError(f"blend is one of {', '.join(BLENDS)} with a margin from 0, not {blend!r} with {margin}")
+    position = np.arange(overlap) + 0.5
+    width = overlap - 2 * margin
+    if blend == "none" or width <= 0:
+        return (position > overlap / 2).astype(np.float32)
+    share = np.clip((position - margin) / width, 0, 1)
+    return (np.sin(share * np.pi / 2) ** 2 if blend == "hann" else share).astype(np.float32)
+
+
+class RollingBand:
+    """Blend the tiles of a shard, given from left to right and row by row.
+
+    Products and sums are separate operations on purpose: a fused multiply-add rounds differently in the vectorised and
+    the scalar part of a loop, and labels would depend on where a pixel lies in memory.
+    """
+
+    def __init__(
+        self,
+        lattice: Lattice,
+        shard: Shard,
+        *,
+        num_classes: int,
+        blend: str = "hann",
+        margin: int = 0,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """Take the lattice, the shard to be covered, the number of classes, and how to blend."""
+        self.lattice = lattice
+        self.tile_rows, self.tile_cols = lattice.touching(shard)
+        entering = torch.from_numpy(ramp(lattice.overlap, blend, margin=margin)).to(device)
+        self._enter, self._leave = entering, 1 - entering
+        first, last = lattice.cols.start(self.tile_cols[0]), lattice.cols.start(self.tile_cols[-1])
+        self._origin = first
+        width = last - first + lattice.tile_size
+        self._below = torch.zeros(num_classes, lattice.overlap, width, device=device)
+        self._right: Tensor | None = None
+
+    def add(self, tile: Tile, logits: Tensor | None) -> Tensor | None:
+        """Add a tile's logits (K, T, T), float32, changed in place; give the final ones of the span that it owns.
+
+        A tile without valid pixels comes as None and gives None: every pixel that it shares is invalid.
+        """
+        stride, overlap = self.lattice.cols.stride, self.lattice.overlap
+        right, self._right = self._right, None
+        if logits is None:
+            return None
+        if right is not None and tile.col != self.tile_cols[0]:
+            logits[:, :, :overlap] = right * self._leave + logits[:, :, :overlap] * self._enter
+        is_last = tile.col == self.lattice.cols.count - 1
+        if not is_last:
+            self._right = logits[:, :, stride:].clone()
+        strip = logits if is_last else logits[:, :, :stride]
+        start = tile.col_start - self._origin
+        below = self._below[:, :, start : start + strip.shape[2]]
+        if tile.row != self.tile_rows[0]:
+            strip[:, :overlap] = below * self._leave[:, None] + strip[:, :overlap] * self._enter[:, None]
+        below.copy_(strip[:, stride:])
+        row_start, row_stop = self.lattice.rows.owned(tile.row)
+        col_start, col_stop = self.lattice.cols.owned(tile.col)
+        return strip[:, : row_stop - row_start, : col_stop - col_start]

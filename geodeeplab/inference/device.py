@@ -1,0 +1,80 @@
+"""Where and how precisely the network runs."""
+
+from dataclasses import dataclass
+
+import torch
+
+from geodeeplab.errors import OptionError
+
+PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+DEFAULT_BATCH = {"cpu": 2, "mps": 4, "cuda": 16}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Device:
+    """A device with the precision that forwards run at there."""
+
+    torch_device: torch.device
+    """CPU, CUDA or MPS."""
+    precision: str
+    """`fp32`, `bf16` or `fp16`; autocast for the last two."""
+
+    @property
+    def autocast_dtype(self) -> torch.dtype | None:
+        """The dtype to autocast to, or None for plain float32."""
+        return PRECISIONS[self.precision]
+
+    @property
+    def default_batch(self) -> int:
+        """Tiles per forward that suit the device (on CPUs larger batches gain nothing)."""
+        return DEFAULT_BATCH.get(self.torch_device.type, 1)
+
+
+def pick_device(name: str = "auto", precision: str = "auto") -> Device:
+    """Choose a device and a precision.
+
+    Args:
+        name: `auto` (CUDA, then MPS, then CPU) or a torch device such as `cpu`, `cuda:1`, `mps`.
+        precision: `auto` (bf16 or fp16 where the device is fast at it, else fp32), `fp32`, `bf16` or `fp16`.
+
+    Raises:
+        OptionError: for a device that is not there, or an unknown precision.
+    """
+    device = torch.device(_best_available()) if name == "auto" else _named(name)
+    if precision == "auto":
+        precision = _fast_precision(device)
+    if precision not in PRECISIONS:
+        raise OptionError(f"precision is one of auto, {', '.join(PRECISIONS)}, not {precision!r}")
+    return Device(torch_device=device, precision=precision)
+
+
+def _best_available() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _named(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise OptionError(f"no device is called {name!r}: use auto, cpu, cuda, cuda:N or mps") from error
+    there = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not there.get(device.type, False):
+        raise OptionError(f"this machine has no usable device {name!r}: use auto or cpu")
+    return device
+
+
+def _fast_precision(device: torch.device) -> str:
+    """Name the half precision that the device has units for; MPS stays at float32, where it was not measured."""
+    if device.type == "cuda":
+        major, _ = torch.cuda.get_device_capability(device)
+        return "bf16" if major >= 8 else "fp16" if major >= 7 else "fp32"
+    if device.type == "cpu":
+        checks = (getattr(torch.cpu, f"_is_{unit}_supported", None) for unit in ("avx512_bf16", "amx_tile"))
+        return "bf16" if any(check is not None and check() for check in checks) else "fp32"
+    return "fp32"

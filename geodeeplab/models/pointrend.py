@@ -1,0 +1,164 @@
+"""PointRend (Kirillov et al. 2020, arXiv 1912.08193): segmentation as rendering.
+
+The point head classifies only the points whose coarse logits are in doubt: at random while training (section 3.1),
+by adaptive subdivision at inference (section 3.1, figure 4).
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from geodeeplab.models.aspp import resize
+
+PIXELS_PER_POINT = 256
+"""N = H·W / 256: the number of stride-16 positions of the image, as in the paper's semantic models."""
+
+
+class PointHead(nn.Module):
+    """A small MLP, shared by all points, on fine features and coarse logits; the latter feed every layer."""
+
+    def __init__(self, fine_channels: int, num_classes: int, *, hidden_channels: int = 256, layers: int = 3) -> None:
+        """Take the channels of all fine levels together, the classes, and the size of the MLP."""
+        super().__init__()
+        widths = [fine_channels] + [hidden_channels] * layers
+        hidden = [nn.Linear(width + num_classes, hidden_channels) for width in widths[:-1]]
+        self.hidden = nn.ModuleList(hidden)
+        self.predictor = nn.Linear(hidden_channels + num_classes, num_classes)
+        for layer in hidden:
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
+        nn.init.normal_(self.predictor.weight, std=0.001)
+        nn.init.zeros_(self.predictor.bias)
+
+    def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
+        """Give logits (N, P, K) of fine features (N, P, F) and coarse logits (N, P, K) at P points."""
+        x = fine
+        for layer in self.hidden:
+            x = F.relu(layer(torch.cat([x, coarse], dim=-1)))  # (N, P, hidden)
+        logits: Tensor = self.predictor(torch.cat([x, coarse], dim=-1))  # (N, P, K)
+        return logits.float()
+
+
+def point_sample(features: Tensor, points: Tensor, *, mode: str = "bilinear") -> Tensor:
+    """Sample a map (N, C, h, w) at points (N, P, 2), (x, y) in [0, 1] from pixel edge to pixel edge; gives (N, P, C).
+
+    Padded with the border, so that bilinear samples equal `F.interpolate` at every point, the outermost included.
+    """
+    grid = (2 * points - 1).unsqueeze(1)  # (N, 1, P, 2)
+    sampled = F.grid_sample(features, grid, mode=mode, padding_mode="border", align_corners=False)  # (N, C, 1, P)
+    return sampled.squeeze(2).transpose(1, 2)  # (N, P, C)
+
+
+def certainty(logits: Tensor) -> Tensor:
+    """Give the gap between the highest and the second-highest of logits (N, K, ...) as (N, ...): small is uncertain."""
+    first = logits[:, 0]
+    second = torch.full_like(first, -torch.inf)
+    for channel in logits.unbind(1)[1:]:
+        second = torch.maximum(second, torch.minimum(first, channel))
+        first = torch.maximum(first, channel)
+    return first - second
+
+
+def subdivide(
+    head: PointHead,
+    coarse: Tensor,
+    fine: Sequence[Tensor],
+    *,
+    shape: Sequence[int],
+    points_per_step: int | None = None,
+    valid: Tensor | None = None,
+) -> Tensor:
+    """Refine coarse logits to full resolution by adaptive subdivision.
+
+    Each step doubles the grid bilinearly and replaces the logits of the N least certain points by the head's. With N of
+    at least the number of points, a step equals the head evaluated everywhere. Shapes depend on the sizes only.
+
+    Args:
+        head: the point head.
+        coarse: coarse logits (N, K, h, w).
+        fine: fine feature maps (N, F_i, h_i, w_i), of any sizes.
+        shape: (H, W) of the logits to give.
+        points_per_step: N; by default H·W / 256.
+        valid: (N, H, W), True where there is data; points elsewhere are taken last, and their logits stay bilinear.
+
+    Returns:
+        Logits (N, K, H, W), float32.
+    """
+    height, width = int(shape[0]), int(shape[1])
+    budget = points_per_step if points_per_step is not None else max(1, height * width // PIXELS_PER_POINT)
+    coarse = coarse.float()
+    logits = coarse
+    for scale in _scales(coarse.shape[-2:], (height, width)):
+        rows, cols = -(-height // scale), -(-width // scale)
+        logits = resize(logits, (rows, cols))  # (N, K, rows, cols)
+        valid_here = None if valid is None else _shrink(valid, (rows, cols))
+        logits = _refine(head, logits, coarse, fine, count=min(budget, rows * cols), valid=valid_here)
+    return logits
+
+
+def _scales(coarse_shape: Sequence[int], shape: tuple[int, int]) -> list[int]:
+    """List the strides of the subdivision's grids, each half of the one before, the last 1."""
+    stride = max(shape[0] / coarse_shape[0], shape[1] / coarse_shape[1])
+    steps = max(1, math.ceil(math.log2(max(stride, 1.0))))
+    return [2**step for step in reversed(range(steps))]
+
+
+def _refine(
+    head: PointHead, logits: Tensor, coarse: Tensor, fine: Sequence[Tensor], *, count: int, valid: Tensor | None
+) -> Tensor:
+    """Replace the logits (N, K, h, w) of the `count` least certain points by the head's."""
+    n, k, rows, cols = logits.shape
+    gap = certainty(logits)  # (N, h, w)
+    if valid is not None:
+        gap = gap.masked_fill(~valid, torch.inf)
+    index = gap.flatten(1).topk(count, dim=1, largest=False, sorted=False).indices  # (N, P)
+    x, y = index % cols, index.div(cols, rounding_mode="floor")
+    points = torch.stack([(x + 0.5) / cols, (y + 0.5) / rows], dim=-1)  # (N, P, 2)
+    refined = head(sample_levels(fine, points), point_sample(coarse, points)).transpose(1, 2)  # (N, K, P)
+    flat = logits.flatten(2)  # (N, K, h·w)
+    where = index.unsqueeze(1).expand(-1, k, -1)  # (N, K, P)
+    if valid is not None:
+        keep = valid.flatten(1).gather(1, index).unsqueeze(1)  # (N, 1, P)
+        refined = torch.where(keep, refined, flat.gather(2, where))
+    return flat.scatter(2, where, refined).view(n, k, rows, cols)
+
+
+def sample_levels(fine: Sequence[Tensor], points: Tensor) -> Tensor:
+    """Sample every fine level (N, F_i, h_i, w_i) at points (N, P, 2); gives (N, P, ΣF_i), float32."""
+    return torch.cat([point_sample(level.float(), points) for level in fine], dim=-1)
+
+
+def _shrink(valid: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Give `valid` (N, H, W) on a coarser grid: True where any pixel of the cell is valid."""
+    return F.adaptive_max_pool2d(valid.unsqueeze(1).float(), shape).squeeze(1) > 0
+
+
+def sample_training_points(coarse: Tensor, count: int, *, oversample: int = 3, share_uncertain: float = 0.75) -> Tensor:
+    """Choose points (N, count, 2) for the point loss (section 3.1): uncertain ones of k·N candidates, the rest uniform.
+
+    Uncertainty is computed on *sampled* coarse logits (N, K, h, w), never sampled itself.
+    """
+    n, device = coarse.shape[0], coarse.device
+    with torch.no_grad():
+        candidates = torch.rand(n, oversample * count, 2, device=device)
+        gap = certainty(point_sample(coarse.float(), candidates).transpose(1, 2))  # (N, k·P)
+        uncertain = int(share_uncertain * count)
+        index = gap.topk(uncertain, dim=1, largest=False, sorted=False).indices.unsqueeze(-1).expand(-1, -1, 2)
+        return torch.cat([candidates.gather(1, index), torch.rand(n, count - uncertain, 2, device=device)], dim=1)
+
+
+def point_logits_and_labels(
+    head: PointHead, coarse: Tensor, fine: Sequence[Tensor], labels: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Give the head's logits (N, K, P) and the nearest labels (N, P) at training points, for a point loss.
+
+    `labels` (N, H, W) are class indices at full resolution; P = H·W / 256. Gradients flow into the coarse logits too.
+    """
+    height, width = labels.shape[-2:]
+    points = sample_training_points(coarse, max(1, height * width // PIXELS_PER_POINT))
+    logits = head(sample_levels(fine, points), point_sample(coarse.float(), points))
+    picked = point_sample(labels.unsqueeze(1).float(), points, mode="nearest").squeeze(-1).long()
+    return logits.transpose(1, 2), picked

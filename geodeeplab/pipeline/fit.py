@@ -1,0 +1,137 @@
+"""Fitting a scene to a model's input contract: bands and value range, exactly or not at all."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from rasterio.windows import Window
+
+from geodeeplab.errors import ContractError, OptionError, SceneError
+from geodeeplab.models import Contract
+from geodeeplab.raster import Scene
+
+SAMPLE_WINDOWS = 12
+"""Windows along each axis that stand for the scene where percentiles are asked for."""
+SAMPLE_SIZE = 128
+"""Pixels of such a window along each axis."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rescale:
+    """Two values of the scene that are mapped onto the ends of the contract's range."""
+
+    low: float
+    """The lower value, or percentile."""
+    high: float
+    """The upper one."""
+    is_percentile: bool = False
+    """True where both are percentiles of the whole scene, band by band."""
+
+    def __post_init__(self) -> None:
+        """Check the order and the range.
+
+        Raises:
+            OptionError: if low is not below high, or a percentile is not within 0 to 100.
+        """
+        if not self.low < self.high:
+            raise OptionError(f"rescale takes LOW below HIGH, not {self.low:g},{self.high:g}: give the lower one first")
+        if self.is_percentile and not (self.low >= 0 and self.high <= 100):
+            raise OptionError(f"percentiles lie within 0 and 100, not {self.low:g}%,{self.high:g}%: try 2%,98%")
+
+
+def parse_rescale(value: str | Sequence[float] | None) -> Rescale | None:
+    """Read `"LOW,HIGH"`, `"2%,98%"` or a pair of numbers.
+
+    Raises:
+        OptionError: if it is none of these.
+    """
+    if value is None:
+        return None
+    parts = value.split(",") if isinstance(value, str) else [str(part) for part in value]
+    percent = [part.strip().endswith("%") for part in parts]
+    try:
+        low, high = (float(part.strip().removesuffix("%")) for part in parts)
+    except ValueError as error:
+        raise OptionError(f"rescale is LOW,HIGH such as 0,3000 or 2%,98%, not {value!r}") from error
+    if percent[0] != percent[1] or not (np.isfinite(low) and np.isfinite(high)):
+        raise OptionError(f"rescale takes two finite values or two percentiles, not {value!r}: try 0,3000 or 2%,98%")
+    return Rescale(low=low, high=high, is_percentile=percent[0])
+
+
+def select_bands(scene: Scene, contract: Contract, bands: Sequence[str | int] | None) -> Scene:
+    """Select the bands that the model reads, in its order.
+
+    The user's choice goes first, then the contract's names, then, for as many bands without any name, the position.
+
+    Raises:
+        ContractError: if the number of bands is wrong, or the scene's bands do not answer to the model's names.
+        SceneError: if a band that the user named is not there.
+    """
+    wanted = contract.band_names
+    if bands is not None:
+        if len(bands) != len(wanted):
+            raise ContractError(
+                f"model '{contract.name}' reads {len(wanted)} bands ({', '.join(wanted)}), --bands names {len(bands)}: "
+                "name one for each, in this order"
+            )
+        return scene.select(list(bands))
+    try:
+        return scene.select(list(wanted))
+    except SceneError as error:
+        nameless = all(band.name == str(band.number) for band in scene.bands)
+        if nameless and len(scene.bands) == len(wanted):
+            return scene
+        count = len(scene.bands)
+        have = f"{count} band{'s' if count != 1 else ''} ({', '.join(band.name for band in scene.bands)})"
+        raise ContractError(
+            f"scene '{scene.path}' has {have}; model '{contract.name}' needs {', '.join(wanted)}: "
+            "pass --bands or choose a model for these bands"
+        ) from error
+
+
+def rescale_note(scene: Scene, contract: Contract) -> str | None:
+    """Say what rescaling the scene needs for the model; None if it needs none."""
+    if scene.dtype.name == contract.dtype:
+        return None
+    low, high = contract.value_range
+    return (
+        f"model '{contract.name}' reads {contract.dtype}, the scene is {scene.dtype.name}: pass --rescale LOW,HIGH "
+        f"(the scene's values that become {low:g} and {high:g}), or --rescale 2%,98%"
+    )
+
+
+def rescale_limits(scene: Scene, contract: Contract, rescale: Rescale | None) -> list[tuple[float, float]] | None:
+    """Give each band's (low, high) to map onto the contract's range, or None where the values are right as they are.
+
+    Raises:
+        ContractError: if the data types differ and no rescaling was asked for.
+        SceneError: if percentiles are asked for and no valid pixel is found.
+    """
+    if rescale is None:
+        if note := rescale_note(scene, contract):
+            raise ContractError(f"scene '{scene.path}' needs rescaling: {note}")
+        return None
+    if not rescale.is_percentile:
+        return [(rescale.low, rescale.high)] * len(scene.bands)
+    samples = sample_pixels(scene)
+    if not samples.size:
+        raise SceneError(f"no valid pixel was found in scene '{scene.path}' to take percentiles of: pass LOW,HIGH")
+    limits = np.percentile(samples, [rescale.low, rescale.high], axis=1)
+    return [(float(low), float(high) if high > low else float(low) + 1.0) for low, high in limits.T]
+
+
+def sample_pixels(scene: Scene) -> np.ndarray:
+    """Read valid pixels (C, n), float64, from windows spread evenly over the scene; the same for the same scene."""
+    height, width = scene.shape
+    sizes = min(SAMPLE_SIZE, height), min(SAMPLE_SIZE, width)
+    row_starts, col_starts = (
+        np.unique(np.linspace(0, length - size, SAMPLE_WINDOWS).astype(int))
+        for length, size in zip((height, width), sizes, strict=True)
+    )
+    found = []
+    for row in row_starts:
+        for col in col_starts:
+            pixels = scene.read(Window(int(col), int(row), sizes[1], sizes[0]))
+            found.append(pixels.array[:, pixels.valid].astype(np.float64))
+    samples = np.concatenate(found, axis=1)
+    return samples[:, np.isfinite(samples).all(axis=0)]  # infinite values are clipped, but no percentile

@@ -1,0 +1,62 @@
+"""What `segment` gives back."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from geodeeplab.errors import OptionError
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+    import xarray as xr
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segmentation:
+    """The outputs of a run and the facts about it."""
+
+    polygons_path: Path | None
+    """The vector file, if one was asked for."""
+    labels_path: Path | None
+    """The label raster, if one was asked for."""
+    confidence_path: Path | None
+    """The confidence raster, if one was asked for."""
+    facts: dict[str, Any]
+    """What the run did: grid, pins, tiles, pixels per class, seconds by stage."""
+
+    @property
+    def polygons(self) -> "gpd.GeoDataFrame":
+        """The polygons, read from their file.
+
+        Raises:
+            OptionError: if no vector output was asked for.
+        """
+        import geopandas as gpd
+
+        if self.polygons_path is None:
+            raise OptionError("this run wrote no polygons: give segment an output such as landcover.gpkg")
+        return gpd.read_file(self.polygons_path)
+
+    def class_areas_m2(self) -> dict[str, float]:
+        """Sum the geodesic areas of the polygons by class, in square metres; NaN where the scene has no CRS.
+
+        Raises:
+            OptionError: if no vector output was asked for.
+        """
+        table = self.polygons.groupby("class_name")["area_m2"].sum(min_count=1)
+        return {str(name): float(area) for name, area in table.items()}
+
+    def to_xarray(self) -> "xr.DataArray":
+        """Read the label raster as a DataArray (y, x) with its CRS and transform; needs the `notebook` extra.
+
+        Raises:
+            OptionError: if no label raster was asked for, or rioxarray is not installed.
+        """
+        if self.labels_path is None:
+            raise OptionError("this run wrote no label raster: pass labels='labels.tif' to segment")
+        try:
+            import rioxarray
+        except ImportError as error:
+            raise OptionError("to_xarray needs rioxarray: pip install 'geodeeplab[notebook]'") from error
+        raster = rioxarray.open_rasterio(self.labels_path)
+        return cast("xr.DataArray", raster).squeeze("band", drop=True)

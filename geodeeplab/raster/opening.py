@@ -1,0 +1,120 @@
+"""Opening a raster file: what is refused, with the command that would fix it, and what is warned about."""
+
+import shlex
+import warnings
+from pathlib import Path
+
+import rasterio
+from rasterio import DatasetReader
+from rasterio.errors import NotGeoreferencedWarning
+
+from geodeeplab.errors import GeoDeepLabWarning, SceneError
+from geodeeplab.raster.decoding import GDAL_ERRORS
+
+
+def open_dataset(path: str) -> DatasetReader:
+    """Open a raster that can be a scene: real-number pixels on a grid.
+
+    Returns:
+        The open `rasterio.DatasetReader`; the caller closes it.
+
+    Raises:
+        SceneError: it is missing, is no raster, holds complex numbers or is placed by GCPs, RPCs or geolocation arrays
+            only.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # `warn_if_not_georeferenced` says it in our words
+        try:
+            src = rasterio.open(path)
+        except GDAL_ERRORS as error:
+            raise _not_opened(path, error) from error
+        try:
+            _refuse_subdatasets(src, path)
+            _refuse_complex(src, path)
+            _refuse_without_grid(src, path)
+        except BaseException:
+            src.close()
+            raise
+    return src
+
+
+def root_cause(error: BaseException) -> str:
+    """Give the message of the first error in a chain in one line: GDAL's own words instead of rasterio's."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(str(error).split()).rstrip(".")
+
+
+def refuse_palette(src: DatasetReader, path: str, numbers: list[int]) -> None:
+    """Refuse bands of palette indices, which no image model can read.
+
+    Raises:
+        SceneError: one of the bands (1-based) has a palette.
+    """
+    for number in numbers:
+        if src.colorinterp[number - 1].name == "palette":
+            command = f"gdal_translate -expand rgb {_source_and_target(path, 'rgb')}"
+            raise SceneError(f"scene '{path}' has a palette, band {number} holds colour indices; expand it: {command}")
+
+
+def warn_if_not_georeferenced(src: DatasetReader, path: str, *, stacklevel: int) -> None:
+    """Warn once when the CRS or the transform of a scene is missing; the work can go on in pixels."""
+    if src.crs is None:
+        message = (
+            f"scene '{path}' has no CRS, so outputs have none either and nothing can be measured in metres; "
+            f"if you know it: gdal_edit.py -a_srs EPSG:CODE {shlex.quote(path)}"
+        )
+    elif src.transform.is_identity:
+        message = (
+            f"scene '{path}' has a CRS but no transform, so coordinates are pixels; "
+            f"if you know its bounds: gdal_edit.py -a_ullr LEFT TOP RIGHT BOTTOM {shlex.quote(path)}"
+        )
+    else:
+        return
+    warnings.warn(message, GeoDeepLabWarning, stacklevel=stacklevel + 1)
+
+
+def _not_opened(path: str, error: BaseException) -> SceneError:
+    is_local = not path.startswith("/vsi") and ":" not in path[2:]  # no URL, no DRIVER:file:part; C:\\ is local
+    if is_local and not Path(path).exists():
+        return SceneError(f"scene '{path}' does not exist: check the path")
+    if is_local and Path(path).is_dir():
+        return SceneError(f"scene '{path}' is a folder: give a raster file in it")
+    return SceneError(
+        f"scene '{path}' is no raster that GDAL can open ({root_cause(error)}): give a whole raster file; "
+        f"gdalinfo {shlex.quote(path)} tells more"
+    )
+
+
+def _refuse_subdatasets(src: DatasetReader, path: str) -> None:
+    if src.count == 0:
+        parts = ", ".join(src.subdatasets[:3]) or "none"
+        raise SceneError(f"scene '{path}' has no bands of its own: give one of its subdatasets ({parts})")
+
+
+def _refuse_complex(src: DatasetReader, path: str) -> None:
+    for number, dtype in enumerate(src.dtypes, start=1):
+        if dtype.startswith("complex"):
+            command = f"gdal_translate DERIVED_SUBDATASET:AMPLITUDE:{_source_and_target(path, 'amplitude')}"
+            raise SceneError(
+                f"scene '{path}' has complex pixels (band {number}: {dtype}), only real numbers can be read; "
+                f"write its amplitude: {command}"
+            )
+
+
+def _refuse_without_grid(src: DatasetReader, path: str) -> None:
+    if not src.transform.is_identity:
+        return
+    for option, what, is_there in (
+        ("-tps", f"{len(src.gcps[0])} ground control points", bool(src.gcps[0])),
+        ("-rpc", "RPCs", bool(src.tags(ns="RPC"))),
+        ("-geoloc", "geolocation arrays", bool(src.tags(ns="GEOLOCATION"))),
+    ):
+        if is_there:
+            command = f"gdalwarp {option} {_source_and_target(path, 'warped')}"
+            raise SceneError(f"scene '{path}' is placed by {what} only and has no grid; warp it first: {command}")
+
+
+def _source_and_target(path: str, suffix: str) -> str:
+    """Give the file and a name for the file made of it, quoted for a shell."""
+    return f"{shlex.quote(path)} {shlex.quote(f'{Path(path).stem}_{suffix}.tif')}"

@@ -1,0 +1,222 @@
+"""Check output paths before any work, and let finished outputs appear together."""
+
+import errno
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rasterio.errors import RasterioError
+
+from geodeeplab.errors import GeoDeepLabError, OptionError, OutputError
+
+SIDECARS = (".aux.xml", ".ovr", ".msk", "-journal", "-wal", "-shm")
+"""Endings of the files that stand beside an output and belong to it: GDAL's metadata, overviews, mask; SQLite's logs.
+
+A new output brings its own along; those of an overwritten one would corrupt it, so they go.
+"""
+
+
+def check_output(
+    path: str | os.PathLike[str],
+    *,
+    suffixes: Sequence[str],
+    overwrite: bool = False,
+    inputs: Iterable[str | os.PathLike[str]] = (),
+) -> Path:
+    """Give the path of an output as a `Path`, after the checks that need no work done.
+
+    Args:
+        path: Where the output is to appear.
+        suffixes: Known suffixes of this kind of output, lower case with the dot (".tif"); letter case does not count.
+        overwrite: Whether a file that exists may be replaced.
+        inputs: Files that the work reads; an output on one of them is refused even with `overwrite`.
+
+    Raises:
+        OptionError: The suffix is unknown, or the path is that of an input.
+        OutputError: The folder does not exist or is not writable, or the path exists.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in suffixes:
+        raise OptionError(
+            f"output {path} has the suffix {path.suffix!r}, which nobody here writes: use {' or '.join(suffixes)}"
+        )
+    for source in inputs:
+        if _is_same_file(path, Path(source)):
+            raise OptionError(f"output {path} is also an input, which is never overwritten: choose another output path")
+    _check_place(path, overwrite=overwrite)
+    return path
+
+
+def check_distinct(paths: Iterable[str | os.PathLike[str]]) -> None:
+    """Check that no two outputs share a path.
+
+    Raises:
+        OptionError: Two outputs have the same path.
+    """
+    seen: dict[Path, str | os.PathLike[str]] = {}
+    for path in paths:
+        resolved = Path(path).resolve()
+        if resolved in seen:
+            raise OptionError(f"two outputs have the same path {os.fspath(path)}: give each its own")
+        seen[resolved] = path
+
+
+@contextmanager
+def atomic_outputs(paths: Iterable[str | os.PathLike[str]], *, overwrite: bool = False) -> Iterator[dict[Path, Path]]:
+    """Lend a temporary path for each output; give all of them their final names at the end of the block.
+
+    A temporary path lies in the folder of its output and has the same suffix, so writers that look at the suffix work
+    as usual, and what they leave beside it (`SIDECARS`) comes along. When the block raises, KeyboardInterrupt included,
+    every temporary file is removed and the final names are as they were before. When a rename fails, the outputs that
+    already have their names are taken back, too.
+
+    Args:
+        paths: Final paths of the outputs; the block must write a file for each.
+        overwrite: Whether files that exist are replaced.
+
+    Yields:
+        The temporary path of each final path.
+
+    Raises:
+        OutputError: A folder is missing or not writable, a path exists, or a rename failed.
+    """
+    finals = [Path(path) for path in paths]
+    check_distinct(finals)
+    for final in finals:
+        _check_place(final, overwrite=overwrite)
+    token = secrets.token_hex(4)
+    temporary = {final: _hidden_sibling(final, token=f"{token}-{i}") for i, final in enumerate(finals)}
+    backup = {final: _hidden_sibling(final, token=f"old-{token}-{i}") for i, final in enumerate(finals)}
+    try:
+        yield temporary
+        for final in finals:
+            with output_errors(final):
+                sync_file(temporary[final])
+            _check_place(final, overwrite=overwrite)
+        _swap_in(temporary, backup)
+    finally:
+        for path in temporary.values():
+            _remove_with_siblings(path)
+
+
+@contextmanager
+def scratch_folder(beside: str | os.PathLike[str]) -> Iterator[Path]:
+    """Lend a hidden folder beside an output, for work files as large as the output; it is removed in the end.
+
+    Raises:
+        OutputError: The folder cannot be made.
+    """
+    beside = Path(beside)
+    with output_errors(beside):
+        folder = Path(tempfile.mkdtemp(prefix=f".{beside.stem[:100]}.", suffix=".work", dir=beside.parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def output_errors(path: str | os.PathLike[str], *also: type[Exception]) -> Iterator[None]:
+    """Turn the errors of the system and of rasterio inside the block, and those in `also`, into an OutputError."""
+    try:
+        yield
+    except GeoDeepLabError:
+        raise
+    except (OSError, RasterioError, *also) as error:
+        raise OutputError(_describe(path, error)) from error
+
+
+def sync_file(path: Path) -> None:
+    """Wait until the content of a file is on the disk."""
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk; Windows has no such call and needs none."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _is_same_file(path: Path, other: Path) -> bool:
+    """Tell whether two paths are one file, through links too; a URL is never a file."""
+    try:
+        return path.samefile(other)
+    except OSError:
+        return path.resolve() == other.resolve()
+
+
+def _check_place(path: Path, *, overwrite: bool) -> None:
+    """Check that a file can be made at `path`; OutputError if not."""
+    if not path.parent.is_dir():
+        raise OutputError(f"output folder {path.parent} does not exist: create it first, or choose another")
+    if path.is_dir():
+        raise OutputError(f"output {path} is a folder: give the path of a file")
+    if os.path.lexists(path) and not overwrite:
+        raise OutputError(f"output {path} exists: pass --overwrite (overwrite=True), or choose another path")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise OutputError(f"output folder {path.parent} is not writable: choose another, or change its permissions")
+
+
+def _hidden_sibling(path: Path, *, token: str) -> Path:
+    """Give a hidden path in the same folder with the same suffix; the stem is cut, as names have 255 bytes at most."""
+    return path.with_name(f".{path.stem[:40]}.{token}{path.suffix}")
+
+
+def _sidecar(path: Path, ending: str) -> Path:
+    return path.with_name(path.name + ending)
+
+
+def _swap_in(temporary: dict[Path, Path], backup: dict[Path, Path]) -> None:
+    """Move the files in the way to `backup`, then the temporary ones to their final names; undo all if one fails."""
+    away = [(_sidecar(final, end), _sidecar(backup[final], end)) for final in temporary for end in ("", *SIDECARS)]
+    into = [(_sidecar(temporary[final], end), _sidecar(final, end)) for final in temporary for end in ("", *SIDECARS)]
+    done: list[tuple[Path, Path]] = []
+    try:
+        for source, target in (*away, *into):
+            if os.path.lexists(source):
+                done.append((source, target))
+                os.replace(source, target)
+    except BaseException as error:
+        for source, target in reversed(done):
+            if os.path.lexists(target) and not os.path.lexists(source):
+                os.replace(target, source)
+        if isinstance(error, OSError):
+            raise OutputError(_describe(done[-1][1], error)) from error
+        raise
+    for folder in {final.parent for final in temporary}:
+        sync_folder(folder)
+    for _, old in away:
+        old.unlink(missing_ok=True)
+
+
+def _remove_with_siblings(path: Path) -> None:
+    """Remove a temporary file and all that its writer left under names that begin as its name does."""
+    for sibling in path.parent.iterdir() if path.parent.is_dir() else ():
+        if sibling.name.startswith(path.stem):
+            sibling.unlink(missing_ok=True)
+
+
+def _describe(path: str | os.PathLike[str], error: Exception) -> str:
+    """Say in one line why an output cannot be written, and what to do."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    is_full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+    if is_full or any(words in reason.lower() for words in ("no space left", "disk is full")):
+        return f"cannot write {os.fspath(path)}: no space left on the disk: free some, or choose another folder"
+    return f"cannot write {os.fspath(path)} ({reason}): check the folder, its permissions and {_free_space(path)}"
+
+
+def _free_space(path: str | os.PathLike[str]) -> str:
+    try:
+        return f"the free space, {shutil.disk_usage(Path(path).parent).free / 1e6:.1f} MB"
+    except OSError:
+        return "the free space"

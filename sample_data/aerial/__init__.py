@@ -1,0 +1,1 @@
+"""Parts of the synthetic aerial scene generator; `sample_data/make_scene.py` puts them together."""

@@ -1,0 +1,35 @@
+import pytest
+import torch
+
+from geodeeplab.errors import OptionError
+from geodeeplab.inference import pick_device
+
+
+def test_the_cpu_can_always_be_named() -> None:
+    device = pick_device("cpu", "fp32")
+    assert device.torch_device == torch.device("cpu")
+    assert device.autocast_dtype is None
+    assert device.default_batch >= 1
+    assert pick_device("cpu", "bf16").autocast_dtype == torch.bfloat16
+
+
+def test_auto_gives_something_that_is_there() -> None:
+    device = pick_device()
+    assert device.precision in ("fp32", "bf16", "fp16")
+    torch.zeros(1, device=device.torch_device)
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:99", "meta"])
+def test_devices_that_are_not_there_are_refused(name: str) -> None:
+    with pytest.raises(OptionError, match=name):
+        pick_device(name)
+
+
+def test_an_unknown_precision_is_refused() -> None:
+    with pytest.raises(OptionError, match="not 'int4'"):
+        pick_device("cpu", "int4")
+
+
+@pytest.mark.gpu
+def test_cuda_is_chosen_where_it_is() -> None:
+    assert pick_device().torch_device.type == "cuda"
