@@ -53,20 +53,9 @@ def contract(state: dict[str, Any], metrics: dict[str, Any]) -> Contract:
 
 
 def score(model_path: Path, data: Path, tile: int, folder: Path) -> dict[str, Any]:
-    """Segment a whole tile and count its pixels against the labels."""
+    """Segment a whole tile and compare its pixels with the labels."""
     image, truth = join_parts(read_dubai_parts(data, tile))
-    scene, labels = folder / f"tile{tile}.tif", folder / f"tile{tile}-labels.tif"
-    profile = {"driver": "GTiff", "dtype": "uint8", "count": 3, "tiled": True, "photometric": "rgb"}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        warnings.simplefilter("ignore", GeoDeepLabWarning)
-        with rasterio.open(scene, "w", height=truth.shape[0], width=truth.shape[1], **profile) as dst:
-            dst.write(image)
-        segment(scene, labels=labels, model=load_model(model_path))
-        with rasterio.open(labels) as src:
-            found = src.read(1).astype(np.int64) - 1
-    seen, k = truth != IGNORE, len(CLASSES)
-    counts = np.bincount(k * truth[seen].astype(np.int64) + found[seen], minlength=k * k).reshape(k, k)
+    counts = count_pairs(truth, segment_tile(model_path, image, folder / f"tile{tile}.tif"))
     scores = iou(counts)
     per_class = {name: round(float(value), 4) for name, value in zip(CLASSES, scores, strict=True)}
     return {
@@ -74,6 +63,27 @@ def score(model_path: Path, data: Path, tile: int, folder: Path) -> dict[str, An
         "IoU": per_class,
         "accuracy": round(float(np.trace(counts) / counts.sum()), 4),
     }
+
+
+def segment_tile(model_path: Path, image: np.ndarray, scene: Path) -> np.ndarray:
+    """Write an image (3, H, W) to `scene`, a .tif, run `segment` on it and give its class indices (H, W) uint8."""
+    labels = scene.with_name(f"{scene.stem}-labels.tif")
+    profile = {"driver": "GTiff", "dtype": "uint8", "count": 3, "tiled": True, "photometric": "rgb"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        warnings.simplefilter("ignore", GeoDeepLabWarning)
+        with rasterio.open(scene, "w", height=image.shape[1], width=image.shape[2], **profile) as dst:
+            dst.write(image)
+        segment(scene, labels=labels, model=load_model(model_path))
+        with rasterio.open(labels) as src:
+            found: np.ndarray = src.read(1) - 1  # no pixel is nodata: ids from 1
+    return found
+
+
+def count_pairs(truth: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """Count (K, K) pixels, truth by row, of class indices (H, W); ignored where the truth is IGNORE."""
+    seen, k = truth != IGNORE, len(CLASSES)
+    return np.bincount(k * truth[seen].astype(np.int64) + found[seen], minlength=k * k).reshape(k, k)
 
 
 def main() -> None:

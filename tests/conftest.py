@@ -70,3 +70,53 @@ def make_raster(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return make
+
+
+@pytest.fixture
+def blocks() -> Callable[..., npt.NDArray[np.uint8]]:
+    """Give a function that draws an image (C, H, W) of squares of random grey levels, with noise; seeded."""
+
+    def draw(height: int, width: int, *, bands: int = 3, side: int = 24, seed: int = 0) -> npt.NDArray[np.uint8]:
+        rng = np.random.default_rng(seed)
+        coarse = rng.integers(30, 220, (bands, -(-height // side), -(-width // side)))
+        image = coarse.repeat(side, axis=1).repeat(side, axis=2)[:, :height, :width]
+        return (image + rng.integers(-25, 26, image.shape)).astype(np.uint8)
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model file of three classes with random weights: quick, and images of `blocks` get all of its classes."""
+    import torch
+    from torch import nn
+
+    from geodeeplab.models import Contract, ModelBand, ModelClass, Normalisation, build_model, save_model
+
+    architecture = {"arch": "deeplabv3", "backbone": "resnet18", "num_classes": 3, "in_channels": 3, "pointrend": True}
+    architecture |= {"aspp_channels": 16, "point_channels": 16}
+    colors = {"field": (220, 200, 90), "wood": (30, 110, 50), "roof": (200, 60, 50)}
+    contract = Contract(
+        name="tiny",
+        architecture=architecture,
+        classes=tuple(ModelClass(id=i, name=name, color=rgb) for i, (name, rgb) in enumerate(colors.items(), start=1)),
+        bands=tuple(ModelBand(name=name, mean=125.0, std=60.0) for name in ("red", "green", "blue")),
+        tile_size=128,
+        overlap=32,
+        licence="CC0-1.0",
+    )
+    with torch.random.fork_rng(), torch.inference_mode():
+        torch.manual_seed(0)
+        network = build_model(**architecture).eval()  # type: ignore[arg-type]
+        noise = torch.randint(30, 220, (4, 3, 8, 8)).repeat_interleave(16, 2).repeat_interleave(16, 3)
+        valid = torch.ones(4, 128, 128, dtype=torch.bool)
+        coarse, _ = network.coarse_and_fine(Normalisation(contract)(noise, valid))
+        last = network.classifier[-1]  # type: ignore[index]
+        assert isinstance(last, nn.Conv2d)
+        assert last.bias is not None
+        mean, spread = coarse.mean(dim=(0, 2, 3)), coarse.std(dim=(0, 2, 3))
+        last.bias.copy_((last.bias - mean) / spread)  # no class is ahead everywhere
+        last.weight /= spread.view(-1, 1, 1, 1)
+    path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
+    save_model(network, contract, path)
+    return path

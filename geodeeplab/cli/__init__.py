@@ -39,7 +39,7 @@ def main() -> None:
     warnings.showwarning = _show_warning
     _let_signals_interrupt()
     try:
-        commands.main(standalone_mode=False)
+        commands.main(prog_name="geodeeplab", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(error.exit_code)

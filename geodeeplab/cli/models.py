@@ -24,5 +24,6 @@ def command(name: str | None, as_json: bool) -> None:
     for contract in contracts:
         click.echo(contract.to_json() if as_json else describe(contract))
     if name and not as_json:
-        for scored, value in contracts[0].metrics.items():
-            click.echo(f"  {scored}: {value}")
+        for data, scores in contracts[0].metrics.items():
+            per_class = ", ".join(f"{name} {value:.2f}" for name, value in scores.get("IoU", {}).items())
+            click.echo(f"  scored  {data}: mIoU {scores.get('mIoU', float('nan')):.3f} ({per_class})")

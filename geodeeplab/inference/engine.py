@@ -48,6 +48,12 @@ class RunFacts:
     waited_for_writes_s: float = 0.0
     """Seconds that the device waited for its rows to be taken."""
 
+    def count(self, labels: np.ndarray) -> None:
+        """Count labels (n, W) row by row: a whole tile row at once would need eight bytes a pixel."""
+        for row in labels:
+            self.class_pixels += np.bincount(row, minlength=256)
+        self.class_pixels[0] = 0
+
 
 class Engine:
     """A network on a device, ready to segment scenes."""
@@ -100,6 +106,7 @@ class Engine:
             try:
                 yield from run
             finally:
+                read.stop()  # so that the other stage ends at its next batch, not after its row of tiles
                 facts.waited_for_reads_s, facts.waited_for_writes_s = read.starved_s, run.blocked_s
 
     def logits(self, pixels: np.ndarray, valid: np.ndarray) -> Tensor:
@@ -141,7 +148,7 @@ class Engine:
                 if tile.col == band.tile_cols[-1]:
                     rows = canvas.finish(self.with_confidence)
                     canvas = None
-                    facts.class_pixels[1:] += np.bincount(rows.labels.ravel(), minlength=256)[1:]
+                    facts.count(rows.labels)
                     if len(rows.labels):  # the first tile row may lie above the shard, but for its overlap
                         yield rows
 

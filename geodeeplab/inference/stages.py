@@ -34,8 +34,12 @@ class Stage(Generic[Item]):
 
     def __exit__(self, *_: object) -> None:
         """Stop the thread and wait until it has ended."""
-        self._stop.set()
+        self.stop()
         self._thread.join()
+
+    def stop(self) -> None:
+        """Let the thread and the consumer end at their next item, without waiting for either."""
+        self._stop.set()
 
     def __iter__(self) -> Iterator[Item]:
         """Yield the items in order.
@@ -43,10 +47,14 @@ class Stage(Generic[Item]):
         Raises:
             BaseException: whatever the iterable raised.
         """
-        while True:
+        while not self._stop.is_set():
             started = time.perf_counter()
-            is_item, value = self._queue.get()
-            self.starved_s += time.perf_counter() - started
+            try:
+                is_item, value = self._queue.get(timeout=0.1)
+            except queue.Empty:
+                continue
+            finally:
+                self.starved_s += time.perf_counter() - started
             if not is_item:
                 if isinstance(value, BaseException):
                     raise value

@@ -92,7 +92,9 @@ def load_model(name_or_path: str | os.PathLike[str] = DEFAULT_MODEL) -> Model:
         network.load_state_dict(weights, strict=True)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
-        raise ModelError(f"the weights in {path} do not fit the architecture it names: {reason}") from error
+        raise ModelError(
+            f"the weights in {path} do not fit the architecture it names ({reason}): save it again"
+        ) from error
     return Model(network=network.eval(), contract=contract, path=path)
 
 

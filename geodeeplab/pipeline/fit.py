@@ -52,9 +52,9 @@ def parse_rescale(value: str | Sequence[float] | None) -> Rescale | None:
     try:
         low, high = (float(part.strip().removesuffix("%")) for part in parts)
     except ValueError as error:
-        raise OptionError(f"rescale is LOW,HIGH such as 0,3000 or 2%,98%, not {value!r}") from error
+        raise OptionError(f"rescale is two values or two percentiles, not {value!r}: try 0,3000 or 2%,98%") from error
     if percent[0] != percent[1] or not (np.isfinite(low) and np.isfinite(high)):
-        raise OptionError(f"rescale takes two finite values or two percentiles, not {value!r}: try 0,3000 or 2%,98%")
+        raise OptionError(f"rescale is two finite values or two percentiles, not {value!r}: try 0,3000 or 2%,98%")
     return Rescale(low=low, high=high, is_percentile=percent[0])
 
 

@@ -18,7 +18,7 @@ from rasterio.windows import Window
 from geodeeplab.errors import OptionError, OutputError
 from geodeeplab.raster.decoding import GDAL_ERRORS, small_block_cache
 from geodeeplab.raster.grid import Grid
-from geodeeplab.raster.outputs import atomic_outputs, output_errors, scratch_folder
+from geodeeplab.raster.outputs import ALMOST_FULL_BYTES, atomic_outputs, output_errors, scratch_folder
 from geodeeplab.raster.spool import RowSpool
 
 NODATA_LABEL = 0
@@ -126,7 +126,7 @@ def _write_cog(spool: RowSpool, path: Path, grid: Grid, vrt: _Vrt, *, resampling
     if spool.row_count != grid.shape[0]:
         raise ValueError(f"the spool has {spool.row_count} of {grid.shape[0]} rows: append them all first")
     with atomic_outputs([path], overwrite=overwrite) as temporary, scratch_folder(path) as folder:
-        _check_free_space(path, need=spool.byte_count * 4 // 3)
+        _check_free_space(path, need=2 * spool.byte_count + ALMOST_FULL_BYTES)  # GDAL stages overviews
         vrt_path = folder / "cog.vrt"
         spool.write_vrt(vrt_path, grid, nodata=vrt.nodata, colors=vrt.colors, names=vrt.names, tags=vrt.tags)
         with output_errors(path, *GDAL_ERRORS), small_block_cache():

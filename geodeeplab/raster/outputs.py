@@ -1,6 +1,7 @@
 """Check output paths before any work, and let finished outputs appear together."""
 
 import errno
+import math
 import os
 import secrets
 import shutil
@@ -12,6 +13,9 @@ from pathlib import Path
 from rasterio.errors import RasterioError
 
 from geodeeplab.errors import GeoDeepLabError, OptionError, OutputError
+
+ALMOST_FULL_BYTES = 64 << 10
+"""Where no more is free, that is why a file cannot be written, in whatever words a library puts it."""
 
 SIDECARS = (".aux.xml", ".ovr", ".msk", "-journal", "-wal", "-shm")
 """Endings of the files that stand beside an output and belong to it: GDAL's metadata, overviews, mask; SQLite's logs.
@@ -98,6 +102,8 @@ def atomic_outputs(paths: Iterable[str | os.PathLike[str]], *, overwrite: bool =
                 sync_file(temporary[final])
             _check_place(final, overwrite=overwrite)
         _swap_in(temporary, backup)
+    except OutputError as error:
+        raise OutputError(_with_final_names(str(error), temporary)) from error
     finally:
         for path in temporary.values():
             _remove_with_siblings(path)
@@ -176,6 +182,13 @@ def _sidecar(path: Path, ending: str) -> Path:
     return path.with_name(path.name + ending)
 
 
+def _with_final_names(message: str, temporary: dict[Path, Path]) -> str:
+    """Let a message about temporary files speak of the ones that the caller asked for."""
+    for final, path in temporary.items():
+        message = message.replace(os.fspath(path), os.fspath(final)).replace(path.name, final.name)
+    return message
+
+
 def _swap_in(temporary: dict[Path, Path], backup: dict[Path, Path]) -> None:
     """Move the files in the way to `backup`, then the temporary ones to their final names; undo all if one fails."""
     away = [(_sidecar(final, end), _sidecar(backup[final], end)) for final in temporary for end in ("", *SIDECARS)]
@@ -209,14 +222,18 @@ def _remove_with_siblings(path: Path) -> None:
 def _describe(path: str | os.PathLike[str], error: Exception) -> str:
     """Say in one line why an output cannot be written, and what to do."""
     reason = " ".join(str(error).split()) or type(error).__name__
-    is_full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+    free = _free_bytes(path)
+    is_full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or free < ALMOST_FULL_BYTES
     if is_full or any(words in reason.lower() for words in ("no space left", "disk is full")):
         return f"cannot write {os.fspath(path)}: no space left on the disk: free some, or choose another folder"
-    return f"cannot write {os.fspath(path)} ({reason}): check the folder, its permissions and {_free_space(path)}"
+    return (
+        f"cannot write {os.fspath(path)} ({reason}): "
+        f"check the folder, its permissions and the free space, {free / 1e6:.1f} MB"
+    )
 
 
-def _free_space(path: str | os.PathLike[str]) -> str:
+def _free_bytes(path: str | os.PathLike[str]) -> float:
     try:
-        return f"the free space, {shutil.disk_usage(Path(path).parent).free / 1e6:.1f} MB"
+        return shutil.disk_usage(Path(path).parent).free
     except OSError:
-        return "the free space"
+        return math.inf

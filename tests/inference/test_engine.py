@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from geodeeplab.inference import BLENDS, CONFIDENCE_NODATA, Device, Engine, RunFacts
+from geodeeplab.inference import BLENDS, CONFIDENCE_NODATA, Device, Engine, RunFacts, pick_device
 from geodeeplab.models import Normalisation, load_model
 from geodeeplab.raster import Scene, open_scene
 from geodeeplab.tiling import Lattice, Shard
@@ -228,3 +228,26 @@ def test_the_bundled_model_gives_bit_identical_labels_in_any_shard(make_scene: M
         for shard in lattice.iter_shards(height, width):
             window = np.s_[shard.row_start : shard.row_stop, shard.col_start : shard.col_stop]
             assert np.array_equal(run(engine, scene, lattice, shard), expected[window])
+
+
+@pytest.mark.gpu
+def test_shards_are_bit_identical_on_the_gpu_and_close_to_the_cpu(make_scene: MakeScene) -> None:
+    image = noise((3, 500, 600), seed=2)
+    scene, model = make_scene(image), load_model()
+    lattice = Lattice(shape=(500, 600), tile_size=256, overlap=64)
+    labels = {}
+    for device in (pick_device("cuda"), pick_device("cuda", "fp32"), pick_device("cpu", "fp32")):
+        engine = Engine(
+            model.network,
+            Normalisation(model.contract),
+            class_ids=[item.id for item in model.contract.classes],
+            device=device,
+            batch_size=4,
+        )
+        labels[device] = run(engine, scene, lattice)
+        for shard in lattice.iter_shards(170, 333):
+            window = np.s_[shard.row_start : shard.row_stop, shard.col_start : shard.col_stop]
+            assert np.array_equal(run(engine, scene, lattice, shard), labels[device][window])
+    bf16, fp32, cpu = labels.values()
+    assert (fp32 == cpu).mean() > 0.999
+    assert (bf16 == cpu).mean() > 0.97

@@ -1,0 +1,72 @@
+"""Commands in processes of their own: signals, start-up."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+PATIENCE_S = 300
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no signals to a process")
+def test_signals_end_a_run_with_one_line_and_nothing_left(
+    make_raster: Callable[..., Path], blocks: Callable[..., np.ndarray], tiny_model: Path, tmp_path: Path
+) -> None:
+    scene = make_raster(blocks(6000, 600), photometric="rgb", compress="deflate")
+    runs = {}
+    for number in (signal.SIGINT, signal.SIGTERM):  # side by side, as starting takes longest
+        out = tmp_path / number.name
+        out.mkdir()
+        command = ["segment", scene, "-o", out / "a.gpkg", "--labels", out / "a.tif", "--model", tiny_model]
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        runs[number, out] = subprocess.Popen(
+            [sys.executable, "-m", "geodeeplab", *map(str, command)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+    for (number, out), process in runs.items():
+        deadline = time.monotonic() + PATIENCE_S
+        while not list(out.glob(".*.work/labels-*.tif")):  # rows are on the disk
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(number)
+    for (_, out), process in runs.items():
+        stdout, stderr = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == 1
+        assert stdout == ""
+        assert [line for line in stderr.splitlines() if line] == [
+            "error: interrupted, nothing was written: run the command again"
+        ]
+        assert not list(out.iterdir())
+
+
+def test_importing_costs_nothing(record_property: Callable[[str, object], None]) -> None:
+    code = (
+        "import sys, time; started = time.perf_counter(); import geodeeplab; seconds = time.perf_counter() - started;"
+        "heavy = {'torch', 'numpy', 'rasterio', 'geopandas', 'pyproj', 'numba', 'click'} & set(sys.modules);"
+        "import geodeeplab.cli;"
+        "print(f'{seconds:.4f}', sorted(heavy), sorted({'torch', 'rasterio', 'geopandas'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    seconds, *heavy = done.stdout.split()
+    assert heavy == ["[]", "[]"]
+    record_property("import_geodeeplab_s", float(seconds))
+    print(f"import geodeeplab: {seconds} s")  # reported, not asserted: machines differ
+
+
+def test_vectorize_needs_no_torch(make_raster: Callable[..., Path], tmp_path: Path) -> None:
+    labels = make_raster(np.ones((1, 4, 5), "uint8"))
+    code = (
+        "import sys; import geodeeplab as gdl; gdl.vectorize(sys.argv[1], sys.argv[2]); print('torch' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(labels), str(tmp_path / "a.gpkg")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"
