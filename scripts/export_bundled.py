@@ -1,6 +1,8 @@
 """Turn a checkpoint of `train_bundled.py` into the bundled model file, scored through `segment` on tiles 2 and 6.
 
 python scripts/export_bundled.py out/train/best.pt --data ../shared/data/dubai
+
+Where a run started from another's checkpoint (`--start`), give them in their order; the last one is exported.
 """
 
 import argparse
@@ -31,8 +33,9 @@ COLOURS = {
 """What the classes look like in maps: not the label files' colours, which are hard to read over a scene."""
 
 
-def contract(state: dict[str, Any], metrics: dict[str, Any]) -> Contract:
-    """Write down what the checkpoint was trained on."""
+def contract(states: list[dict[str, Any]], metrics: dict[str, Any]) -> Contract:
+    """Write down what the checkpoints, one run after the other, were trained on."""
+    state = states[-1]
     return Contract(
         name="landcover-aerial",
         architecture=ARCHITECTURE,
@@ -46,7 +49,8 @@ def contract(state: dict[str, Any], metrics: dict[str, Any]) -> Contract:
             "data": "Semantic segmentation of aerial imagery, Humans in the Loop and MBRSC, CC0 1.0; synthetic scenes "
             "of sample_data/make_scene.py",
             "split": {"train": TRAIN_TILES, "select": SELECT_TILE, "report": REPORT_TILE},
-            "recipe": {"script": "scripts/train_bundled.py", "options": state["args"], "steps": state["step"]},
+            "script": "scripts/train_bundled.py",
+            "runs": [{"options": each["args"], "steps": each["step"]} for each in states],
         },
         metrics=metrics,
     )
@@ -89,22 +93,22 @@ def count_pairs(truth: np.ndarray, found: np.ndarray) -> np.ndarray:
 def main() -> None:
     """Parse the options, score, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("checkpoints", type=Path, nargs="+")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--dst", type=Path, default=BUNDLED_FOLDER / "landcover-aerial.safetensors")
     args = parser.parse_args()
-    state = torch.load(args.checkpoint, weights_only=True)
+    states = [torch.load(path, weights_only=True) for path in args.checkpoints]
     network = build_model(**ARCHITECTURE)
-    network.load_state_dict(state["weights"])
+    network.load_state_dict(states[-1]["weights"])
     with tempfile.TemporaryDirectory() as name:
         draft = Path(name) / "draft.safetensors"
-        save_model(network, contract(state, {}), draft)
+        save_model(network, contract(states, {}), draft)
         metrics = {
             f"dubai tile {tile} ({role})": score(draft, args.data, tile, Path(name))
             for tile, role in ((SELECT_TILE, "selection"), (REPORT_TILE, "report"))
         }
     args.dst.parent.mkdir(parents=True, exist_ok=True)
-    save_model(network, contract(state, metrics), args.dst)
+    save_model(network, contract(states, metrics), args.dst)
     for tile, scores in metrics.items():
         print(tile, scores)
     print(args.dst, f"{args.dst.stat().st_size / 1e6:.1f} MB")

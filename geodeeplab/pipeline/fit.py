@@ -115,7 +115,10 @@ def rescale_limits(scene: Scene, contract: Contract, rescale: Rescale | None) ->
         return [(rescale.low, rescale.high)] * len(scene.bands)
     samples = sample_pixels(scene)
     if not samples.size:
-        raise SceneError(f"no valid pixel was found in scene '{scene.path}' to take percentiles of: pass LOW,HIGH")
+        raise SceneError(
+            f"no valid pixel was found in scene '{scene.path}' to take percentiles of: "
+            "check its nodata value or mask, or pass --rescale LOW,HIGH"
+        )
     limits = np.percentile(samples, [rescale.low, rescale.high], axis=1)
     return [(float(low), float(high) if high > low else float(low) + 1.0) for low, high in limits.T]
 

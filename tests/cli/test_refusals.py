@@ -106,7 +106,7 @@ class TestScenes:
 
     def test_no_valid_pixel_to_take_percentiles_of(self, refused_scene: Refused, make_raster: MakeRaster) -> None:
         path = make_raster(np.full((3, 40, 50), np.nan, "float32"), photometric="rgb")
-        refused_scene(path, "--rescale", "2%,98%", match="no valid pixel was found .*: pass LOW,HIGH")
+        refused_scene(path, "--rescale", "2%,98%", match="no valid pixel was found .*: check its nodata value")
 
     def test_a_warning_may_come_first(self, refused_scene: Refused, make_raster: MakeRaster, blocks: Blocks) -> None:
         path = make_raster(blocks(40, 50, bands=1), crs=None, transform=None)

@@ -67,7 +67,7 @@ def test_the_rasters_own_nodata_gets_no_polygon(make_raster: MakeRaster, tmp_pat
         ("stated.tif", {"nodata": 7}, [0]),
         ("unstated.tif", {}, [7]),
     ):
-        gdl.vectorize(make_raster(labels, name, **options), tmp_path / "a.gpkg", overwrite=True)  # type: ignore[arg-type]
+        gdl.vectorize(make_raster(labels, name, **options), tmp_path / "a.gpkg", overwrite=True)
         meta, _, _, values = pyogrio.raw.read(tmp_path / "a.gpkg")
         assert dict(zip(meta["fields"], values, strict=True))["class_id"].tolist() == expected
     gdl.vectorize(make_raster(labels, nodata=7), tmp_path / "a.gpkg", nodata=0, overwrite=True)
