@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from geodeeplab.errors import ModelError, OutputError
@@ -116,10 +116,15 @@ def save_model(
     weights = {key: _stored(tensor, half) for key, tensor in network.state_dict().items()}
     temporary = dst_path.with_name(f".{dst_path.name}.{os.getpid()}.tmp")
     try:
-        save_file(weights, temporary, metadata={HEADER_KEY: contract.to_json()})
+        with open(temporary, "wb") as file:
+            file.write(save(weights, metadata={HEADER_KEY: contract.to_json()}))
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(dst_path)
     except (OSError, SafetensorError) as error:
-        raise OutputError(f"cannot write the model file {dst_path} ({error})") from error
+        raise OutputError(
+            f"cannot write the model file {dst_path} ({error}): check the folder and the free space"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -178,7 +179,7 @@ def _run(
     contract, run = model.contract, RunFacts()
     classes = [LabelClass(id=item.id, name=item.name, color=item.color) for item in contract.classes]
     tags = {"GEODEEPLAB": json.dumps(pins, default=str), **classes_tag(classes)}
-    clock = _Clock()
+    clock, polygons = _Clock(), None
     with ExitStack() as stack:
         folder = stack.enter_context(scratch_folder(outputs.paths[0]))
         temporary = stack.enter_context(atomic_outputs(outputs.paths, overwrite=overwrite))
@@ -195,13 +196,14 @@ def _run(
             clock.lap("confidence")
         if outputs.polygons is not None:
             batches = trace_polygons((rows for _, rows in labels.iter_rows()), transform=scene.transform)
-            pins["polygons"] = write_polygons(
+            polygons = write_polygons(
                 batches, temporary[outputs.polygons], crs=scene.crs, classes=classes, metadata=tags
             )
             clock.lap("polygons")
     return {
         "tiles": {"forwarded": run.tiles_forwarded, "skipped": run.tiles_skipped},
         "pixels": {item.name: int(run.class_pixels[item.id]) for item in classes},
+        "polygons": polygons,
         "mpx_per_s": lattice.shape[0] * lattice.shape[1] / 1e6 / clock.seconds["segment"],
         "seconds": clock.seconds
         | {"waited_for_reads": run.waited_for_reads_s, "waited_for_writes": run.waited_for_writes_s},
@@ -226,12 +228,12 @@ def _spool(
 
 def _pins(engine: Engine, device: Device, lattice: Lattice, model: Model) -> dict[str, Any]:
     """List what the label raster's bits depend on."""
-    kind = device.torch_device.type
     return {
         "geodeeplab": geodeeplab.__version__,
         "torch": torch.__version__,
+        "torchvision": version("torchvision"),
         "model": model.contract.name,
-        "device": torch.cuda.get_device_name(device.torch_device) if kind == "cuda" else kind,
+        "device": _device_name(device.torch_device),
         "precision": device.precision,
         "batch_size": engine.batch_size,
         "threads": torch.get_num_threads(),
@@ -240,6 +242,13 @@ def _pins(engine: Engine, device: Device, lattice: Lattice, model: Model) -> dic
         "blend": engine.blend,
         "shape": list(lattice.shape),
     }
+
+
+def _device_name(device: torch.device) -> str:
+    """Name the device by what decides its arithmetic: the GPU's model, the CPU's vector units."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"cpu {torch.backends.cpu.get_cpu_capability()}" if device.type == "cpu" else device.type
 
 
 class _Clock:

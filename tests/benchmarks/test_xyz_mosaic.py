@@ -8,9 +8,9 @@ import pytest
 import rasterio
 from pyproj import Transformer
 from rasterio.errors import NotGeoreferencedWarning
-from xyz_mosaic import HALF_WORLD_M, find_tiles, iter_blocks, tile_transform, write_mosaics
 
 from geodeeplab.raster import open_scene
+from xyz_mosaic import HALF_WORLD_M, find_tiles, iter_blocks, tile_transform, write_mosaics
 
 
 def write_tile(folder: Path, x: int, y: int, zoom: int) -> np.ndarray:
