@@ -2,8 +2,8 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from geodeeplab.pipeline.segment import Progress
@@ -20,13 +20,17 @@ def progress_bar(*, shown: bool | None = None) -> Iterator["Progress"]:
     from tqdm import tqdm
 
     hidden = not (sys.stderr.isatty() if shown is None else shown)
-    with tqdm(unit="Mpx", unit_scale=False, disable=hidden, bar_format=BAR_FORMAT, leave=False) as bar:
+    with ExitStack() as stack:
+        bar: tqdm[NoReturn] | None = None
 
         def update(done: int, total: int) -> None:
-            bar.total = round(total / 1e6, 3)
+            nonlocal bar
+            if bar is None:  # the total is known now, and the format needs it
+                bar = tqdm(total=total / 1e6, unit="Mpx", disable=hidden, bar_format=BAR_FORMAT, leave=False)
+                stack.enter_context(bar)
             bar.update(done / 1e6 - bar.n)
 
         yield update
 
 
-BAR_FORMAT = "{l_bar}{bar}| {n:.1f}/{total:.1f} Mpx [{elapsed}<{remaining}, {rate_fmt}]"
+BAR_FORMAT = "{l_bar}{bar}| {n:.1f}/{total:.1f} Mpx [{elapsed}<{remaining}, {rate_noinv_fmt}]"

@@ -217,6 +217,8 @@ def _spool(
     height, width = lattice.shape
     labels = RowSpool(folder, lattice.shape)
     confidence = RowSpool(folder, lattice.shape, name="confidence") if engine.with_confidence else None
+    if progress is not None:
+        progress(0, height * width)
     for rows in engine.iter_rows(scene, lattice, facts=run):
         labels.append(rows.labels)
         if confidence is not None and rows.confidence is not None:
