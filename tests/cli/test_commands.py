@@ -9,6 +9,7 @@ import numpy as np
 import pyogrio
 import pytest
 import rasterio
+import torch
 
 MakeRaster = Callable[..., Path]
 Blocks = Callable[..., np.ndarray]
@@ -55,7 +56,7 @@ class TestSegment:
             "overlap": 16,
             "blend": "none",
             "batch_size": 3,
-            "device": "cpu",
+            "device": f"cpu {torch.backends.cpu.get_cpu_capability()}",
             "precision": "fp32",
         }
 

@@ -18,7 +18,7 @@ PATIENCE_S = 300
 def test_signals_end_a_run_with_one_line_and_nothing_left(
     make_raster: Callable[..., Path], blocks: Callable[..., np.ndarray], tiny_model: Path, tmp_path: Path
 ) -> None:
-    scene = make_raster(blocks(6000, 600), photometric="rgb", compress="deflate")
+    scene = make_raster(blocks(12_000, 600), photometric="rgb", compress="deflate")
     runs = {}
     for number in (signal.SIGINT, signal.SIGTERM):  # side by side, as starting takes longest
         out = tmp_path / number.name
@@ -32,13 +32,15 @@ def test_signals_end_a_run_with_one_line_and_nothing_left(
             text=True,
             env=environment,
         )
-    for (number, out), process in runs.items():
-        deadline = time.monotonic() + PATIENCE_S
-        while not list(out.glob(".*.work/labels-*.tif")):  # rows are on the disk
+    waiting, deadline = dict(runs), time.monotonic() + PATIENCE_S
+    while waiting:
+        for (number, out), process in list(waiting.items()):
             assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        process.send_signal(number)
+            if list(out.glob(".*.work/labels-*.tif")):  # rows are on the disk
+                process.send_signal(number)
+                del waiting[number, out]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     for (_, out), process in runs.items():
         stdout, stderr = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 1
