@@ -50,7 +50,7 @@ def contract(states: list[dict[str, Any]], metrics: dict[str, Any]) -> Contract:
             "of sample_data/make_scene.py",
             "split": {"train": TRAIN_TILES, "select": SELECT_TILE, "report": REPORT_TILE},
             "script": "scripts/train_bundled.py",
-            "runs": [{"options": each["args"], "steps": each["step"]} for each in states],
+            "runs": [{"options": each["options"], "steps": each["step"]} for each in states],
         },
         metrics=metrics,
     )

@@ -2,17 +2,19 @@
 
     python scripts/train_bundled.py --data ../shared/data/dubai --steps 6000
 
-Trains on Dubai tiles 4, 5, 7, 8 and synthetic scenes, keeps the weights that are best on tile 2, reports tile 6 once.
+Trains on Dubai tiles 4, 5, 7, 8 and synthetic scenes, and keeps the weights that are best on tile 2 and on held-out
+synthetic scenes; `export_bundled.py` then reports tile 6.
 The Dubai tiles are not part of the project ("Semantic segmentation of aerial imagery", Humans in the Loop, CC0 1.0).
 """
 
 import argparse
 import copy
-import json
 import math
 import sys
 import time
 from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,8 @@ from geodeeplab.models.deeplabv3 import SegmentationNetwork
 from geodeeplab.models.pointrend import point_logits_and_labels
 
 TRAIN_TILES, SELECT_TILE, REPORT_TILE = (4, 5, 7, 8), 2, 6
+TRAIN_SEEDS, HELD_OUT_SEEDS = range(1000, 1100), range(2000, 2004)
+"""Of the synthetic scenes; the sample scene has another one."""
 ARCHITECTURE: dict[str, Any] = {
     "arch": "deeplabv3",
     "backbone": "resnet18",
@@ -111,69 +115,91 @@ class Normalise(nn.Module):
         return (x - self.mean) / self.std
 
 
-def synthetic_scenes(count: int) -> list[TrainingScene]:
-    """Make `count` synthetic scenes, half of them arid, none with the seed of the sample scene."""
-    if not count:
-        return []
+def draw_synthetic(seeds: Iterable[int]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Draw synthetic scenes, arid ones for odd seeds: each an image (3, h, w) and class indices (h, w)."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "sample_data"))
     from make_scene import make_scene
 
     scenes = []
-    for index in range(count):
-        made = make_scene(1000 + index, shape=(768, 768), style="temperate" if index % 2 == 0 else "arid")
+    for seed in seeds:
+        made = make_scene(seed, shape=(768, 768), style="arid" if seed % 2 else "temperate")
         labels = np.where(made.valid & (made.labels > 0), made.labels - 1, IGNORE).astype(np.uint8)
-        scenes.append(make_training_scene(made.image, labels))
+        scenes.append((made.image, labels))
     return scenes
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrainingSet:
+    """What is trained on, and its statistics."""
+
+    scenes: list[TrainingScene]
+    """Dubai tiles, then synthetic scenes."""
+    shares: np.ndarray
+    """Each scene's share of the crops; sums to 1."""
+    class_weights: Tensor
+    """Inverse square roots of the Dubai tiles' class frequencies, within 0.5 and 2."""
+    mean: list[float]
+    """Per band, over the Dubai tiles."""
+    std: list[float]
+    """Likewise."""
+
+
+def read_training_set(data: Path, *, synthetic: int, synthetic_share: float) -> TrainingSet:
+    """Read the training tiles and draw the synthetic scenes; crops go by the square root of a tile's area."""
+    dubai = [make_training_scene(*join_parts(read_dubai_parts(data, tile))) for tile in TRAIN_TILES]
+    drawn = [make_training_scene(*scene) for scene in draw_synthetic(TRAIN_SEEDS[:synthetic])]
+    roots = np.array([scene.labels.numel() for scene in dubai]) ** 0.5
+    share = synthetic_share if drawn else 0.0
+    shares = np.concatenate([(1 - share) * roots / roots.sum(), np.full(len(drawn), share / max(len(drawn), 1))])
+    counts = torch.stack([torch.bincount(scene.labels.flatten(), minlength=256) for scene in dubai]).sum(0)
+    frequency = counts[: len(CLASSES)] / counts[: len(CLASSES)].sum()
+    return TrainingSet(
+        scenes=[*dubai, *drawn],
+        shares=shares,
+        class_weights=(frequency.mean() / frequency).sqrt().clamp(0.5, 2.0),
+        mean=[float(np.mean([scene.image[band].float().mean() for scene in dubai])) for band in range(3)],
+        std=[float(np.mean([scene.image[band].float().std() for scene in dubai])) for band in range(3)],
+    )
+
+
+def average_weights(paths: Sequence[Path]) -> dict[str, Tensor]:
+    """Average the weights of checkpoints of one run; whole numbers are the first one's."""
+    states = [torch.load(path, weights_only=True)["weights"] for path in paths]
+    return {
+        key: torch.stack([state[key] for state in states]).mean(0) if value.is_floating_point() else value
+        for key, value in states[0].items()
+    }
+
+
 def train(args: argparse.Namespace) -> None:
-    """Train, print a line every `--every` steps, keep the best weights on the selection tile."""
+    """Train, print a line every `--every` steps, keep the best weights.
+
+    Best is the mean of the mIoU on the selection tile and on held-out synthetic scenes.
+    """
     args.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(args.seed)
-    dubai = [make_training_scene(*join_parts(read_dubai_parts(args.data, tile))) for tile in TRAIN_TILES]
-    select = read_dubai_parts(args.data, SELECT_TILE)
-    areas = np.array([scene.labels.numel() for scene in dubai]) ** 0.5
-    synthetic = synthetic_scenes(args.synthetic)
-    weights = areas / areas.sum()
-    if synthetic:
-        share = args.synthetic_share
-        weights = np.concatenate([weights * (1 - share), np.full(len(synthetic), share / len(synthetic))])
-    scenes = [*dubai, *synthetic]
-
-    counts = torch.stack([torch.bincount(scene.labels.flatten(), minlength=256) for scene in dubai]).sum(0)
-    counts = counts[: len(CLASSES)]
-    frequency = counts / counts.sum()
-    class_weights = (frequency.mean() / frequency).sqrt().clamp(0.5, 2.0)
-    mean = [float(np.mean([s.image[b].float().mean() for s in dubai])) for b in range(3)]
-    std = [float(np.mean([s.image[b].float().std() for s in dubai])) for b in range(3)]
-    normalise = Normalise(mean, std)
-    print(f"{len(scenes)} scenes, class weights {class_weights.tolist()}, mean {mean}, std {std}", flush=True)
-
+    data = read_training_set(args.data, synthetic=args.synthetic, synthetic_share=args.synthetic_share)
+    held_out = {f"tile {SELECT_TILE}": read_dubai_parts(args.data, SELECT_TILE)}
+    held_out |= {"synthetic": draw_synthetic(HELD_OUT_SEEDS)} if args.synthetic else {}
+    normalise = Normalise(data.mean, data.std)
     network = build_model(**ARCHITECTURE).to(memory_format=torch.channels_last)
     if args.start:
-        network.load_state_dict(torch.load(args.start, weights_only=True)["weights"])
+        network.load_state_dict(average_weights(args.start))
     ema = copy.deepcopy(network)
     optimizer = torch.optim.AdamW(network.parameters(), lr=args.lr, weight_decay=0.05)
-    best, started = 0.0, time.monotonic()
-    batches = Batches(
-        scenes,
-        weights,
-        steps=args.steps,
-        size=args.batch,
-        crop=args.crop,
-        strength=args.jitter,
-        seed=args.seed * 1_000_000,
-    )
+    sizes = {"steps": args.steps, "size": args.batch, "crop": args.crop}
+    batches = Batches(data.scenes, data.shares, **sizes, strength=args.jitter, seed=args.seed * 1_000_000)
     losses: deque[float] = deque(maxlen=args.every)
-    loader = DataLoader(batches, batch_size=None, num_workers=1, prefetch_factor=4)
-    for step, (images, labels) in enumerate(loader):
+    options = {name: value for name, value in vars(args).items() if name not in ("data", "out", "start")}
+    best, started = 0.0, time.monotonic()
+    for step, (images, labels) in enumerate(DataLoader(batches, batch_size=None, num_workers=1, prefetch_factor=4)):
         spent = (time.monotonic() - started) / (60 * args.minutes) if args.minutes else step / args.steps
         if spent >= 1:
             break
         optimizer.param_groups[0]["lr"] = args.lr * one_cycle(spent)
         network.train()
-        images = images.float().contiguous(memory_format=torch.channels_last)
-        loss = segmentation_loss(network, normalise(images), labels.long(), class_weights)
+        images = normalise(images.float().contiguous(memory_format=torch.channels_last))
+        loss = segmentation_loss(network, images, labels.long(), data.class_weights)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -181,18 +207,23 @@ def train(args: argparse.Namespace) -> None:
         update_ema(ema, network, min(args.ema, (1 + step) / (10 + step)))
         losses.append(loss.item())
         if (step + 1) % args.every == 0:
-            scores = iou(confusion(ema, select, normalise))
+            scores = {name: iou(confusion(ema, parts, normalise)) for name, parts in held_out.items()}
+            score = float(np.mean([np.nanmean(values) for values in scores.values()]))
+            text = ", ".join(f"{name} {np.nanmean(v):.4f} {np.round(v, 3).tolist()}" for name, v in scores.items())
             print(
-                f"step {step + 1} loss {np.mean(losses):.3f} tile {SELECT_TILE} mIoU {scores.mean():.4f} "
-                f"{np.round(scores, 3).tolist()} {time.monotonic() - started:.0f} s",
-                flush=True,
+                f"step {step + 1} loss {np.mean(losses):.3f} mIoU {text} {time.monotonic() - started:.0f} s", flush=True
             )
-            state = {"weights": ema.state_dict(), "mean": mean, "std": std, "step": step + 1, "args": str(args)}
+            state = {
+                "weights": ema.state_dict(),
+                "mean": data.mean,
+                "std": data.std,
+                "step": step + 1,
+                "options": options,
+            }
             torch.save(state, args.out / "last.pt")
-            if scores.mean() > best:
-                best = scores.mean()
+            if score > best:
+                best = score
                 torch.save(state, args.out / "best.pt")
-    (args.out / "done.json").write_text(json.dumps({"best": best, "seconds": time.monotonic() - started}))
 
 
 def one_cycle(spent: float) -> float:
@@ -226,7 +257,7 @@ def main() -> None:
     parser.add_argument("--synthetic-share", type=float, default=0.2)
     parser.add_argument("--every", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--start", type=Path)
+    parser.add_argument("--start", type=Path, nargs="+", help="checkpoints to start from the average of")
     train(parser.parse_args())
 
 
