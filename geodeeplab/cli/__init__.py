@@ -1,6 +1,5 @@
 """The command line: one file a command, each parses, calls the library and reports."""
 
-import signal
 import sys
 import warnings
 from importlib import import_module
@@ -8,6 +7,7 @@ from typing import NoReturn
 
 import click
 
+from geodeeplab.cli.interruption import let_signals_interrupt
 from geodeeplab.errors import GeoDeepLabError, GeoDeepLabWarning
 
 COMMANDS = ("segment", "vectorize", "info", "models", "demo")
@@ -37,7 +37,7 @@ def commands() -> None:
 def main() -> None:
     """Run a command; our errors become one line on stderr and exit status 1, bad usage 2."""
     warnings.showwarning = _show_warning
-    _let_signals_interrupt()
+    let_signals_interrupt()
     try:
         commands.main(prog_name="geodeeplab", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -60,14 +60,6 @@ def _fail(message: str, *, status: int = 1) -> NoReturn:
     """Say what is wrong in one line, and leave."""
     click.echo(f"error: {' '.join(message.split())}", err=True)
     sys.exit(status)
-
-
-def _let_signals_interrupt() -> None:
-    """Let a polite request to end (kill, a closed terminal) clean up as Ctrl-C does; one that is ignored stays so."""
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)  # Windows has no SIGHUP
-        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, signal.default_int_handler)
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:

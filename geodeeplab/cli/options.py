@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
+from geodeeplab.cli.interruption import check_interruption
+
 if TYPE_CHECKING:
     from geodeeplab.pipeline.segment import Progress
 
@@ -16,7 +18,7 @@ def split_names(text: str | None) -> list[str] | None:
 
 @contextmanager
 def progress_bar(*, shown: bool | None = None) -> Iterator["Progress"]:
-    """Lend a callback that draws one bar in megapixels on stderr; by default only on a terminal."""
+    """Lend a callback that draws a bar in megapixels on stderr, by default only on a terminal; it hears Ctrl-C too."""
     from tqdm import tqdm
 
     hidden = not (sys.stderr.isatty() if shown is None else shown)
@@ -25,6 +27,7 @@ def progress_bar(*, shown: bool | None = None) -> Iterator["Progress"]:
 
         def update(done: int, total: int) -> None:
             nonlocal bar
+            check_interruption()
             if bar is None:  # the total is known now, and the format needs it
                 bar = tqdm(total=total / 1e6, unit="Mpx", disable=hidden, bar_format=BAR_FORMAT, leave=False)
                 stack.enter_context(bar)

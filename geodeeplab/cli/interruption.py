@@ -1,0 +1,33 @@
+"""Ctrl-C and its kin, made sure of.
+
+Python raises KeyboardInterrupt wherever the main thread happens to be. In a callback from C code, of which GDAL has
+some, the exception is printed or dropped, and the run would go on as if nobody had asked. So the request is noted too,
+and asked about at every step of a run.
+"""
+
+import signal
+import threading
+from types import FrameType
+from typing import NoReturn
+
+_requested = threading.Event()
+
+
+def let_signals_interrupt() -> None:
+    """Let a polite request to end (Ctrl-C, kill, a closed terminal) raise KeyboardInterrupt; ignored ones stay so."""
+    _requested.clear()
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            signal.signal(number, _interrupt)
+
+
+def check_interruption() -> None:
+    """Raise KeyboardInterrupt if one was asked for and got lost on the way."""
+    if _requested.is_set():
+        raise KeyboardInterrupt
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    _requested.set()
+    raise KeyboardInterrupt
