@@ -77,7 +77,7 @@ def out(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def refused(run: Callable[..., Ran], out: Path) -> Callable[..., None]:
+def expect_refused(run: Callable[..., Ran], out: Path) -> Callable[..., None]:
     """Give a function that runs a command and checks that it is refused and leaves the outputs' folder as it was."""
 
     def check(*argv: object, match: str, status: int = 1) -> None:

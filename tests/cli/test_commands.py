@@ -101,7 +101,7 @@ class TestVectorize:
     )
     def test_refusals(
         self,
-        refused: Callable[..., None],
+        expect_refused: Callable[..., None],
         make_raster: MakeRaster,
         out: Path,
         dtype: str,
@@ -109,15 +109,15 @@ class TestVectorize:
         match: str,
     ) -> None:
         labels = make_raster(np.ones((1, 4, 5), dtype))
-        refused("vectorize", labels, "-o", out / "a.gpkg", *options, match=match)
+        expect_refused("vectorize", labels, "-o", out / "a.gpkg", *options, match=match)
 
-    def test_refused_outputs(self, refused: Callable[..., None], make_raster: MakeRaster, out: Path) -> None:
+    def test_refused_outputs(self, expect_refused: Callable[..., None], make_raster: MakeRaster, out: Path) -> None:
         labels = make_raster(np.ones((1, 4, 5), "uint8"))
         (out / "taken.gpkg").write_text("dear to someone")
-        refused("vectorize", out / "none.tif", "-o", out / "a.gpkg", match="does not exist: check the path")
-        refused("vectorize", labels, "-o", out / "taken.gpkg", match="exists: pass --overwrite")
-        refused("vectorize", labels, "-o", out / "a.geojson", match="which nobody here writes: use .gpkg")
-        refused("vectorize", labels, "-o", out / "new" / "a.gpkg", match="does not exist: create it first")
+        expect_refused("vectorize", out / "none.tif", "-o", out / "a.gpkg", match="does not exist: check the path")
+        expect_refused("vectorize", labels, "-o", out / "taken.gpkg", match="exists: pass --overwrite")
+        expect_refused("vectorize", labels, "-o", out / "a.geojson", match="which nobody here writes: use .gpkg")
+        expect_refused("vectorize", labels, "-o", out / "new" / "a.gpkg", match="does not exist: create it first")
 
 
 class TestInfo:
@@ -166,8 +166,8 @@ class TestInfo:
         assert "crs     missing" in ran.out
         assert ran.err.startswith("warning: ")
 
-    def test_missing(self, refused: Callable[..., None], tmp_path: Path) -> None:
-        refused("info", tmp_path / "none.tif", match="does not exist: check the path")
+    def test_missing(self, expect_refused: Callable[..., None], tmp_path: Path) -> None:
+        expect_refused("info", tmp_path / "none.tif", match="does not exist: check the path")
 
 
 class TestModels:
@@ -191,8 +191,8 @@ class TestModels:
         assert contract["name"] == "tiny"
         assert [item["name"] for item in contract["classes"]] == ["field", "wood", "roof"]
 
-    def test_unknown(self, refused: Callable[..., None]) -> None:
-        refused("models", "landcover-lunar", match="no bundled model and no file is called 'landcover-lunar'")
+    def test_unknown(self, expect_refused: Callable[..., None]) -> None:
+        expect_refused("models", "landcover-lunar", match="no bundled model and no file is called 'landcover-lunar'")
 
 
 class TestDemo:
@@ -214,10 +214,10 @@ class TestDemo:
         assert "80 × 60 px" in closing
         assert picture == f"look at {out / 'new' / 'landcover.png'}"
 
-    def test_refusals(self, refused: Callable[..., None], scene: Path, out: Path) -> None:
+    def test_refusals(self, expect_refused: Callable[..., None], scene: Path, out: Path) -> None:
         (out / "file").touch()
-        refused("demo", scene, "--out", out / "file", match="cannot be made .*: choose another with --out")
-        refused("demo", out / "none.tif", "--out", out, match="does not exist: check the path")
+        expect_refused("demo", scene, "--out", out / "file", match="cannot be made .*: choose another with --out")
+        expect_refused("demo", out / "none.tif", "--out", out, match="does not exist: check the path")
 
 
 class TestHelp:

@@ -19,14 +19,14 @@ class TestFailures:
     """What goes wrong half-way leaves no output and keeps the ones that were there."""
 
     def test_a_scene_that_breaks_off_keeps_the_old_outputs(
-        self, refused: Refused, make_raster: MakeRaster, blocks: Blocks, tiny_model: Path, out: Path
+        self, expect_refused: Refused, make_raster: MakeRaster, blocks: Blocks, tiny_model: Path, out: Path
     ) -> None:
         scene = make_raster(blocks(600, 64), photometric="rgb", tiled=True, blockxsize=64, blockysize=64)
         scene.write_bytes(scene.read_bytes()[:-5000])
         polygons, labels = out / "a.gpkg", out / "a.tif"
         polygons.write_text("old polygons")
         labels.write_text("old labels")
-        refused(
+        expect_refused(
             "segment", scene, "-o", polygons, "--labels", labels, "--model", tiny_model, "--overwrite", match="cut off"
         )
         assert polygons.read_text() == "old polygons"
@@ -56,7 +56,7 @@ class TestFailures:
     @pytest.mark.parametrize("kib", [4, 8, 16, 24, 64, 108])
     def test_a_disk_that_fills_up(
         self,
-        refused: Refused,
+        expect_refused: Refused,
         small_disk: Callable[[int], Path],
         make_raster: MakeRaster,
         blocks: Blocks,
@@ -67,24 +67,28 @@ class TestFailures:
         disk = small_disk(kib)
         scene = make_raster(blocks(150, 200), photometric="rgb")
         outputs = ["-o", disk / "a.gpkg", "--labels", disk / "a.tif"]
-        refused("segment", scene, *outputs, "--model", tiny_model, match="cannot write .*(no space left|free space)")
+        expect_refused(
+            "segment", scene, *outputs, "--model", tiny_model, match="cannot write .*(no space left|free space)"
+        )
         assert not list(disk.iterdir())
 
     def test_a_full_disk_keeps_the_old_outputs(
-        self, refused: Refused, small_disk: Callable[[int], Path], scene: Path, tiny_model: Path
+        self, expect_refused: Refused, small_disk: Callable[[int], Path], scene: Path, tiny_model: Path
     ) -> None:
         disk = small_disk(64)
         polygons = disk / "a.gpkg"
         polygons.write_text("dear to someone")
-        refused("segment", scene, "-o", polygons, "--model", tiny_model, "--overwrite", match="cannot write .*space")
+        expect_refused(
+            "segment", scene, "-o", polygons, "--model", tiny_model, "--overwrite", match="cannot write .*space"
+        )
         assert [path.name for path in disk.iterdir()] == ["a.gpkg"]
         assert polygons.read_text() == "dear to someone"
 
-    def test_ctrl_c(self, refused: Refused, segment_args: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_ctrl_c(self, expect_refused: Refused, segment_args: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
         from geodeeplab.raster import RowSpool
 
         def interrupt(*_: object) -> None:
             raise KeyboardInterrupt
 
         monkeypatch.setattr(RowSpool, "append", interrupt)
-        refused(*segment_args, match="interrupted, nothing was written: run the command again")
+        expect_refused(*segment_args, match="interrupted, nothing was written: run the command again")

@@ -19,94 +19,106 @@ class TestScenes:
     """Scenes that cannot be used at all, or not by an RGB model."""
 
     @pytest.fixture
-    def refused_scene(self, refused: Refused, tiny_model: Path, out: Path) -> Refused:
+    def expect_scene_refused(self, expect_refused: Refused, tiny_model: Path, out: Path) -> Refused:
         def check(scene: Path, *argv: object, match: str) -> None:
-            refused("segment", scene, "-o", out / "a.gpkg", "--model", tiny_model, *argv, match=match)
+            expect_refused("segment", scene, "-o", out / "a.gpkg", "--model", tiny_model, *argv, match=match)
 
         return check
 
-    def test_missing(self, refused_scene: Refused, tmp_path: Path) -> None:
-        refused_scene(tmp_path / "none.tif", match="none.tif' does not exist: check the path")
+    def test_missing(self, expect_scene_refused: Refused, tmp_path: Path) -> None:
+        expect_scene_refused(tmp_path / "none.tif", match="none.tif' does not exist: check the path")
 
-    def test_a_folder(self, refused_scene: Refused, tmp_path: Path) -> None:
-        refused_scene(tmp_path, match="is a folder: give a raster file")
+    def test_a_folder(self, expect_scene_refused: Refused, tmp_path: Path) -> None:
+        expect_scene_refused(tmp_path, match="is a folder: give a raster file")
 
     @pytest.mark.parametrize("content", [b"", b"id,name\n1,a\n", b"II*\0" + bytes(40)])
-    def test_no_raster(self, refused_scene: Refused, tmp_path: Path, content: bytes) -> None:
+    def test_no_raster(self, expect_scene_refused: Refused, tmp_path: Path, content: bytes) -> None:
         path = tmp_path / "scene.tif"
         path.write_bytes(content)
-        refused_scene(path, match="is no raster that GDAL can open .*gdalinfo .* tells more")
+        expect_scene_refused(path, match="is no raster that GDAL can open .*gdalinfo .* tells more")
 
     @pytest.mark.parametrize("keep", [0.97, 0.5])
-    def test_truncated(self, refused_scene: Refused, make_raster: MakeRaster, blocks: Blocks, keep: float) -> None:
+    def test_truncated(
+        self, expect_scene_refused: Refused, make_raster: MakeRaster, blocks: Blocks, keep: float
+    ) -> None:
         path = make_raster(blocks(256, 256), photometric="rgb", tiled=True, blockxsize=64, blockysize=64)
         content = path.read_bytes()
         path.write_bytes(content[: int(len(content) * keep)])
-        refused_scene(path, match=r"cannot be read in the block of rows \d+-\d+.*cut off; copy or create it again")
+        expect_scene_refused(
+            path, match=r"cannot be read in the block of rows \d+-\d+.*cut off; copy or create it again"
+        )
 
-    def test_truncated_png(self, refused_scene: Refused, make_raster: MakeRaster, blocks: Blocks) -> None:
+    def test_truncated_png(self, expect_scene_refused: Refused, make_raster: MakeRaster, blocks: Blocks) -> None:
         path = make_raster(blocks(200, 200), "scene.png", driver="PNG")
         content = path.read_bytes()
         path.write_bytes(content[: len(content) // 2])
-        refused_scene(path, match="cannot be read in .*cut off; copy or create it again")
+        expect_scene_refused(path, match="cannot be read in .*cut off; copy or create it again")
 
-    def test_vrt_whose_source_is_gone(self, refused_scene: Refused, scene: Path) -> None:
+    def test_vrt_whose_source_is_gone(self, expect_scene_refused: Refused, scene: Path) -> None:
         vrt = scene.with_suffix(".vrt")
         rasterio.shutil.copy(scene, vrt, driver="VRT")
         scene.unlink()
-        refused_scene(vrt, match="cannot be read in .*or one that it refers to")
+        expect_scene_refused(vrt, match="cannot be read in .*or one that it refers to")
 
     @pytest.mark.parametrize(("bands", "named"), [(1, "1 band"), (2, "2 bands")])
     def test_too_few_bands(
-        self, refused_scene: Refused, make_raster: MakeRaster, blocks: Blocks, bands: int, named: str
+        self, expect_scene_refused: Refused, make_raster: MakeRaster, blocks: Blocks, bands: int, named: str
     ) -> None:
         path = make_raster(blocks(40, 50, bands=bands), photometric="minisblack")
-        refused_scene(path, match=rf"has {named} \(.*needs red, green, blue: pass --bands")
+        expect_scene_refused(path, match=rf"has {named} \(.*needs red, green, blue: pass --bands")
 
-    def test_bands_of_other_names(self, refused_scene: Refused, make_raster: MakeRaster, blocks: Blocks) -> None:
+    def test_bands_of_other_names(self, expect_scene_refused: Refused, make_raster: MakeRaster, blocks: Blocks) -> None:
         path = make_raster(blocks(40, 50), names=("nir", "red", "green"), photometric="minisblack")
-        refused_scene(path, match=r"has 3 bands \(nir, red, green\); model 'tiny' needs .*: pass --bands")
+        expect_scene_refused(path, match=r"has 3 bands \(nir, red, green\); model 'tiny' needs .*: pass --bands")
 
-    def test_more_bands_without_names(self, refused_scene: Refused, make_raster: MakeRaster, blocks: Blocks) -> None:
+    def test_more_bands_without_names(
+        self, expect_scene_refused: Refused, make_raster: MakeRaster, blocks: Blocks
+    ) -> None:
         path = make_raster(blocks(40, 50, bands=4), photometric="minisblack", alpha="unspecified")
-        refused_scene(path, match=r"has 4 bands \(1, 2, 3, 4\); model 'tiny' needs .*: pass --bands")
+        expect_scene_refused(path, match=r"has 4 bands \(1, 2, 3, 4\); model 'tiny' needs .*: pass --bands")
 
-    def test_another_data_type(self, refused_scene: Refused, make_raster: MakeRaster, blocks: Blocks) -> None:
+    def test_another_data_type(self, expect_scene_refused: Refused, make_raster: MakeRaster, blocks: Blocks) -> None:
         path = make_raster(blocks(40, 50).astype("uint16"), photometric="rgb")
-        refused_scene(path, match="reads uint8, the scene is uint16: pass --rescale LOW,HIGH .* or --rescale 2%,98%")
+        expect_scene_refused(
+            path, match="reads uint8, the scene is uint16: pass --rescale LOW,HIGH .* or --rescale 2%,98%"
+        )
 
-    def test_palette(self, refused_scene: Refused, make_raster: MakeRaster, blocks: Blocks) -> None:
+    def test_palette(self, expect_scene_refused: Refused, make_raster: MakeRaster, blocks: Blocks) -> None:
         path = make_raster(blocks(40, 50, bands=1))
         with rasterio.open(path, "r+") as dst:
             dst.write_colormap(1, {1: (255, 0, 0)})
         for options in ([], ["--bands", "1,1,1"]):
-            refused_scene(path, *options, match="has a palette, .*expand it: gdal_translate -expand rgb")
+            expect_scene_refused(path, *options, match="has a palette, .*expand it: gdal_translate -expand rgb")
 
-    def test_complex(self, refused_scene: Refused, make_raster: MakeRaster) -> None:
+    def test_complex(self, expect_scene_refused: Refused, make_raster: MakeRaster) -> None:
         path = make_raster(np.ones((3, 40, 50), "complex64"))
-        refused_scene(path, match="has complex pixels .*write its amplitude: gdal_translate")
+        expect_scene_refused(path, match="has complex pixels .*write its amplitude: gdal_translate")
 
     def test_placed_by_ground_control_points(
-        self, refused_scene: Refused, make_raster: MakeRaster, blocks: Blocks
+        self, expect_scene_refused: Refused, make_raster: MakeRaster, blocks: Blocks
     ) -> None:
         corners = [(0, 0), (0, 50), (40, 0), (40, 50)]
         points = [GroundControlPoint(row=row, col=col, x=500 + col, y=900 - row) for row, col in corners]
         path = make_raster(blocks(40, 50), photometric="rgb", transform=None, gcps=points)
-        refused_scene(path, match="placed by 4 ground control points only .*warp it first: gdalwarp -tps")
+        expect_scene_refused(path, match="placed by 4 ground control points only .*warp it first: gdalwarp -tps")
 
     @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
-    def test_no_valid_pixel(self, refused_scene: Refused, make_raster: MakeRaster, dtype: str) -> None:
+    def test_no_valid_pixel(self, expect_scene_refused: Refused, make_raster: MakeRaster, dtype: str) -> None:
         path = make_raster(np.zeros((3, 150, 200), dtype), photometric="rgb", nodata=0)
         limits = [] if dtype == "uint8" else ["--rescale", "0,3000"]
-        refused_scene(path, *limits, match="has no valid pixel in these bands: check its nodata value")
+        expect_scene_refused(path, *limits, match="has no valid pixel in these bands: check its nodata value")
 
-    def test_no_valid_pixel_to_take_percentiles_of(self, refused_scene: Refused, make_raster: MakeRaster) -> None:
+    def test_no_valid_pixel_to_take_percentiles_of(
+        self, expect_scene_refused: Refused, make_raster: MakeRaster
+    ) -> None:
         path = make_raster(np.full((3, 40, 50), np.nan, "float32"), photometric="rgb")
-        refused_scene(path, "--rescale", "2%,98%", match="no valid pixel was found .*: check its nodata value")
+        expect_scene_refused(path, "--rescale", "2%,98%", match="no valid pixel was found .*: check its nodata value")
 
-    def test_a_warning_may_come_first(self, refused_scene: Refused, make_raster: MakeRaster, blocks: Blocks) -> None:
+    def test_a_warning_may_come_first(
+        self, expect_scene_refused: Refused, make_raster: MakeRaster, blocks: Blocks
+    ) -> None:
         path = make_raster(blocks(40, 50, bands=1), crs=None, transform=None)
-        refused_scene(path, match="needs red, green, blue")
+        expect_scene_refused(path, match="needs red, green, blue")
 
 
 class TestOptions:
@@ -146,9 +158,9 @@ class TestOptions:
         ],
     )
     def test_out_of_range(
-        self, refused: Refused, segment_args: list[object], options: list[object], match: str
+        self, expect_refused: Refused, segment_args: list[object], options: list[object], match: str
     ) -> None:
-        refused(*segment_args, *options, match=match)
+        expect_refused(*segment_args, *options, match=match)
 
     @pytest.mark.parametrize(
         ("options", "match"),
@@ -161,35 +173,41 @@ class TestOptions:
             (["--overlap"], "requires an argument: see geodeeplab --help"),
         ],
     )
-    def test_bad_usage(self, refused: Refused, segment_args: list[object], options: list[object], match: str) -> None:
-        refused(*segment_args, *options, match=match, status=2)
+    def test_bad_usage(
+        self, expect_refused: Refused, segment_args: list[object], options: list[object], match: str
+    ) -> None:
+        expect_refused(*segment_args, *options, match=match, status=2)
 
-    def test_bad_usage_elsewhere(self, refused: Refused) -> None:
-        refused("segment", match="Missing argument 'SCENE': see geodeeplab segment --help", status=2)
-        refused("segmnet", match="No such command 'segmnet'.*see geodeeplab --help", status=2)
-        refused("vectorize", "a.tif", match="Missing option '-o'", status=2)
-        refused("vectorize", "a.tif", "-o", "a.gpkg", "--band", "0", match="0 is not in the range", status=2)
+    def test_bad_usage_elsewhere(self, expect_refused: Refused) -> None:
+        expect_refused("segment", match="Missing argument 'SCENE': see geodeeplab segment --help", status=2)
+        expect_refused("segmnet", match="No such command 'segmnet'.*see geodeeplab --help", status=2)
+        expect_refused("vectorize", "a.tif", match="Missing option '-o'", status=2)
+        expect_refused("vectorize", "a.tif", "-o", "a.gpkg", "--band", "0", match="0 is not in the range", status=2)
 
 
 class TestModels:
     """Models that are not there, broken, or for other scenes."""
 
-    def test_unknown(self, refused: Refused, segment_args: list[object]) -> None:
-        refused(*segment_args, "--model", "landcover-lunar", match=r"called 'landcover-lunar': choose one of landcover")
+    def test_unknown(self, expect_refused: Refused, segment_args: list[object]) -> None:
+        expect_refused(
+            *segment_args, "--model", "landcover-lunar", match=r"called 'landcover-lunar': choose one of landcover"
+        )
 
-    def test_a_folder(self, refused: Refused, segment_args: list[object], tmp_path: Path) -> None:
-        refused(*segment_args, "--model", tmp_path, match="no bundled model and no file is called")
+    def test_a_folder(self, expect_refused: Refused, segment_args: list[object], tmp_path: Path) -> None:
+        expect_refused(*segment_args, "--model", tmp_path, match="no bundled model and no file is called")
 
     @pytest.mark.parametrize("keep", [0, 5, 3_000, 1_000_000])
     def test_cut_off(
-        self, refused: Refused, segment_args: list[object], tiny_model: Path, tmp_path: Path, keep: int
+        self, expect_refused: Refused, segment_args: list[object], tiny_model: Path, tmp_path: Path, keep: int
     ) -> None:
         path = tmp_path / "cut.safetensors"
         path.write_bytes(tiny_model.read_bytes()[:keep])
-        refused(*segment_args, "--model", path, match="cut.safetensors is not a readable safetensors file .*again")
+        expect_refused(
+            *segment_args, "--model", path, match="cut.safetensors is not a readable safetensors file .*again"
+        )
 
-    def test_another_file(self, refused: Refused, segment_args: list[object], scene: Path) -> None:
-        refused(*segment_args, "--model", scene, match="not a readable safetensors file")
+    def test_another_file(self, expect_refused: Refused, segment_args: list[object], scene: Path) -> None:
+        expect_refused(*segment_args, "--model", scene, match="not a readable safetensors file")
 
     @pytest.mark.parametrize(
         ("changes", "match"),
@@ -206,7 +224,7 @@ class TestModels:
     )
     def test_contracts(
         self,
-        refused: Refused,
+        expect_refused: Refused,
         segment_args: list[object],
         tiny_model: Path,
         tmp_path: Path,
@@ -220,18 +238,20 @@ class TestModels:
             values[key] = values[key] | value if isinstance(value, dict) else value
         path = tmp_path / "changed.safetensors"
         save_file(load_file(tiny_model), path, metadata={"geodeeplab": json.dumps(values)} if changes else {"a": "b"})
-        refused(*segment_args, "--model", path, match=rf"(?=.*changed.safetensors).*{match}")
+        expect_refused(*segment_args, "--model", path, match=rf"(?=.*changed.safetensors).*{match}")
 
 
 class TestOutputs:
     """Outputs that cannot be, each known before any work."""
 
-    def test_none_asked_for(self, refused: Refused, scene: Path, tiny_model: Path) -> None:
-        refused("segment", scene, "--model", tiny_model, match="nothing to write: give an output such as -o")
+    def test_none_asked_for(self, expect_refused: Refused, scene: Path, tiny_model: Path) -> None:
+        expect_refused("segment", scene, "--model", tiny_model, match="nothing to write: give an output such as -o")
 
-    def test_folder_that_does_not_exist(self, refused: Refused, segment_args: list[object], out: Path) -> None:
-        refused(*segment_args, "-o", out / "new" / "a.gpkg", match="folder .*new does not exist: create it first")
-        refused(*segment_args, "--labels", out / "new" / "a.tif", match="folder .*new does not exist")
+    def test_folder_that_does_not_exist(self, expect_refused: Refused, segment_args: list[object], out: Path) -> None:
+        expect_refused(
+            *segment_args, "-o", out / "new" / "a.gpkg", match="folder .*new does not exist: create it first"
+        )
+        expect_refused(*segment_args, "--labels", out / "new" / "a.tif", match="folder .*new does not exist")
 
     @pytest.mark.parametrize(
         ("option", "name", "known"),
@@ -244,25 +264,27 @@ class TestOutputs:
         ],
     )
     def test_unknown_suffix(
-        self, refused: Refused, segment_args: list[object], out: Path, option: str, name: str, known: str
+        self, expect_refused: Refused, segment_args: list[object], out: Path, option: str, name: str, known: str
     ) -> None:
-        refused(*segment_args, option, out / name, match=f"which nobody here writes: use {known}")
+        expect_refused(*segment_args, option, out / name, match=f"which nobody here writes: use {known}")
 
     @pytest.mark.parametrize("option", ["-o", "--labels", "--confidence"])
-    def test_exists(self, refused: Refused, segment_args: list[object], out: Path, option: str) -> None:
+    def test_exists(self, expect_refused: Refused, segment_args: list[object], out: Path, option: str) -> None:
         taken = out / ("taken.gpkg" if option == "-o" else "taken.tif")
         taken.write_text("dear to someone")
-        refused(*segment_args, option, taken, match="exists: pass --overwrite")
+        expect_refused(*segment_args, option, taken, match="exists: pass --overwrite")
 
-    def test_a_folder(self, refused: Refused, segment_args: list[object], out: Path) -> None:
+    def test_a_folder(self, expect_refused: Refused, segment_args: list[object], out: Path) -> None:
         (out / "a.gpkg").mkdir()
-        refused(*segment_args, "-o", out / "a.gpkg", "--overwrite", match="is a folder: give the path of a file")
+        expect_refused(*segment_args, "-o", out / "a.gpkg", "--overwrite", match="is a folder: give the path of a file")
 
-    def test_the_scene_itself(self, refused: Refused, segment_args: list[object], scene: Path) -> None:
+    def test_the_scene_itself(self, expect_refused: Refused, segment_args: list[object], scene: Path) -> None:
         before = scene.read_bytes()
-        refused(*segment_args, "--labels", scene, "--overwrite", match="also an input, which is never overwritten")
+        expect_refused(
+            *segment_args, "--labels", scene, "--overwrite", match="also an input, which is never overwritten"
+        )
         assert scene.read_bytes() == before
 
-    def test_two_of_one_name(self, refused: Refused, segment_args: list[object], out: Path) -> None:
+    def test_two_of_one_name(self, expect_refused: Refused, segment_args: list[object], out: Path) -> None:
         same = out / "a.tif"
-        refused(*segment_args, "--labels", same, "--confidence", same, match="two outputs have the same path")
+        expect_refused(*segment_args, "--labels", same, "--confidence", same, match="two outputs have the same path")
