@@ -1,8 +1,8 @@
 """Ctrl-C and its kin, made sure of.
 
-Python raises KeyboardInterrupt wherever the main thread happens to be. In a callback from C code, of which GDAL has
-some, the exception is printed or dropped, and the run would go on as if nobody had asked. So the request is noted too,
-and asked about at every step of a run.
+Python raises KeyboardInterrupt wherever the main thread happens to be. In a finaliser, or a callback from C code, the
+exception is printed and dropped (seen in none of our runs, but nothing rules it out), and the run would go on as if
+nobody had asked. So the request is noted too, and asked about at every step of a run.
 """
 
 import signal

@@ -13,6 +13,8 @@ def handlers() -> Iterator[None]:
     """Put the signals' handlers back, and forget the request."""
     numbers = [signal.SIGINT, signal.SIGTERM]
     before = [signal.getsignal(number) for number in numbers]
+    for number in numbers:
+        signal.signal(number, signal.SIG_DFL)  # a shell's background jobs are started with SIGINT ignored
     let_signals_interrupt()
     yield
     for number, handler in zip(numbers, before, strict=True):

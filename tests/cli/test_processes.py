@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +14,29 @@ import pytest
 PATIENCE_S = 300
 
 
+@pytest.fixture
+def heard() -> Iterator[Callable[[signal.Signals], None]]:
+    """Give a function that sees to it that processes started from now on do not ignore a signal."""
+    before = {}
+
+    def hear(number: signal.Signals) -> None:
+        before[number] = signal.signal(number, signal.default_int_handler)
+
+    yield hear
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no signals to a process")
 def test_signals_end_a_run_with_one_line_and_nothing_left(
-    make_raster: Callable[..., Path], blocks: Callable[..., np.ndarray], tiny_model: Path, tmp_path: Path
+    make_raster: Callable[..., Path],
+    blocks: Callable[..., np.ndarray],
+    tiny_model: Path,
+    tmp_path: Path,
+    heard: Callable[[signal.Signals], None],
 ) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background jobs hand an ignored SIGINT on
+        heard(number)
     scene = make_raster(blocks(12_000, 600), photometric="rgb", compress="deflate")
     runs = {}
     for number in (signal.SIGINT, signal.SIGTERM):  # side by side, as starting takes longest

@@ -50,7 +50,8 @@ def test_a_classifier_of_torchvision_loads_without_its_last_layer() -> None:
     ):
         weights = build(weights=None).state_dict()
         kept = {k.removeprefix("features."): v for k, v in weights.items() if not k.startswith(drop)}
-        build_backbone(name).load_state_dict(kept, strict=True)
+        unmatched = build_backbone(name).load_state_dict(kept, strict=True)
+        assert (unmatched.missing_keys, unmatched.unexpected_keys) == ([], [])
 
 
 def test_multi_grid_multiplies_the_last_stage_only() -> None:
