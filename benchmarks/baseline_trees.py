@@ -22,10 +22,10 @@ from PIL import Image
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
-from aerial_data import CLASSES, IGNORE, join_parts, read_dubai_parts
-from export_bundled import COLOURS, count_pairs, segment_tile
+from aerial_data import CLASSES, IGNORE, REPORT_TILE, SELECT_TILE, TRAIN_TILES, join_parts, read_dubai_parts
+from export_bundled import COLOURS, segment_tile
+from geodeeplab.evaluation import confusion_matrix, iou, mean_iou
 from geodeeplab.models.model_file import BUNDLED_FOLDER
-from train_bundled import REPORT_TILE, SELECT_TILE, TRAIN_TILES, iou
 
 WINDOWS = (5, 17, 65)
 """Sides of the boxes in pixels, odd."""
@@ -59,12 +59,17 @@ def main() -> None:
             image, truth = join_parts(read_dubai_parts(options.data, tile))
             by_trees = predict(trees, image)
             by_model = segment_tile(options.model, image, Path(name) / f"{tile}.tif")
-            counts[tile] = count_pairs(truth, by_trees), count_pairs(truth, by_model)
+            counts[tile] = count_pixels(by_trees, truth), count_pixels(by_model, truth)
             print(score_table(f"Tile {tile}", *counts[tile]), flush=True)
             if options.maps:
                 write_maps(options.maps / f"tile{tile}.png", image, [truth, by_trees, by_model])
     both = [sum(pair[i] for pair in counts.values()) for i in (0, 1)]
     print(score_table(f"Tiles {SELECT_TILE} and {REPORT_TILE}", *(np.asarray(one) for one in both)))
+
+
+def count_pixels(labels: NDArray[np.uint8], truth: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Count (K, K) pixels, truth by row."""
+    return confusion_matrix(labels, truth, class_ids=range(len(CLASSES)), ignore=IGNORE)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -188,7 +193,7 @@ def predict(trees: HistGradientBoostingClassifier, image: NDArray[np.uint8]) -> 
 def score_table(title: str, trees: NDArray[np.int64], model: NDArray[np.int64]) -> str:
     """Write both confusion matrices (truth by row) as a Markdown table of IoU, mIoU and accuracy, with ratios."""
     rows = [(name, *pair) for name, *pair in zip(CLASSES, iou(trees), iou(model), strict=True)]
-    rows.append(("**mIoU**", iou(trees).mean(), iou(model).mean()))
+    rows.append(("**mIoU**", mean_iou(trees), mean_iou(model)))
     rows.append(("accuracy", np.trace(trees) / trees.sum(), np.trace(model) / model.sum()))
     head = [
         f"{title}: {trees.sum():,} labelled pixels",

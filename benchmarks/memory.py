@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ import torch
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
-from torch import nn
+from torch import Tensor, nn
 
 from geodeeplab.inference import Engine, pick_device
 from geodeeplab.models import Contract, Model, ModelBand, ModelClass, Normalisation, SegmentationNetwork
@@ -116,11 +117,23 @@ def measure(chip_path: Path, height: int, width: int, *, batch_size: int, polygo
         )
 
 
+class Scores(nn.Conv2d):
+    """A head of one convolution."""
+
+    def forward(self, levels: Sequence[Tensor], shape: tuple[int, int]) -> Tensor:  # type: ignore[override]
+        """Give coarse logits (N, K, h, w) of the deepest level."""
+        return super().forward(levels[-1])
+
+
 def tiny_model() -> Model:
     """Build a network of one strided and one 1 × 1 convolution, logits upsampled bilinearly, seeded."""
     torch.manual_seed(0)
     backbone = FeatureExtractor(
-        {"conv": nn.Conv2d(len(BANDS), 16, 3, stride=OUTPUT_STRIDE, padding=1)}, fine="conv", channels=(16, 16)
+        {"conv": nn.Conv2d(len(BANDS), 16, 3, stride=OUTPUT_STRIDE, padding=1)},
+        levels=["conv"],
+        channels=[16],
+        strides=[OUTPUT_STRIDE],
+        origins=[0],
     )
     contract = Contract(
         name="tiny",
@@ -128,7 +141,7 @@ def tiny_model() -> Model:
         classes=tuple(ModelClass(id=i, name=f"class {i}", color=(25 * i, 0, 0)) for i in range(1, CLASSES + 1)),
         bands=tuple(ModelBand(name=name, mean=110.0, std=50.0) for name in BANDS),
     )
-    return Model(network=SegmentationNetwork(backbone, nn.Conv2d(16, CLASSES, 1)), contract=contract, path=Path("tiny"))
+    return Model(network=SegmentationNetwork(backbone, Scores(16, CLASSES, 1)), contract=contract, path=Path("tiny"))
 
 
 def forward_once(model: Model, batch_size: int) -> None:

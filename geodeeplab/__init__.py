@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         OutputError,
         SceneError,
     )
-    from geodeeplab.models import build_model, load_model, save_model
+    from geodeeplab.models import build_model, build_published, load_model, load_pretrained, save_model
     from geodeeplab.pipeline.result import Segmentation
     from geodeeplab.pipeline.segment import segment
     from geodeeplab.pipeline.vectorize import vectorize
@@ -33,7 +33,9 @@ __all__ = [
     "SceneError",
     "Segmentation",
     "build_model",
+    "build_published",
     "load_model",
+    "load_pretrained",
     "open_scene",
     "save_model",
     "segment",
@@ -50,7 +52,7 @@ _HOMES = {
         "OutputError",
         "SceneError",
     ],
-    "models": ["build_model", "load_model", "save_model"],
+    "models": ["build_model", "build_published", "load_model", "load_pretrained", "save_model"],
     "pipeline.result": ["Segmentation"],
     "pipeline.segment": ["segment"],
     "pipeline.vectorize": ["vectorize"],

@@ -1,4 +1,4 @@
-"""Training scenes for the bundled model: the Dubai set and our synthetic scenes, cropped and augmented.
+"""Training scenes: the Dubai set and our synthetic scenes, cropped and augmented.
 
 A scene here is an image (3, H, W) uint8 with class indices (H, W) uint8, 255 where the label is to be ignored.
 """
@@ -24,6 +24,8 @@ CLASSES = {
     "water": (226, 169, 41),
 }
 """Class names in the order of their ids from 1, with their colours in the Dubai label files."""
+TRAIN_TILES, SELECT_TILE, REPORT_TILE = (4, 5, 7, 8), 2, 6
+"""Of the Dubai set. Tiles 4, 7 and 8 show the same ground, so a random split would leak."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +75,42 @@ def join_parts(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarr
     width = min(labels.shape[-1] for _, labels in rows)
     image, labels = (np.concatenate([row[i][..., :width] for row in rows], axis=-2) for i in (0, 1))
     return image, labels
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSet:
+    """What is trained on, and its statistics."""
+
+    scenes: list[TrainingScene]
+    """Dubai tiles, then synthetic scenes."""
+    shares: np.ndarray
+    """Each scene's share of the crops; sums to 1."""
+    class_weights: Tensor
+    """Inverse square roots of the Dubai tiles' class frequencies, within 0.5 and 2."""
+    mean: list[float]
+    """Per band, over the Dubai tiles."""
+    std: list[float]
+    """Likewise."""
+
+
+def make_training_set(
+    data: Path, *, drawn: Sequence[tuple[np.ndarray, np.ndarray]] = (), drawn_share: float = 0.0
+) -> TrainingSet:
+    """Read the training tiles, and join synthetic scenes; crops go by the square root of a tile's area."""
+    dubai = [make_training_scene(*join_parts(read_dubai_parts(data, tile))) for tile in TRAIN_TILES]
+    synthetic = [make_training_scene(*scene) for scene in drawn]
+    roots = np.array([scene.labels.numel() for scene in dubai]) ** 0.5
+    share = drawn_share if synthetic else 0.0
+    shares = np.concatenate([(1 - share) * roots / roots.sum(), np.full(len(synthetic), share / max(len(drawn), 1))])
+    counts = torch.stack([torch.bincount(scene.labels.flatten(), minlength=256) for scene in dubai]).sum(0)
+    frequency = counts[: len(CLASSES)] / counts[: len(CLASSES)].sum()
+    return TrainingSet(
+        scenes=[*dubai, *synthetic],
+        shares=shares,
+        class_weights=(frequency.mean() / frequency).sqrt().clamp(0.5, 2.0),
+        mean=[float(np.mean([scene.image[band].float().mean() for scene in dubai])) for band in range(3)],
+        std=[float(np.mean([scene.image[band].float().std() for scene in dubai])) for band in range(3)],
+    )
 
 
 def sample_crop(scene: TrainingScene, crop: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:

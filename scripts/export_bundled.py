@@ -16,12 +16,13 @@ import rasterio
 import torch
 from rasterio.errors import NotGeoreferencedWarning
 
-from aerial_data import CLASSES, IGNORE, join_parts, read_dubai_parts
+from aerial_data import CLASSES, IGNORE, REPORT_TILE, SELECT_TILE, TRAIN_TILES, join_parts, read_dubai_parts
 from geodeeplab.errors import GeoDeepLabWarning
+from geodeeplab.evaluation import confusion_matrix, iou, mean_iou
 from geodeeplab.models import Contract, ModelBand, ModelClass, build_model, load_model, save_model
 from geodeeplab.models.model_file import BUNDLED_FOLDER
 from geodeeplab.pipeline.segment import segment
-from train_bundled import ARCHITECTURE, REPORT_TILE, SELECT_TILE, TRAIN_TILES, iou
+from train_bundled import ARCHITECTURE
 
 COLOURS = {
     "building": (214, 69, 65),
@@ -59,11 +60,11 @@ def contract(states: list[dict[str, Any]], metrics: dict[str, Any]) -> Contract:
 def score(model_path: Path, data: Path, tile: int, folder: Path) -> dict[str, Any]:
     """Segment a whole tile and compare its pixels with the labels."""
     image, truth = join_parts(read_dubai_parts(data, tile))
-    counts = count_pairs(truth, segment_tile(model_path, image, folder / f"tile{tile}.tif"))
-    scores = iou(counts)
-    per_class = {name: round(float(value), 4) for name, value in zip(CLASSES, scores, strict=True)}
+    labels = segment_tile(model_path, image, folder / f"tile{tile}.tif")
+    counts = confusion_matrix(labels, truth, class_ids=range(len(CLASSES)), ignore=IGNORE)
+    per_class = {name: round(float(value), 4) for name, value in zip(CLASSES, iou(counts), strict=True)}
     return {
-        "mIoU": round(float(scores.mean()), 4),
+        "mIoU": round(mean_iou(counts), 4),
         "IoU": per_class,
         "accuracy": round(float(np.trace(counts) / counts.sum()), 4),
     }
@@ -82,12 +83,6 @@ def segment_tile(model_path: Path, image: np.ndarray, scene: Path) -> np.ndarray
         with rasterio.open(labels) as src:
             found: np.ndarray = src.read(1) - 1  # no pixel is nodata: ids from 1
     return found
-
-
-def count_pairs(truth: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """Count (K, K) pixels, truth by row, of class indices (H, W); ignored where the truth is IGNORE."""
-    seen, k = truth != IGNORE, len(CLASSES)
-    return np.bincount(k * truth[seen].astype(np.int64) + found[seen], minlength=k * k).reshape(k, k)
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ import click
 from geodeeplab.cli.interruption import let_signals_interrupt
 from geodeeplab.errors import GeoDeepLabError, GeoDeepLabWarning
 
-COMMANDS = ("segment", "vectorize", "info", "models", "demo")
+COMMANDS = ("segment", "vectorize", "info", "models", "export", "demo")
 
 
 class LazyCommands(click.Group):

@@ -1,18 +1,51 @@
 """`geodeeplab models`."""
 
+import dataclasses
+import json
+
 import click
 
 
 @click.command("models")
 @click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print the whole contract as JSON.")
-def command(name: str | None, as_json: bool) -> None:
+@click.option("--architectures", is_flag=True, help="List the published networks that can be built, untrained.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def command(name: str | None, architectures: bool, as_json: bool) -> None:
     """List the bundled models, or show what the model NAME (or a model file) reads and gives."""
+    if architectures:
+        if name:
+            raise click.UsageError(f"--architectures lists networks, it takes no model: leave out {name!r}")
+        click.echo(architecture_table(as_json=as_json))
+    else:
+        show_models(name, as_json=as_json)
+
+
+def architecture_table(*, as_json: bool) -> str:
+    """Lay out the published networks with their costs, as text or as JSON."""
+    from geodeeplab.models import PUBLISHED, measure_cost
+
+    costs = {name: measure_cost(name) for name in PUBLISHED}
+    if as_json:
+        return json.dumps(
+            {name: dataclasses.asdict(PUBLISHED[name]) | dataclasses.asdict(cost) for name, cost in costs.items()}
+        )
+    head = f"{'network (21 classes)':<34} {'parameters':>11} {'GFLOPs at 512²':>15} {'stride':>7}  mean IoU as reported"
+    rows = [
+        f"{name:<34} {cost.parameters / 1e6:>9.2f} M {cost.gflops:>15.1f} {cost.output_stride:>7}  "
+        f"{PUBLISHED[name].mean_iou} ({PUBLISHED[name].source})"
+        for name, cost in costs.items()
+    ]
+    return "\n".join([head, *rows])
+
+
+def show_models(name: str | None, *, as_json: bool) -> None:
+    """Print the contracts of the bundled models, or of one model with its scores."""
     from geodeeplab.models import Contract, iter_bundled, read_contract
 
     def describe(contract: Contract) -> str:
         architecture = contract.architecture
-        head = f"{architecture['arch']} {architecture['backbone']}" + (" + PointRend" * architecture["pointrend"])
+        pointrend = " + PointRend" if architecture.get("pointrend") else ""
+        head = f"{architecture['arch']} {architecture['backbone']}{pointrend}"
         gsd = f", {contract.gsd_m:g} m" if contract.gsd_m else ""
         classes = ", ".join(f"{item.id} {item.name}" for item in contract.classes)
         return (

@@ -20,6 +20,9 @@ from geodeeplab.cli.options import progress_bar, split_names
 @click.option("--tile-size", type=int, help="Pixels of a tile along each axis.  [default: the model's]")
 @click.option("--overlap", type=int, help="Pixels that neighbouring tiles share.  [default: the model's]")
 @click.option("--blend", type=click.Choice(["hann", "linear", "none"]), default="hann", show_default=True)
+@click.option("--crf", is_flag=True, help="Refine each tile with the dense CRF.")
+@click.option("--crf-params", metavar="NAME=X,…", help="w1=4,sxy=67,srgb=3,w2=3,sg=1,iterations=10, or some of them.")
+@click.option("--crf-bands", metavar="B,B,…", help="Bands that guide it.  [default: up to 3, or 3 components]")
 @click.option("--batch-size", type=int, help="Tiles per forward.  [default: what suits the device]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), default="auto", show_default=True)
@@ -36,6 +39,9 @@ def command(
     tile_size: int | None,
     overlap: int | None,
     blend: str,
+    crf: bool,
+    crf_params: str | None,
+    crf_bands: str | None,
     batch_size: int | None,
     device: str,
     precision: str,
@@ -43,8 +49,11 @@ def command(
     as_json: bool,
 ) -> None:
     """Segment SCENE into polygons (-o), a label raster (--labels), or both."""
+    from geodeeplab.pipeline.crf import parse_crf
     from geodeeplab.pipeline.segment import segment
 
+    if not crf and (crf_params is not None or crf_bands is not None):
+        raise click.UsageError("--crf-params and --crf-bands need --crf")
     with progress_bar() as progress:
         done = segment(
             scene,
@@ -57,6 +66,8 @@ def command(
             tile_size=tile_size,
             overlap=overlap,
             blend=blend,
+            crf=crf if crf_params is None else parse_crf(crf_params),
+            crf_bands=split_names(crf_bands),
             batch_size=batch_size,
             device=device,
             precision=precision,
@@ -72,8 +83,9 @@ def closing_line(facts: dict[str, Any]) -> str:
     waited = 100 * seconds["waited_for_reads"] / max(seconds["segment"], 1e-9)
     tiles = facts["tiles"]
     skipped = f", {tiles['skipped']} empty" if tiles["skipped"] else ""
+    note = f"; {facts['crf']['note']}" if facts["crf"] and facts["crf"]["note"] else ""
     return (
         f"{' '.join(facts['outputs'])}: {width} × {height} px in {seconds['total']:.1f} s "
         f"({facts['mpx_per_s']:.2f} Mpx/s on {facts['device']} {facts['precision']}; "
-        f"{tiles['forwarded']} tiles{skipped}; waited {waited:.0f} % for reads)"
+        f"{tiles['forwarded']} tiles{skipped}; waited {waited:.0f} % for reads{note})"
     )

@@ -3,12 +3,14 @@
 from geodeeplab.inference.blend import BLENDS, RollingBand, ramp
 from geodeeplab.inference.device import Device, pick_device
 from geodeeplab.inference.engine import CONFIDENCE_NODATA, Engine, FinishedRows, RunFacts
+from geodeeplab.inference.refine import CRFRefiner
 from geodeeplab.inference.stages import Stage
 from geodeeplab.inference.tiles import TileBatch, iter_batches
 
 __all__ = [
     "BLENDS",
     "CONFIDENCE_NODATA",
+    "CRFRefiner",
     "Device",
     "Engine",
     "FinishedRows",

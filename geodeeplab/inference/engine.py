@@ -4,7 +4,7 @@ Three stages run side by side: reading, forward with blending, and whoever consu
 the scene's height, and with its width only by the band and a row of tiles.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +19,9 @@ from geodeeplab.raster import Scene
 from geodeeplab.tiling import Lattice, Shard
 
 CONFIDENCE_NODATA = 255
+
+Refine = Callable[[np.ndarray, np.ndarray, Tensor], Tensor]
+"""From pixels (N, C, T, T), `valid` (N, T, T) and logits (N, K, T, T) to better logits, each tile by itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +72,7 @@ class Engine:
         blend: str = "hann",
         margin: int = 0,
         with_confidence: bool = False,
+        refine: Refine | None = None,
     ) -> None:
         """Move the network to the device.
 
@@ -81,12 +85,14 @@ class Engine:
             blend: `hann`, `linear` or `none`.
             margin: outer pixels of each tile that count nothing, except at the scene's edges.
             with_confidence: give the probability of each label, too.
+            refine: improves the network's logits before they are blended, such as `CRFRefiner`.
         """
         self.device = device
         self.network = network.eval().to(device.torch_device).to(memory_format=torch.channels_last)
         self.normalise = normalise.to(device.torch_device)
         self.batch_size = batch_size or device.default_batch
         self.blend, self.margin, self.with_confidence = blend, margin, with_confidence
+        self.refine = refine
         self._class_ids = torch.tensor(class_ids, dtype=torch.uint8, device=device.torch_device)
 
     def iter_rows(
@@ -110,13 +116,13 @@ class Engine:
                 facts.waited_for_reads_s, facts.waited_for_writes_s = read.starved_s, run.blocked_s
 
     def logits(self, pixels: np.ndarray, valid: np.ndarray) -> Tensor:
-        """Give logits (N, K, T, T), float32 on the device, of pixels (N, C, T, T) and `valid` (N, T, T)."""
+        """Give logits (N, K, T, T), refined, float32 on the device, of pixels (N, C, T, T) and `valid` (N, T, T)."""
         device, dtype = self.device.torch_device, self.device.autocast_dtype
         on_device = torch.from_numpy(valid).to(device)
         with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype is not None):
             images = self.normalise(torch.from_numpy(pixels).to(device), on_device)
             logits: Tensor = self.network(images.contiguous(memory_format=torch.channels_last), on_device)
-        return logits.float()
+        return logits.float() if self.refine is None else self.refine(pixels, valid, logits.float())
 
     def _finish(
         self, batches: Iterable[TileBatch], lattice: Lattice, shard: Shard, facts: RunFacts

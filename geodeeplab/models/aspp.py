@@ -9,13 +9,31 @@ from torch import Tensor, nn
 from geodeeplab.errors import ModelError
 
 
-def conv_bn_relu(in_channels: int, out_channels: int, *, kernel_size: int = 1, dilation: int = 1) -> nn.Sequential:
+def conv_bn_relu(
+    in_channels: int, out_channels: int, *, kernel_size: int = 1, dilation: int = 1, groups: int = 1
+) -> nn.Sequential:
     """Build a convolution that keeps the size, batch norm and ReLU."""
     padding = dilation * (kernel_size // 2)
     return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, kernel_size, padding=padding, dilation=dilation, bias=False),
+        nn.Conv2d(
+            in_channels, out_channels, kernel_size, padding=padding, dilation=dilation, groups=groups, bias=False
+        ),
         nn.BatchNorm2d(out_channels),
         nn.ReLU(),
+    )
+
+
+def separable_conv_bn_relu(
+    in_channels: int, out_channels: int, *, kernel_size: int = 3, dilation: int = 1
+) -> nn.Sequential:
+    """Build an atrous separable convolution (DeepLabV3+, arXiv 1802.02611, section 3.1) that keeps the size.
+
+    One k × k filter a channel, then a 1 × 1 convolution over channels; batch norm and ReLU after both, as the authors'
+    code has it.
+    """
+    return nn.Sequential(
+        *conv_bn_relu(in_channels, in_channels, kernel_size=kernel_size, dilation=dilation, groups=in_channels),
+        *conv_bn_relu(in_channels, out_channels),
     )
 
 
@@ -33,7 +51,9 @@ class ImagePooling(nn.Sequential):
             ModelError: in training with a batch of one: batch norm then has a single value a channel.
         """
         if self.training and x.shape[0] == 1:
-            raise ModelError("DeepLabV3 trains on batches of 2 or more (batch norm after image pooling), not 1")
+            raise ModelError(
+                "ASPP trains on batches of 2 or more (batch norm after image pooling), not 1: raise the batch"
+            )
         pooled = x
         for layer in self:
             pooled = layer(pooled)  # (N, out, 1, 1)
@@ -44,11 +64,21 @@ class ASPP(nn.Module):
     """A 1 × 1 branch, one atrous 3 × 3 branch a rate, and image pooling; concatenated and projected."""
 
     def __init__(
-        self, in_channels: int, *, rates: Sequence[int], out_channels: int = 256, dropout: float = 0.5
+        self,
+        in_channels: int,
+        *,
+        rates: Sequence[int],
+        out_channels: int = 256,
+        dropout: float = 0.5,
+        separable: bool = False,
     ) -> None:
-        """Take the channels in and out, the atrous rates in feature pixels, and the dropout after the projection."""
+        """Take the channels in and out, the atrous rates in feature pixels, and the dropout after the projection.
+
+        With `separable`, the atrous branches are separable convolutions (DeepLabV3+, section 3.1).
+        """
         super().__init__()
-        atrous = [conv_bn_relu(in_channels, out_channels, kernel_size=3, dilation=rate) for rate in rates]
+        build = separable_conv_bn_relu if separable else conv_bn_relu
+        atrous = [build(in_channels, out_channels, kernel_size=3, dilation=rate) for rate in rates]
         self.convs = nn.ModuleList(
             [conv_bn_relu(in_channels, out_channels), *atrous, ImagePooling(in_channels, out_channels)]
         )

@@ -13,7 +13,7 @@ from torch import Tensor
 from geodeeplab.errors import ModelError, OutputError
 from geodeeplab.models.build import build_model
 from geodeeplab.models.contract import Contract
-from geodeeplab.models.deeplabv3 import SegmentationNetwork
+from geodeeplab.models.network import SegmentationNetwork
 
 HEADER_KEY = "geodeeplab"
 BUNDLED_FOLDER = Path(__file__).parents[1] / "bundled"
@@ -112,16 +112,24 @@ def save_model(
     Raises:
         OutputError: if the file cannot be written.
     """
-    dst_path = Path(dst_path)
     weights = {key: _stored(tensor, half) for key, tensor in network.state_dict().items()}
+    write_atomically(Path(dst_path), save(weights, metadata={HEADER_KEY: contract.to_json()}))
+
+
+def write_atomically(dst_path: Path, content: bytes) -> None:
+    """Write a file under a temporary name in the same folder, then rename it: it is whole, or it is not there.
+
+    Raises:
+        OutputError: if the file cannot be written.
+    """
     temporary = dst_path.with_name(f".{dst_path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
-            file.write(save(weights, metadata={HEADER_KEY: contract.to_json()}))
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(dst_path)
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         raise OutputError(
             f"cannot write the model file {dst_path} ({error}): check the folder and the free space"
         ) from error

@@ -1,7 +1,8 @@
 """PointRend (Kirillov et al. 2020, arXiv 1912.08193): segmentation as rendering.
 
 The point head classifies only the points whose coarse logits are in doubt: at random while training (section 3.1),
-by adaptive subdivision at inference (section 3.1, figure 4).
+by adaptive subdivision at inference (section 3.1, figure 4). It runs at the precision of the surrounding autocast;
+what it reads (features and coarse logits at the points) and what it gives is float32.
 """
 
 import math
@@ -73,15 +74,17 @@ def subdivide(
 ) -> Tensor:
     """Refine coarse logits to full resolution by adaptive subdivision.
 
-    Each step doubles the grid bilinearly and replaces the logits of the N least certain points by the head's. With N of
-    at least the number of points, a step equals the head evaluated everywhere. Shapes depend on the sizes only.
+    Each step doubles the grid bilinearly and replaces the logits of the N least certain points by the head's; the last
+    grid is the image's. (Where the image's size is no power of two times the coarse one, the first step does less than
+    double.) Laws: with N of at least the number of points, a step equals the head evaluated everywhere; with N of 0,
+    all steps together are repeated bilinear doubling. Shapes depend on sizes only, so the steps compile and export.
 
     Args:
         head: the point head.
-        coarse: coarse logits (N, K, h, w).
+        coarse: coarse logits (N, K, h, w), at most of the size of the image; of its very size, they get one step.
         fine: fine feature maps (N, F_i, h_i, w_i), of any sizes.
         shape: (H, W) of the logits to give.
-        points_per_step: N; by default H·W / 256.
+        points_per_step: N, for each image of the batch; by default H·W / 256.
         valid: (N, H, W), True where there is data; points elsewhere are taken last, and their logits stay bilinear.
 
     Returns:
@@ -89,7 +92,10 @@ def subdivide(
     """
     height, width = int(shape[0]), int(shape[1])
     budget = points_per_step if points_per_step is not None else max(1, height * width // PIXELS_PER_POINT)
-    coarse = coarse.float()
+    coarse = coarse.float().contiguous()
+    fine = [
+        level.float().contiguous(memory_format=torch.channels_last) for level in fine
+    ]  # a point's features together
     logits = coarse
     for scale in _scales(coarse.shape[-2:], (height, width)):
         rows, cols = -(-height // scale), -(-width // scale)
@@ -111,7 +117,7 @@ def _refine(
 ) -> Tensor:
     """Replace the logits (N, K, h, w) of the `count` least certain points by the head's."""
     n, k, rows, cols = logits.shape
-    gap = certainty(logits)  # (N, h, w)
+    gap = certainty(logits.detach())  # (N, h, w)
     if valid is not None:
         gap = gap.masked_fill(~valid, torch.inf)
     index = gap.flatten(1).topk(count, dim=1, largest=False, sorted=False).indices  # (N, P)
@@ -123,7 +129,7 @@ def _refine(
     if valid is not None:
         keep = valid.flatten(1).gather(1, index).unsqueeze(1)  # (N, 1, P)
         refined = torch.where(keep, refined, flat.gather(2, where))
-    return flat.scatter(2, where, refined).view(n, k, rows, cols)
+    return flat.scatter_(2, where, refined).view(n, k, rows, cols)
 
 
 def sample_levels(fine: Sequence[Tensor], points: Tensor) -> Tensor:
@@ -133,7 +139,8 @@ def sample_levels(fine: Sequence[Tensor], points: Tensor) -> Tensor:
 
 def _shrink(valid: Tensor, shape: tuple[int, int]) -> Tensor:
     """Give `valid` (N, H, W) on a coarser grid: True where any pixel of the cell is valid."""
-    return F.adaptive_max_pool2d(valid.unsqueeze(1).float(), shape).squeeze(1) > 0
+    share = F.interpolate(valid.unsqueeze(1).float(), size=shape, mode="area")  # (N, 1, h, w)
+    return share.squeeze(1) > 0
 
 
 def sample_training_points(coarse: Tensor, count: int, *, oversample: int = 3, share_uncertain: float = 0.75) -> Tensor:
@@ -162,3 +169,23 @@ def point_logits_and_labels(
     logits = head(sample_levels(fine, points), point_sample(coarse.float(), points))
     picked = point_sample(labels.unsqueeze(1).float(), points, mode="nearest").squeeze(-1).long()
     return logits.transpose(1, 2), picked
+
+
+def point_loss(
+    head: PointHead, coarse: Tensor, fine: Sequence[Tensor], labels: Tensor, *, ignore_index: int = 255
+) -> Tensor:
+    """Give the point loss (section 3.1): mean cross-entropy of the head at training points with a label.
+
+    The paper adds it, with weight 1, to the cross-entropy of the coarse logits. Where every point is ignored it is 0,
+    with gradients of 0, not NaN.
+
+    Args:
+        head: the point head.
+        coarse: coarse logits (N, K, h, w).
+        fine: fine feature maps (N, F_i, h_i, w_i).
+        labels: class indices (N, H, W) at full resolution.
+        ignore_index: the label that does not count.
+    """
+    logits, picked = point_logits_and_labels(head, coarse, fine, labels)  # (N, K, P), (N, P)
+    total = F.cross_entropy(logits, picked, ignore_index=ignore_index, reduction="sum")
+    return total / (picked != ignore_index).sum().clamp(min=1)

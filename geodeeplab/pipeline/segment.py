@@ -16,6 +16,8 @@ import geodeeplab
 from geodeeplab.errors import OptionError, SceneError
 from geodeeplab.inference import CONFIDENCE_NODATA, Device, Engine, RunFacts, pick_device
 from geodeeplab.models import DEFAULT_MODEL, Model, Normalisation, load_model
+from geodeeplab.models.crf import DenseCRF
+from geodeeplab.pipeline.crf import plan_crf
 from geodeeplab.pipeline.fit import parse_rescale, rescale_limits, select_bands
 from geodeeplab.pipeline.result import Segmentation
 from geodeeplab.raster import (
@@ -71,6 +73,8 @@ def segment(
     tile_size: int | None = None,
     overlap: int | None = None,
     blend: str = "hann",
+    crf: bool | DenseCRF = False,
+    crf_bands: Sequence[str | int] | None = None,
     batch_size: int | None = None,
     device: str = "auto",
     precision: str = "auto",
@@ -93,6 +97,10 @@ def segment(
         tile_size: pixels of a tile along each axis; by default the model's.
         overlap: pixels that neighbouring tiles share, at most half a tile; by default the model's.
         blend: `hann`, `linear` or `none`.
+        crf: refine each tile with the dense CRF, on the CPU. Neighbouring tiles then share 2 · sxy pixels or more;
+            where half a tile is less, sxy is reduced.
+        crf_bands: the bands that guide it, among those that the model reads; by default all up to three, else three
+            principal components of the scene.
         batch_size: tiles per forward; by default what suits the device.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         precision: `auto`, `fp32`, `bf16` or `fp16`.
@@ -105,20 +113,24 @@ def segment(
     """
     started = time.perf_counter()
     outputs = _check_outputs(output, labels, confidence, overwrite=overwrite, scene=scene)
-    if batch_size is not None and batch_size < 1:
-        raise OptionError(f"a batch has at least one tile, not {batch_size}: choose 1 or more")
-    if tile_size is not None and tile_size < MIN_TILE_SIZE:
-        raise OptionError(f"a tile has at least {MIN_TILE_SIZE} pixels a side, not {tile_size}: choose a larger one")
-    wanted_rescale = parse_rescale(rescale)
+    _check_numbers(batch_size, tile_size)
+    wanted_rescale, wanted_crf = parse_rescale(rescale), _check_crf(crf, crf_bands)
     chosen = pick_device(device, precision)
     loaded = model if isinstance(model, Model) else load_model(model)
     contract = loaded.contract
     with open_scene(scene) as opened:
         selected = select_bands(opened, contract, bands)
         limits = rescale_limits(selected, contract, wanted_rescale)
+        tile_size = contract.tile_size if tile_size is None else tile_size
+        plan = None
+        if wanted_crf is not None:
+            plan = plan_crf(
+                wanted_crf, selected, contract, limits=limits, bands=crf_bands, tile_size=tile_size, overlap=overlap
+            )
+            overlap = plan.overlap
         lattice = Lattice(
             shape=selected.shape,
-            tile_size=contract.tile_size if tile_size is None else tile_size,
+            tile_size=tile_size,
             overlap=contract.overlap if overlap is None else overlap,
         )
         engine = Engine(
@@ -129,9 +141,10 @@ def segment(
             batch_size=batch_size,
             blend=blend,
             with_confidence=outputs.confidence is not None,
+            refine=plan.refine if plan else None,
         )
         facts = _pins(engine, chosen, lattice, loaded) | {"scene": selected.path, "rescale": limits}
-        facts["bands"] = [band.name for band in selected.bands]
+        facts |= {"bands": [band.name for band in selected.bands], "crf": plan.facts if plan else None}
         facts |= _run(engine, selected, lattice, outputs, loaded, facts, overwrite=overwrite, progress=progress)
     facts["seconds"]["total"] = time.perf_counter() - started
     facts["outputs"] = [str(path) for path in outputs.paths]
@@ -162,6 +175,20 @@ def _check_outputs(
         raise OptionError("nothing to write: give an output such as -o landcover.gpkg, --labels or --confidence")
     check_distinct(outputs.paths)
     return outputs
+
+
+def _check_numbers(batch_size: int | None, tile_size: int | None) -> None:
+    if batch_size is not None and batch_size < 1:
+        raise OptionError(f"a batch has at least one tile, not {batch_size}: choose 1 or more")
+    if tile_size is not None and tile_size < MIN_TILE_SIZE:
+        raise OptionError(f"a tile has at least {MIN_TILE_SIZE} pixels a side, not {tile_size}: choose a larger one")
+
+
+def _check_crf(crf: bool | DenseCRF, bands: Sequence[str | int] | None) -> DenseCRF | None:
+    """Give the CRF's parameters, or None if there is none."""
+    if bands is not None and not crf:
+        raise OptionError("bands for the CRF need the CRF: pass crf=True, too")
+    return crf if isinstance(crf, DenseCRF) else DenseCRF() if crf else None
 
 
 def _run(

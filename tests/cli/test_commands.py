@@ -194,6 +194,19 @@ class TestModels:
     def test_unknown(self, expect_refused: Callable[..., None]) -> None:
         expect_refused("models", "landcover-lunar", match="no bundled model and no file is called 'landcover-lunar'")
 
+    def test_architectures_come_with_their_costs(self, run: Run) -> None:
+        lines = run("models", "--architectures").out.splitlines()
+        assert lines[0].split() == "network (21 classes) parameters GFLOPs at 512² stride mean IoU as reported".split()
+        row = next(line for line in lines if line.startswith("deeplabv3_resnet50 "))
+        assert row.split()[1:5] == ["39.64", "M", "327.2", "8"]
+        table = json.loads(run("models", "--architectures", "--json").out)
+        assert table["deeplabv1_vgg16_largefov"]["parameters"] == 20_505_429
+
+    def test_architectures_are_of_no_model(self, run: Run) -> None:
+        ran = run("models", "landcover-aerial", "--architectures")
+        assert ran.status == 2
+        assert "takes no model" in ran.err
+
 
 class TestDemo:
     def test_fills_a_folder_with_the_bundled_model(
@@ -221,7 +234,7 @@ class TestDemo:
 
 
 class TestHelp:
-    @pytest.mark.parametrize("command", ["segment", "vectorize", "info", "models", "demo"])
+    @pytest.mark.parametrize("command", ["segment", "vectorize", "info", "models", "export", "demo"])
     def test_every_command_says_what_it_takes(self, run: Run, command: str) -> None:
         ran = run(command, "--help")
         assert ran.status == 0

@@ -213,7 +213,7 @@ class TestModels:
         ("changes", "match"),
         [
             ({"architecture": {"magic": True}}, "architecture that cannot be built .*'magic'.*: save it again"),
-            ({"architecture": {"backbone": "vgg16"}}, "cannot be built .*'vgg16': choose one of"),
+            ({"architecture": {"backbone": "vgg17"}}, "cannot be built .*'vgg17': choose one of"),
             ({"architecture": {"aspp_channels": 17}}, "weights in .* do not fit the architecture"),
             ({"architecture": {"num_classes": 9}}, "gives 9 classes, the contract 3"),
             ({"format_version": 99}, "format 1, not 99: install the version"),

@@ -1,17 +1,27 @@
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from geodeeplab.models import PointHead, certainty, point_sample, subdivide
+from geodeeplab.evaluation.boundary import boundary_counts, boundary_iou
+from geodeeplab.models import PointHead, certainty, point_sample, pointrend, subdivide
 from geodeeplab.models.aspp import resize
-from geodeeplab.models.pointrend import point_logits_and_labels, sample_levels, sample_training_points
+from geodeeplab.models.pointrend import point_logits_and_labels, point_loss, sample_levels, sample_training_points
 
 
 def grid_points(rows: int, cols: int) -> Tensor:
     """All pixel centres (1, rows·cols, 2), row by row."""
     y, x = torch.meshgrid((torch.arange(rows) + 0.5) / rows, (torch.arange(cols) + 0.5) / cols, indexing="ij")
     return torch.stack([x, y], dim=-1).view(1, -1, 2)
+
+
+def dense(head: PointHead, coarse: Tensor, fine: list[Tensor], shape: tuple[int, int]) -> Tensor:
+    """The head at every pixel, on maps enlarged by interpolation: logits (N, K, H, W)."""
+    with torch.no_grad():
+        features = torch.cat([resize(level, shape) for level in fine], dim=1).flatten(2).transpose(1, 2)
+        logits: Tensor = head(features, resize(coarse, shape).flatten(2).transpose(1, 2))  # (N, H·W, K)
+    return logits.transpose(1, 2).reshape(len(coarse), -1, *shape)
 
 
 def trained_head(fine_channels: int, classes: int) -> PointHead:
@@ -23,9 +33,10 @@ def trained_head(fine_channels: int, classes: int) -> PointHead:
 
 @pytest.mark.parametrize("shape", [(7, 5), (32, 32), (3, 64)])
 def test_bilinear_samples_equal_interpolation_up_to_the_border(shape: tuple[int, int]) -> None:
+    torch.manual_seed(0)
     features = torch.randn(1, 4, 8, 6)
     sampled = point_sample(features, grid_points(*shape)).transpose(1, 2).view(1, 4, *shape)
-    assert torch.allclose(sampled, F.interpolate(features, size=shape, mode="bilinear"), atol=1e-6)
+    assert torch.allclose(sampled, F.interpolate(features, size=shape, mode="bilinear"), atol=5e-6)
 
 
 def test_nearest_samples_at_pixel_centres_are_the_labels() -> None:
@@ -41,14 +52,43 @@ def test_running_certainty_is_the_top_two_gap_bit_for_bit(classes: int) -> None:
     assert torch.equal(certainty(logits), top[:, 0] - top[:, 1])
 
 
-def test_with_all_points_every_step_is_the_dense_head() -> None:
+@pytest.mark.parametrize("shape", [(4, 5), (8, 10), (16, 20), (32, 40), (64, 80), (53, 41), (33, 79)])
+def test_with_all_points_every_step_is_the_dense_head(shape: tuple[int, int]) -> None:
     torch.manual_seed(0)
     head, coarse, fine = trained_head(6, 3), torch.randn(2, 3, 4, 5), torch.randn(2, 6, 16, 20)
     with torch.no_grad():
-        got = subdivide(head, coarse, [fine], shape=(64, 80), points_per_step=64 * 80)
-        points = grid_points(64, 80).expand(2, -1, -1)
-        dense = head(point_sample(fine, points), point_sample(coarse, points))
-    assert torch.allclose(got, dense.transpose(1, 2).view(2, 3, 64, 80), atol=1e-5)
+        got = subdivide(head, coarse, [fine], shape=shape, points_per_step=shape[0] * shape[1])
+    assert torch.allclose(got, dense(head, coarse, [fine], shape), atol=1e-4)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4, 8, 16, 32])
+def test_without_points_the_steps_are_repeated_doubling(stride: int) -> None:
+    coarse = torch.randn(1, 3, 2, 3)
+    want = resize(coarse, (2, 3))
+    while want.shape[-1] < 3 * stride:
+        want = resize(want, (2 * want.shape[-2], 2 * want.shape[-1]))
+    got = subdivide(trained_head(4, 3), coarse, [torch.randn(1, 4, 6, 8)], shape=want.shape[-2:], points_per_step=0)
+    assert torch.equal(got, want)
+
+
+def test_grids_double_up_to_the_image_from_any_stride(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def refine(_: object, logits: Tensor, *__: object, **___: object) -> Tensor:
+        seen.append(tuple(logits.shape[2:]))
+        return logits
+
+    def grids(coarse_shape: tuple[int, int], shape: tuple[int, int]) -> list[tuple[int, ...]]:
+        seen.clear()
+        subdivide(trained_head(4, 3), torch.randn(1, 3, *coarse_shape), [torch.randn(1, 4, 6, 8)], shape=shape)
+        return list(seen)
+
+    monkeypatch.setattr(pointrend, "_refine", refine)
+    assert grids((32, 32), (512, 512)) == [(64, 64), (128, 128), (256, 256), (512, 512)]
+    assert grids((33, 33), (513, 513)) == [(65, 65), (129, 129), (257, 257), (513, 513)]
+    assert grids((3, 49), (33, 769)) == [(5, 97), (9, 193), (17, 385), (33, 769)]  # ⌈33 / 16⌉, ⌈769 / 16⌉
+    assert grids((10, 10), (60, 60)) == [(15, 15), (30, 30), (60, 60)]  # stride 6
+    assert grids((20, 20), (20, 20)) == [(20, 20)]
 
 
 def test_points_go_to_the_least_certain_pixels_and_nowhere_else() -> None:
@@ -63,13 +103,16 @@ def test_points_go_to_the_least_certain_pixels_and_nowhere_else() -> None:
 
 
 def test_two_fine_levels_are_joined_along_the_channels() -> None:
+    torch.manual_seed(0)
     levels = [torch.randn(2, 3, 8, 8), torch.randn(2, 5, 4, 4)]
     points = torch.rand(2, 7, 2)
     joined = sample_levels(levels, points)
     assert joined.shape == (2, 7, 8)
     assert torch.equal(joined[..., 3:], point_sample(levels[1], points))
-    head = trained_head(8, 3)
-    assert subdivide(head, torch.randn(2, 3, 4, 4), levels, shape=(16, 16)).shape == (2, 3, 16, 16)
+    head, coarse = trained_head(8, 3), torch.randn(2, 3, 4, 4)
+    with torch.no_grad():
+        got = subdivide(head, coarse, levels, shape=(16, 16), points_per_step=256)
+    assert torch.allclose(got, dense(head, coarse, levels, (16, 16)), atol=1e-4)
 
 
 def test_points_are_not_spent_on_nodata() -> None:
@@ -87,6 +130,18 @@ def test_points_are_not_spent_on_nodata() -> None:
     assert torch.allclose(masked[..., :15, :15], plain[..., :15, :15], atol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(5, 5), (9, 7), (32, 32), (33, 19)])
+def test_one_valid_pixel_keeps_its_cell_in_every_grid(shape: tuple[int, int]) -> None:
+    rows, cols = torch.rand(2, 50, generator=torch.Generator().manual_seed(0))
+    for y, x in zip(rows.tolist(), cols.tolist(), strict=True):
+        valid = torch.zeros(1, 33, 47, dtype=torch.bool)
+        valid[0, int(33 * y), int(47 * x)] = True
+        kept = pointrend._shrink(valid, shape)
+        row, col = (int(33 * y) + 0.5) / 33 * shape[0], (int(47 * x) + 0.5) / 47 * shape[1]
+        assert kept[0, int(row), int(col)]
+        assert kept.sum() <= 4  # the pixel may straddle the lines between cells
+
+
 def test_a_tile_does_not_see_its_neighbours_in_the_batch() -> None:
     torch.manual_seed(0)
     head, coarse, fine = trained_head(6, 3), torch.randn(3, 3, 4, 4), torch.randn(3, 6, 16, 16)
@@ -94,6 +149,40 @@ def test_a_tile_does_not_see_its_neighbours_in_the_batch() -> None:
         together = subdivide(head, coarse, [fine], shape=(64, 64))
         turned = subdivide(head, coarse.flip(0), [fine.flip(0)], shape=(64, 64))
     assert torch.equal(together, turned.flip(0))
+
+
+def test_autocast_reaches_the_head_and_nothing_else() -> None:
+    torch.manual_seed(0)
+    head, coarse, fine = trained_head(6, 3), torch.randn(2, 3, 4, 4), torch.randn(2, 6, 16, 16)
+    dtypes: list[torch.dtype] = []
+    head.predictor.register_forward_hook(lambda _, __, logits: dtypes.append(logits.dtype))
+    with torch.no_grad():
+        plain = subdivide(head, coarse.bfloat16(), [fine.bfloat16()], shape=(8, 8), points_per_step=10)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = subdivide(head, coarse.bfloat16(), [fine.bfloat16()], shape=(8, 8), points_per_step=10)
+    assert dtypes == [torch.float32, torch.bfloat16]
+    assert half.dtype == torch.float32
+    assert (half == plain).float().mean() >= 54 / 64  # the others are bilinear, in float32
+    assert torch.allclose(half, plain, atol=0.1)
+
+
+def test_no_step_depends_on_values() -> None:
+    torch.manual_seed(0)
+    head, coarse, fine = trained_head(6, 3), torch.randn(2, 3, 4, 4), torch.randn(2, 6, 16, 16)
+    compiled = torch.compile(subdivide, backend="eager", fullgraph=True)  # raises where the graph would break
+    with torch.no_grad():
+        assert torch.equal(
+            compiled(head, coarse, [fine], shape=(33, 64)), subdivide(head, coarse, [fine], shape=(33, 64))
+        )
+
+
+def test_subdivision_can_be_learned_through() -> None:
+    head = trained_head(4, 3)
+    coarse, fine = torch.randn(2, 3, 4, 4, requires_grad=True), torch.randn(2, 4, 16, 16, requires_grad=True)
+    subdivide(head, coarse, [fine], shape=(64, 64)).square().sum().backward()
+    for tensor in (coarse, fine, *head.parameters()):
+        assert tensor.grad is not None
+        assert tensor.grad.abs().sum() > 0
 
 
 def test_training_points_prefer_uncertain_places() -> None:
@@ -116,3 +205,102 @@ def test_gradients_reach_the_coarse_logits_and_the_fine_features() -> None:
     assert fine.grad is not None
     assert coarse.grad.abs().sum() > 0
     assert fine.grad.abs().sum() > 0
+
+
+def test_training_points_are_the_least_certain_of_the_candidates_and_fresh_ones() -> None:
+    coarse = torch.randn(2, 3, 8, 8)
+    torch.manual_seed(5)
+    candidates, fresh = torch.rand(2, 3 * 40, 2), torch.rand(2, 10, 2)
+    torch.manual_seed(5)
+    points = sample_training_points(coarse, 40)
+    gap = certainty(point_sample(coarse, candidates).transpose(1, 2))
+    for image in range(2):
+        least = candidates[image][gap[image].argsort()[:30]]
+        assert torch.equal(points[image, :30].sort(0).values, least.sort(0).values)
+    assert torch.equal(points[:, 30:], fresh)
+
+
+def test_labels_are_those_under_the_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = torch.rand(1, 100, 2)
+    monkeypatch.setattr(pointrend, "sample_training_points", lambda *_: points)
+    labels = torch.arange(12 * 20).view(1, 12, 20)
+    _, picked = point_logits_and_labels(trained_head(4, 3), torch.randn(1, 3, 3, 5), [torch.randn(1, 4, 6, 10)], labels)
+    x, y = (points[0] * torch.tensor([20, 12])).long().unbind(-1)
+    assert torch.equal(picked[0], labels[0, y, x])
+
+
+class TestPointLoss:
+    def test_is_the_mean_over_the_points_with_a_label(self) -> None:
+        head, coarse, fine = trained_head(4, 3), torch.randn(2, 3, 4, 4), torch.randn(2, 4, 16, 16)
+        labels = torch.randint(0, 3, (2, 64, 64))
+        labels[1, :, :50] = 255
+        torch.manual_seed(3)
+        logits, picked = point_logits_and_labels(head, coarse, [fine], labels)
+        torch.manual_seed(3)
+        loss = point_loss(head, coarse, [fine], labels)
+        assert torch.allclose(loss, F.cross_entropy(logits, picked, ignore_index=255))
+
+    def test_is_zero_where_all_labels_are_ignored(self) -> None:
+        head, coarse, fine = trained_head(4, 3), torch.randn(2, 3, 4, 4), torch.randn(2, 4, 16, 16)
+        loss = point_loss(head, coarse, [fine], torch.full((2, 64, 64), 9), ignore_index=9)
+        loss.backward()
+        assert loss == 0
+        assert all(p.grad is not None and torch.all(p.grad == 0) for p in head.parameters())
+
+
+class TestBoundaries:
+    """Small rectangles; coarse logits hold their share of 16 × 16 pixels, the fine map that of 4 × 4, with noise."""
+
+    @staticmethod
+    def draw_labels(count: int, *, seed: int, side: int = 128) -> Tensor:
+        """Draw turned rectangles of class 1 on class 0: labels (count, side, side)."""
+        rng = torch.Generator().manual_seed(seed)
+        y, x = torch.meshgrid(torch.arange(side) + 0.5, torch.arange(side) + 0.5, indexing="ij")
+        labels = torch.zeros(count, side, side, dtype=torch.long)
+        for image in labels:
+            for _ in range(12):
+                left, top, half_width, half_height, angle = torch.rand(5, generator=rng).tolist()
+                turn = torch.tensor(angle * torch.pi)
+                along, across = x - side * left, y - side * top
+                u, v = along * turn.cos() + across * turn.sin(), across * turn.cos() - along * turn.sin()
+                image[(u.abs() < 3 + 16 * half_width) & (v.abs() < 3 + 16 * half_height)] = 1
+        return labels
+
+    @staticmethod
+    def see(labels: Tensor, *, seed: int) -> tuple[Tensor, Tensor]:
+        """Give coarse logits (N, 2, H/16, W/16) and a fine map (N, 1, H/4, W/4)."""
+        share = F.avg_pool2d(labels.unsqueeze(1).float(), 16).clamp(0.02, 0.98)
+        fine = F.avg_pool2d(labels.unsqueeze(1).float(), 4)
+        noise = 0.1 * torch.randn(fine.shape, generator=torch.Generator().manual_seed(seed))
+        return torch.cat([1 - share, share], dim=1).log(), fine + noise
+
+    @staticmethod
+    def score(logits: Tensor, truth: Tensor) -> float:
+        """Boundary IoU of class 1 within 2 pixels."""
+        found = logits.argmax(1)
+        counts = [
+            boundary_counts(a.numpy(), b.numpy(), class_ids=[0, 1], distance=2)
+            for a, b in zip(found, truth, strict=True)
+        ]
+        return float(boundary_iou(np.sum(counts, axis=0))[1])
+
+    def test_a_trained_head_draws_them_sharper_than_interpolation(self) -> None:
+        torch.manual_seed(0)
+        head = PointHead(1, 2, hidden_channels=32, layers=2)
+        optimizer = torch.optim.Adam(head.parameters(), lr=3e-3)
+        labels = self.draw_labels(16, seed=0)
+        coarse, fine = self.see(labels, seed=1)
+        for _ in range(150):
+            optimizer.zero_grad()
+            point_loss(head, coarse, [fine], labels).backward()
+            optimizer.step()
+
+        truth = self.draw_labels(8, seed=2)
+        coarse, fine = self.see(truth, seed=3)
+        with torch.no_grad():
+            bilinear = self.score(resize(coarse, truth.shape[-2:]), truth)
+            sparse = self.score(subdivide(head, coarse, [fine], shape=truth.shape[-2:]), truth)
+            ample = self.score(subdivide(head, coarse, [fine], shape=truth.shape[-2:], points_per_step=512), truth)
+        assert bilinear < 0.25
+        assert sparse > bilinear + 0.2  # N = H·W / 256
+        assert ample > bilinear + 0.4

@@ -1,0 +1,35 @@
+"""Refining the logits of single tiles with the CRF, before they are blended."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from geodeeplab.models.crf import DenseCRF, Guide
+
+
+class CRFRefiner:
+    """A dense CRF over the tiles of a batch, one tile a thread, as many at once as torch has threads; on the CPU.
+
+    Law: the refined logits of a tile depend on nothing but this tile, to the bit.
+    """
+
+    def __init__(self, crf: DenseCRF, guide: Guide) -> None:
+        """Take the CRF and the guide, one for all tiles of a scene."""
+        self.crf, self.guide = crf, guide
+
+    def __call__(self, pixels: np.ndarray, valid: np.ndarray, logits: Tensor) -> Tensor:
+        """Give refined log-probabilities (N, K, T, T) where the logits are.
+
+        Args:
+            pixels: (N, C, T, T) as the scene holds them.
+            valid: (N, T, T), True where there is data; tiles without any stay as they are.
+            logits: (N, K, T, T) float32, on any device.
+        """
+        with ThreadPoolExecutor(torch.get_num_threads(), thread_name_prefix="crf") as pool:
+            refined = list(pool.map(self._refine, pixels, valid, logits.cpu().numpy()))
+        return torch.from_numpy(np.stack(refined)).to(logits.device)
+
+    def _refine(self, pixels: np.ndarray, valid: np.ndarray, logits: np.ndarray) -> np.ndarray:
+        return self.crf.refine(logits, self.guide(pixels), valid) if valid.any() else logits

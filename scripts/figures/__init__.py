@@ -1,0 +1,1 @@
+"""The figures of the page "The DeepLab line", for `draw_architectures.py`."""

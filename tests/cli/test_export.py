@@ -1,0 +1,61 @@
+"""`geodeeplab export`."""
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+
+from geodeeplab.models import Contract, SegmentationNetwork, load_model, save_model
+
+Run = Callable[..., Any]
+Refused = Callable[..., None]
+
+
+@pytest.fixture
+def plain_model(tiny_model: Path, tmp_path: Path) -> Path:
+    """The tiny model without PointRend, which is quicker to export."""
+    tiny = load_model(tiny_model)
+    network = SegmentationNetwork(tiny.network.backbone, tiny.network.classifier)
+    architecture = {**tiny.contract.architecture, "pointrend": False}
+    path = tmp_path / "plain.safetensors"
+    save_model(network, dataclasses.replace(tiny.contract, architecture=architecture), path)
+    return path
+
+
+def test_writes_a_file_and_says_which(run: Run, plain_model: Path, out: Path) -> None:
+    path = out / "tiny.onnx"
+    path.write_bytes(b"an older file")
+    ran = run("export", plain_model, "-o", path, "--tile-size", 32, "--batch-size", 3, "--overwrite")
+    assert (ran.status, ran.out, ran.err) == (0, f"{path}\n", "")
+    assert [item.name for item in out.iterdir()] == ["tiny.onnx"]
+    proto = onnx.load(path)
+    assert [dim.dim_value for dim in proto.graph.input[0].type.tensor_type.shape.dim] == [3, 3, 32, 32]
+    assert Contract.from_json(proto.metadata_props[0].value).name == "tiny"
+
+
+def test_outputs_are_checked_first(expect_refused: Refused, tiny_model: Path, out: Path, tmp_path: Path) -> None:
+    (out / "there.onnx").touch()
+    expect_refused("export", tiny_model, "-o", out / "there.onnx", match="there.onnx exists: pass --overwrite")
+    expect_refused("export", tiny_model, "-o", out / "none" / "a.onnx", match="folder .* does not exist: create it")
+    expect_refused("export", tiny_model, "-o", out / "a.pt", match="suffix '.pt'.*: use .onnx")
+    expect_refused("export", tiny_model, match="Missing option '-o'", status=2)
+
+
+def test_unknown_models_and_sizes(expect_refused: Refused, tiny_model: Path, out: Path) -> None:
+    args = "-o", out / "a.onnx"
+    expect_refused("export", "none.safetensors", *args, match="no file is called 'none.safetensors': choose one of")
+    expect_refused("export", tiny_model, *args, "--tile-size", 0, match="--tile-size", status=2)
+    expect_refused("export", tiny_model, *args, "--batch-size", "any", match="--batch-size", status=2)
+
+
+def test_the_extra_is_named(
+    expect_refused: Refused, tiny_model: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    expect_refused(
+        "export", tiny_model, "-o", out / "a.onnx", match=r"export needs .*: pip install 'geodeeplab\[onnx\]'"
+    )
