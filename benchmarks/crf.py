@@ -4,8 +4,8 @@
 
 One 512 × 512 crop of each image, 7 classes in squares of 16 pixels by chance, 10 iterations. Times are wall clock,
 medians of five rounds or more in which all programs take turns; building the lattice counts, the first call (which
-compiles or loads the kernels) does not. One tile is refined on one thread; two tiles at once in two threads, as
-`segment` does it, are given per tile. `same` compares with pydensecrf: share of equal classes, mean difference of
+compiles or loads the kernels) does not. A single tile is refined on one thread; two tiles at once in two threads, as
+`segment` does it, are given per tile. "same" compares with pydensecrf: share of equal labels, mean difference of
 probabilities. Prints a Markdown table. scripts/crf_golden.py says how to build pydensecrf.
 """
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         OutputError,
         SceneError,
     )
-    from geodeeplab.models import build_model, build_published, load_model, load_pretrained, save_model
+    from geodeeplab.models import DenseCRF, build_model, build_published, load_model, load_pretrained, save_model
     from geodeeplab.pipeline.result import Segmentation
     from geodeeplab.pipeline.segment import segment
     from geodeeplab.pipeline.vectorize import vectorize
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ContractError",
+    "DenseCRF",
     "GeoDeepLabError",
     "GeoDeepLabWarning",
     "ModelError",
@@ -52,7 +53,7 @@ _HOMES = {
         "OutputError",
         "SceneError",
     ],
-    "models": ["build_model", "build_published", "load_model", "load_pretrained", "save_model"],
+    "models": ["DenseCRF", "build_model", "build_published", "load_model", "load_pretrained", "save_model"],
     "pipeline.result": ["Segmentation"],
     "pipeline.segment": ["segment"],
     "pipeline.vectorize": ["vectorize"],

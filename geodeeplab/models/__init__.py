@@ -4,6 +4,7 @@ from geodeeplab.models.backbones import BACKBONES, build_backbone
 from geodeeplab.models.build import ARCHITECTURES, build_model
 from geodeeplab.models.catalogue import PUBLISHED, Cost, Published, build_published, measure_cost
 from geodeeplab.models.contract import Contract, ModelBand, ModelClass
+from geodeeplab.models.crf import DenseCRF
 from geodeeplab.models.deeplabv3 import DeepLabV3Head
 from geodeeplab.models.export import export_onnx
 from geodeeplab.models.inflate import inflate_first_convolution
@@ -30,6 +31,7 @@ __all__ = [
     "Contract",
     "Cost",
     "DeepLabV3Head",
+    "DenseCRF",
     "LoadingReport",
     "Model",
     "ModelBand",
