@@ -4,8 +4,8 @@
     python benchmarks/pointrend.py --device cuda --batches 1 2 4 8 16 32 64
 
 DeepLabV3 of 7 classes with random weights, channels-last, as `segment` runs it; all networks in turn, several times.
-On a CPU: milliseconds a tile at a batch of one, in fp32 and, where the CPU has units for it, bf16. On CUDA: tiles a
-second in bf16 at several batches, plain and compiled. Ratios are medians of each round's own ratio. The time of
+On a CPU: milliseconds a tile at a batch of one, in fp32 and, where the CPU has units for it, bf16. With `--batches`, on
+any device: tiles a second in bf16, plain and compiled. Ratios are medians of each round's own ratio. The time of
 `torch.compile` itself, of the start of Python and of the first forward passes does not count.
 """
 
@@ -79,11 +79,13 @@ def make_images(batch: int, tile_size: int, device: torch.device) -> Tensor:
     return images.to(device).contiguous(memory_format=torch.channels_last)
 
 
-def measure_cpu(tile_size: int, repeats: int) -> None:
+def measure_single_tiles(tile_size: int, repeats: int) -> None:
     """Print milliseconds a tile, and what PointRend and the output stride cost."""
     images = make_images(1, tile_size, torch.device("cpu"))
     networks = [build(*case, pointrend=pointrend) for case in NETWORKS for pointrend in (False, True)]
-    print("| precision | network | bilinear | PointRend | ratio | PointRend ÷ first bilinear |\n|---|---|---|---|---|---|")
+    print(
+        "| precision | network | bilinear | PointRend | ratio | PointRend ÷ first bilinear |\n|---|---|---|---|---|---|"
+    )
     for precision in ("fp32", "bf16") if pick_device("cpu").precision == "bf16" else ("fp32",):
         times = time_in_turn([forward(n, images, bf16=precision == "bf16") for n in networks], repeats)
         for i, (backbone, output_stride) in enumerate(NETWORKS):
@@ -95,7 +97,7 @@ def measure_cpu(tile_size: int, repeats: int) -> None:
             )
 
 
-def measure_cuda(tile_size: int, repeats: int, device: torch.device, batches: Sequence[int]) -> None:
+def measure_batches(tile_size: int, repeats: int, device: torch.device, batches: Sequence[int]) -> None:
     """Print tiles a second in bf16, with PointRend and without, plain and compiled."""
     print(f"{torch.cuda.get_device_name(device) if device.type == 'cuda' else device}, torch {torch.__version__}\n")
     columns = [f"{how}, {up}" for how in ("plain", "compiled") for up in ("bilinear", "PointRend")]
@@ -113,18 +115,17 @@ def measure_cuda(tile_size: int, repeats: int, device: torch.device, batches: Se
 
 
 def main() -> None:
-    """Measure on one device."""
+    """Measure what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tile-size", type=int, default=512)
     parser.add_argument("--repeats", type=int, default=25)
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", default="cpu", help="for --batches")
     parser.add_argument("--batches", type=int, nargs="+", help="tiles a second at these batch sizes")
     args = parser.parse_args()
-    device = pick_device(args.device).torch_device
     if args.batches:
-        measure_cuda(args.tile_size, args.repeats, device, args.batches)
+        measure_batches(args.tile_size, args.repeats, pick_device(args.device).torch_device, args.batches)
     else:
-        measure_cpu(args.tile_size, args.repeats)
+        measure_single_tiles(args.tile_size, args.repeats)
 
 
 if __name__ == "__main__":

@@ -84,7 +84,9 @@ def test_a_classifier_of_torchvision_loads_without_its_end(
 ) -> None:
     weights = build(weights=None).state_dict()
     kept = {key.removeprefix("features."): value for key, value in weights.items() if not key.startswith(dropped)}
-    build_backbone(name, output_stride=8).load_state_dict(kept, strict=True)
+    backbone = build_backbone(name, output_stride=8)
+    backbone.load_state_dict(kept, strict=True)
+    assert all(torch.equal(value, kept[key]) for key, value in backbone.state_dict().items())
 
 
 @pytest.mark.parametrize(("output_stride", "expected"), [(32, [1, 2, 4]), (16, [2, 4, 8]), (8, [4, 8, 16])])
