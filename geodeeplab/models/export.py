@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import os
+import warnings
 from pathlib import Path
 
 import torch
@@ -73,16 +74,18 @@ def export_onnx(
     contract = with_tile_size(contract, contract.tile_size if tile_size is None else tile_size)
     graph = ExportedGraph(copy.deepcopy(network).cpu().float(), contract).eval()
     sample = torch.zeros(batch_size or 2, len(contract.bands), contract.tile_size, contract.tile_size)
-    program = torch.onnx.export(
-        graph.to(memory_format=torch.contiguous_format),
-        (sample,),
-        dynamo=True,
-        opset_version=OPSET,
-        input_names=[INPUT_NAME],
-        output_names=[OUTPUT_NAME],
-        dynamic_shapes=None if batch_size else {"images": {0: torch.export.Dim("batch")}},
-        verbose=False,
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)  # torch 2.11 warns of itself
+        program = torch.onnx.export(
+            graph.to(memory_format=torch.contiguous_format),
+            (sample,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[INPUT_NAME],
+            output_names=[OUTPUT_NAME],
+            dynamic_shapes=None if batch_size else {"images": {0: torch.export.Dim("batch")}},
+            verbose=False,
+        )
     assert program is not None, "torch.onnx.export with dynamo gives a program"
     proto = program.model_proto
     for part in (*proto.graph.node, *proto.graph.value_info):
