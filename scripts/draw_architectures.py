@@ -129,7 +129,7 @@ def pairs_table() -> str:
     rows = []
     for arch in ARCHITECTURES:
         exists = ["✓" if builds(arch, backbone) else "–" for backbone in FAMILIES.values()]
-        default = OUTPUT_STRIDE.get(arch, 8)
+        default = OUTPUT_STRIDE[arch]
         strides = [f"**{s}**" if s == default else f"{s}" for s in (8, 16, 32) if builds(arch, "vgg16", s)]
         rows.append(f"| `{arch}` | {' | '.join(exists)} | {', '.join(strides)} | {default_rates(arch)} |")
     return "\n".join([head, rule, *rows])

@@ -11,6 +11,7 @@ from geodeeplab.models.backbones import (
     UnpaddedVGG,
     build_backbone,
     build_fcn_vgg,
+    check_multi_grid,
     replace_first_convolution,
 )
 from geodeeplab.models.backbones.vgg import VGGS
@@ -21,8 +22,14 @@ from geodeeplab.models.pointrend import PointHead
 MAX_CLASSES = 255
 
 ARCHITECTURES = tuple(HEADS)
-OUTPUT_STRIDE = {"fcn32s": 32, "fcn16s": 32, "fcn8s": 32, "deeplabv3": 16, "deeplabv3plus": 16}
-"""The backbone's published output stride; 8 for the others."""
+OUTPUT_STRIDE = dict.fromkeys(ARCHITECTURES, 8) | {
+    "fcn32s": 32,
+    "fcn16s": 32,
+    "fcn8s": 32,
+    "deeplabv3": 16,
+    "deeplabv3plus": 16,
+}
+"""The backbone's published output stride."""
 VGG_ONLY = ("fcn32s", "fcn16s", "fcn8s", "dilatednet")
 
 
@@ -144,7 +151,7 @@ def _check(arch: str, backbone: str, *, num_classes: int, scales: Sequence[float
 
 def _output_stride(arch: str, output_stride: int | None, *, pointrend: bool, keep_dilation: bool) -> int:
     """Settle the backbone's output stride."""
-    published = OUTPUT_STRIDE.get(arch, 8)
+    published = OUTPUT_STRIDE[arch]
     if arch in VGG_ONLY and output_stride not in (None, published):
         raise ModelError(f"{arch} has a backbone of output stride {published}, not {output_stride}: leave it out")
     if keep_dilation:
@@ -164,8 +171,7 @@ def _build_backbone(
 ) -> Backbone:
     """Build the backbone in the form that the architecture's paper gave it."""
     if arch in VGG_ONLY:
-        if set(multi_grid) != {1}:
-            raise ModelError(f"multi_grid {multi_grid} is for ResNets: leave it out for {name}")
+        check_multi_grid(name, multi_grid)
         padded = UnpaddedVGG(name) if arch == "dilatednet" else build_fcn_vgg(name)
         replace_first_convolution(padded, in_channels)
         return padded

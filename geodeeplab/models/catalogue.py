@@ -8,7 +8,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from geodeeplab.errors import ModelError
-from geodeeplab.models.build import OUTPUT_STRIDE, build_model
+from geodeeplab.models.build import build_model
 from geodeeplab.models.network import SegmentationNetwork
 
 VOC_CLASSES = 21
@@ -178,9 +178,8 @@ def measure_cost(name: str) -> Cost:
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         network = build_published(name).eval()
         network(torch.empty(1, 3, COUNTED_SIDE, COUNTED_SIDE))
-    arguments = PUBLISHED[name].arguments
     return Cost(
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         gflops=counter.get_total_flops() / 1e9,
-        output_stride=arguments.get("output_stride", OUTPUT_STRIDE.get(arguments["arch"], 8)),
+        output_stride=network.backbone.strides[-1],
     )

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from importlib.metadata import version
 from typing import Any
 
-from geodeeplab.errors import ContractError, GeoDeepLabWarning, OptionError, SceneError
+from geodeeplab.errors import ContractError, GeoDeepLabWarning, OptionError
 from geodeeplab.inference import CRFRefiner
 from geodeeplab.models import Contract
 from geodeeplab.models.crf import DenseCRF, Guide
@@ -130,10 +130,5 @@ def choose_guide(
         return Guide.of_bands(per_band, [read.index(band.number) for band in found])
     if len(scene.bands) <= BAND_LIMIT:
         return Guide.of_bands(per_band)
-    samples = sample_pixels(scene)
-    if not samples.size:
-        raise SceneError(
-            f"no valid pixel was found in scene '{scene.path}' to take principal components of: "
-            "check its nodata value or mask, or name the CRF's bands"
-        )
+    samples = sample_pixels(scene, to_take="principal components", or_else="name the CRF's bands")
     return Guide.of_components(per_band, samples)

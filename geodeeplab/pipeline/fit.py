@@ -113,18 +113,22 @@ def rescale_limits(scene: Scene, contract: Contract, rescale: Rescale | None) ->
         return None
     if not rescale.is_percentile:
         return [(rescale.low, rescale.high)] * len(scene.bands)
-    samples = sample_pixels(scene)
-    if not samples.size:
-        raise SceneError(
-            f"no valid pixel was found in scene '{scene.path}' to take percentiles of: "
-            "check its nodata value or mask, or pass --rescale LOW,HIGH"
-        )
+    samples = sample_pixels(scene, to_take="percentiles", or_else="pass --rescale LOW,HIGH")
     limits = np.percentile(samples, [rescale.low, rescale.high], axis=1)
     return [(float(low), float(high) if high > low else float(low) + 1.0) for low, high in limits.T]
 
 
-def sample_pixels(scene: Scene) -> np.ndarray:
-    """Read valid pixels (C, n), float64, from windows spread evenly over the scene; the same for the same scene."""
+def sample_pixels(scene: Scene, *, to_take: str, or_else: str) -> np.ndarray:
+    """Read valid pixels (C, n), float64, n ≥ 1, from windows spread evenly over the scene; always the same.
+
+    Args:
+        scene: the scene with the bands to read.
+        to_take: what the samples are for, as the error says it.
+        or_else: how to do without them, likewise.
+
+    Raises:
+        SceneError: if no valid pixel is found.
+    """
     height, width = scene.shape
     sizes = min(SAMPLE_SIZE, height), min(SAMPLE_SIZE, width)
     row_starts, col_starts = (
@@ -137,4 +141,10 @@ def sample_pixels(scene: Scene) -> np.ndarray:
             pixels = scene.read(Window(int(col), int(row), sizes[1], sizes[0]))
             found.append(pixels.array[:, pixels.valid].astype(np.float64))
     samples = np.concatenate(found, axis=1)
-    return samples[:, np.isfinite(samples).all(axis=0)]  # infinite values are clipped, but no percentile
+    samples = samples[:, np.isfinite(samples).all(axis=0)]  # infinite values are clipped, but no percentile
+    if not samples.size:
+        raise SceneError(
+            f"no valid pixel was found in scene '{scene.path}' to take {to_take} of: "
+            f"check its nodata value or mask, or {or_else}"
+        )
+    return samples

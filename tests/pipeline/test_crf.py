@@ -23,11 +23,6 @@ SMALL = DenseCRF(sxy=16, srgb=20)
 """What the tiny model's tiles of 128 pixels and their overlap of 32 have room for."""
 
 
-@pytest.fixture(scope="module")
-def tiny(tiny_model: Path) -> Model:
-    return gdl.load_model(tiny_model)
-
-
 def read_labels(path: Path) -> np.ndarray:
     with rasterio.open(path) as src:
         labels: np.ndarray = src.read(1)

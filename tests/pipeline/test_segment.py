@@ -29,11 +29,6 @@ TRANSFORMS = {
 }
 
 
-@pytest.fixture(scope="module")
-def tiny(tiny_model: Path) -> Model:
-    return gdl.load_model(tiny_model)
-
-
 def read_labels(path: Path) -> np.ndarray:
     with rasterio.open(path) as src:
         labels: np.ndarray = src.read(1)

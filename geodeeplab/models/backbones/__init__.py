@@ -31,6 +31,7 @@ __all__ = [
     "build_backbone",
     "build_fcn_vgg",
     "build_vgg",
+    "check_multi_grid",
     "dilate",
     "replace_first_convolution",
 ]
@@ -58,11 +59,20 @@ def build_backbone(
     """
     if output_stride not in OUTPUT_STRIDES:
         raise ModelError(f"output stride is 8, 16 or 32, not {output_stride}: choose one of these")
-    if set(multi_grid) != {1} and name not in RESNETS:
-        raise ModelError(f"multi_grid {multi_grid} is for ResNets: leave it out for {name}")
+    check_multi_grid(name, multi_grid)
     backbone = _build(name, output_stride=output_stride, multi_grid=multi_grid, pools=pools)
     replace_first_convolution(backbone, in_channels)
     return backbone
+
+
+def check_multi_grid(name: str, multi_grid: tuple[int, ...]) -> None:
+    """Refuse multi-grid for a backbone that has none.
+
+    Raises:
+        ModelError: unless all factors are 1 or the backbone is a ResNet.
+    """
+    if set(multi_grid) != {1} and name not in RESNETS:
+        raise ModelError(f"multi_grid {multi_grid} is for ResNets: leave it out for {name}")
 
 
 def _build(name: str, *, output_stride: int, multi_grid: tuple[int, ...], pools: Pools) -> Backbone:
