@@ -17,7 +17,7 @@ def command(scene: Path, model: str | None, bands: str | None) -> None:
     with open_scene(scene, allow_palette=model is None) as opened:
         grid = opened.grid
         height, width = grid.shape
-        click.echo(f"scene   {opened.path} ({opened.driver})")
+        click.echo(f"scene   {opened.path} ({opened.source.driver})")
         click.echo(f"size    {width} × {height} px, blocks of {opened.block_shape[1]} × {opened.block_shape[0]}")
         click.echo(f"crs     {grid.crs.to_string() if grid.crs else 'missing'}")
         click.echo(f"pixel   {grid.res[0]:g} × {grid.res[1]:g}" + _ground(grid.gsd_m))

@@ -6,7 +6,8 @@ from geodeeplab.raster.cog import RASTER_SUFFIXES, LabelClass, write_label_cog, 
 from geodeeplab.raster.grid import Grid
 from geodeeplab.raster.outputs import atomic_outputs, check_distinct, check_output, scratch_folder
 from geodeeplab.raster.rows import RowReader, reflect_indices
-from geodeeplab.raster.scene import Pixels, Scene, open_scene
+from geodeeplab.raster.scene import Scene, open_scene
+from geodeeplab.raster.source import Pixels, Source
 from geodeeplab.raster.spool import RowSpool
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "RowReader",
     "RowSpool",
     "Scene",
+    "Source",
     "atomic_outputs",
     "check_distinct",
     "check_output",

@@ -19,7 +19,7 @@ def classes_tag(classes: Sequence[LabelClass]) -> dict[str, str]:
 def read_classes(scene: Scene) -> list[LabelClass]:
     """Read the classes of a label raster that GeoDeepLab wrote; none for anyone else's."""
     try:
-        table = json.loads(scene.tags.get(CLASSES_TAG, "[]"))
+        table = json.loads(scene.source.tags.get(CLASSES_TAG, "[]"))
         return [LabelClass(id=item["id"], name=item["name"], color=tuple(item["color"])) for item in table]
     except (json.JSONDecodeError, KeyError, TypeError, OptionError):
         return []

@@ -2,6 +2,7 @@
 
 import shlex
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 import rasterio
@@ -9,7 +10,9 @@ from rasterio import DatasetReader
 from rasterio.errors import NotGeoreferencedWarning
 
 from geodeeplab.errors import GeoDeepLabWarning, SceneError
+from geodeeplab.raster.bands import Band
 from geodeeplab.raster.decoding import GDAL_ERRORS
+from geodeeplab.raster.grid import Grid
 
 
 def open_dataset(path: str) -> DatasetReader:
@@ -45,26 +48,28 @@ def root_cause(error: BaseException) -> str:
     return " ".join(str(error).split()).rstrip(".")
 
 
-def refuse_palette(src: DatasetReader, path: str, numbers: list[int]) -> None:
+def refuse_palette(bands: Iterable[Band], path: str) -> None:
     """Refuse bands of palette indices, which no image model can read.
 
     Raises:
-        SceneError: one of the bands (1-based) has a palette.
+        SceneError: one of the bands has a palette.
     """
-    for number in numbers:
-        if src.colorinterp[number - 1].name == "palette":
+    for band in bands:
+        if band.colorinterp == "palette":
             command = f"gdal_translate -expand rgb {_source_and_target(path, 'rgb')}"
-            raise SceneError(f"scene '{path}' has a palette, band {number} holds colour indices; expand it: {command}")
+            raise SceneError(
+                f"scene '{path}' has a palette, band {band.number} holds colour indices; expand it: {command}"
+            )
 
 
-def warn_if_not_georeferenced(src: DatasetReader, path: str, *, stacklevel: int) -> None:
+def warn_if_not_georeferenced(grid: Grid, path: str, *, stacklevel: int) -> None:
     """Warn once when the CRS or the transform of a scene is missing; the work can go on in pixels."""
-    if src.crs is None:
+    if grid.crs is None:
         message = (
             f"scene '{path}' has no CRS, so outputs have none either and nothing can be measured in metres; "
             f"if you know it: gdal_edit.py -a_srs EPSG:CODE {shlex.quote(path)}"
         )
-    elif src.transform.is_identity:
+    elif grid.transform.is_identity:
         message = (
             f"scene '{path}' has a CRS but no transform, so coordinates are pixels; "
             f"if you know its bounds: gdal_edit.py -a_ullr LEFT TOP RIGHT BOTTOM {shlex.quote(path)}"

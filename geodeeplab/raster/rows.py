@@ -8,12 +8,8 @@ import numpy.typing as npt
 from rasterio.windows import Window
 
 from geodeeplab.errors import OptionError
-from geodeeplab.raster.scene import Pixels, Scene
-
-# Rows decoded in one go where the file's blocks are lower. The blocks of a VRT say nothing about the files behind it,
-# which are decoded anew for every read that touches them: taller reads touch them less often.
-MIN_ROWS = 256
-MIN_ROWS_VRT = 512
+from geodeeplab.raster.scene import Scene
+from geodeeplab.raster.source import Pixels
 
 
 def reflect_indices(start: int, stop: int, length: int) -> npt.NDArray[np.intp]:
@@ -156,8 +152,7 @@ class RowReader:
 def _rows_at_once(scene: Scene) -> int:
     """Give the rows to decode in one go: a whole number of block rows, not fewer than are worth a call."""
     block_height = scene.block_shape[0]
-    least = MIN_ROWS_VRT if scene.driver == "VRT" else MIN_ROWS
-    return block_height * -(-least // block_height)
+    return block_height * -(-scene.source.least_rows // block_height)
 
 
 def _check_range(what: str, start: int, stop: int) -> None:

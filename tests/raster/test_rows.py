@@ -2,7 +2,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from rasterio.windows import Window
 from geodeeplab.errors import GeoDeepLabError, OptionError
 from geodeeplab.raster import RowReader, Scene, open_scene, reflect_indices
 from geodeeplab.raster.decoding import iter_blocks
-from geodeeplab.raster.rows import MIN_ROWS, MIN_ROWS_VRT
+from geodeeplab.raster.file_source import LEAST_ROWS, LEAST_ROWS_VRT, FileSource
 
 MakeRaster = Callable[..., Path]
 
@@ -67,8 +67,8 @@ def spied(path: Path) -> Iterator[tuple[Scene, Spy]]:
 
 
 def spy_on(scene: Scene) -> Spy:
-    spy = Spy(scene._src)
-    scene._src = spy
+    spy = Spy(cast(FileSource, scene.source)._src)
+    cast(FileSource, scene.source)._src = spy
     return spy
 
 
@@ -135,7 +135,7 @@ def test_a_lattice_of_windows_is_the_padded_scene_and_blocks_are_decoded_once(
     total, width = array.shape[1:]
     with spied(path) as (scene, spy):
         reader = RowReader(scene, col_start=cols[0], col_stop=cols[0] + cols[1])
-        step = -(-MIN_ROWS // scene.block_shape[0]) * scene.block_shape[0]
+        step = -(-LEAST_ROWS // scene.block_shape[0]) * scene.block_shape[0]
         xs = reflect_indices(cols[0], cols[0] + cols[1], width)
         for row in range(start, total, stride):
             pixels = reader.read(row, row + height)
@@ -215,7 +215,7 @@ def test_a_vrt_is_read_in_taller_bands(make_raster: MakeRaster, tmp_path: Path) 
     )
     with spied(path) as (scene, spy):
         assert np.array_equal(RowReader(scene).read(0, 10).array, array[:, :10])
-        assert spy.windows == [Window(0, 0, 3, MIN_ROWS_VRT)]
+        assert spy.windows == [Window(0, 0, 3, LEAST_ROWS_VRT)]
 
 
 def test_windows_are_copies(make_raster: MakeRaster) -> None:

@@ -1,7 +1,7 @@
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from rasterio.windows import Window
 from geodeeplab.errors import SceneError
 from geodeeplab.raster import Scene, open_scene
 from geodeeplab.raster.decoding import BLOCK_CACHE_BYTES, iter_blocks
+from geodeeplab.raster.file_source import FileSource
 
 MakeRaster = Callable[..., Path]
 DTYPES = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64"]
@@ -67,8 +68,8 @@ def test_what_a_scene_says_of_itself(make_raster: MakeRaster) -> None:
         assert scene.crs == CRS.from_epsg(32633)
         assert scene.transform == Affine(1, 0, 500_000, 0, -1, 5_000_000)
         assert scene.grid.bounds == (500_000, 4_999_995, 500_004, 5_000_000)
-        assert scene.driver == "GTiff"
-        assert scene.tags["AREA_OR_POINT"] == "Area"
+        assert scene.source.driver == "GTiff"
+        assert scene.source.tags["AREA_OR_POINT"] == "Area"
         assert [band.number for band in scene.bands] == [4, 1]
         assert [band.name for band in scene.all_bands] == ["Red", "Green", "Blue", "NIR"]
         nir = scene.bands[0]
@@ -263,7 +264,7 @@ def test_a_vrt_whose_source_is_gone(make_raster: MakeRaster, tmp_path: Path) -> 
 
 def test_an_error_that_does_not_come_back_names_the_window(make_raster: MakeRaster) -> None:
     with open_scene(make_raster(noise(1, 3, 3))) as scene:
-        real, calls = scene._src, []
+        real, calls = cast(FileSource, scene.source)._src, []
 
         class Flaky:
             def __getattr__(self, name: str) -> object:
@@ -275,7 +276,7 @@ def test_an_error_that_does_not_come_back_names_the_window(make_raster: MakeRast
                     raise rasterio.errors.RasterioIOError("timeout")
                 return real.read(*args, **options)
 
-        scene._src = Flaky()
+        cast(FileSource, scene.source)._src = Flaky()
         with pytest.raises(SceneError, match=r"cannot be read in rows 1-2, columns 0-2 \(timeout\)"):
             scene.read(Window(0, 1, 3, 2))
 
@@ -294,14 +295,14 @@ def test_pictures_are_read_whole_and_in_part(make_raster: MakeRaster) -> None:
 
 def test_the_block_cache_is_small_while_reading_and_then_as_before(make_raster: MakeRaster) -> None:
     with open_scene(make_raster(noise(1, 3, 3))) as scene:
-        before, seen, real = get_gdal_config("GDAL_CACHEMAX"), [], scene._src
+        before, seen, real = get_gdal_config("GDAL_CACHEMAX"), [], cast(FileSource, scene.source)._src
 
         class Spy:
             def __getattr__(self, name: str) -> object:
                 seen.append(get_gdal_config("GDAL_CACHEMAX"))
                 return getattr(real, name)
 
-        scene._src = Spy()
+        cast(FileSource, scene.source)._src = Spy()
         scene.read(whole(scene))
     assert before > BLOCK_CACHE_BYTES
     assert set(seen) - {before} == {BLOCK_CACHE_BYTES}
@@ -317,4 +318,4 @@ def test_blocks_cover_a_window() -> None:
 def test_closed_after_the_with_statement(make_raster: MakeRaster) -> None:
     with open_scene(make_raster(noise(1, 3, 3))) as scene:
         pass
-    assert scene._src.closed
+    assert cast(FileSource, scene.source)._src.closed

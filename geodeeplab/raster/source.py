@@ -1,0 +1,64 @@
+"""What a scene reads its pixels from: one file, several, an array, or another source that it changes on the way."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from rasterio.windows import Window
+
+from geodeeplab.raster.bands import Band
+from geodeeplab.raster.grid import Grid
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pixels:
+    """Pixels of a window and which of them are valid."""
+
+    array: npt.NDArray[Any]
+    """(C, H, W), as on disk: no scale, no offset, no conversion; invalid pixels hold whatever the file holds."""
+    valid: npt.NDArray[np.bool_]
+    """(H, W), True where valid."""
+
+
+class Source(Protocol):
+    """A raster that can be read by windows. Not safe to read from two threads at once.
+
+    Law: a pixel's value and validity do not depend on the window that it is read with, to the bit.
+    """
+
+    path: str
+    """How messages name it."""
+    grid: Grid
+    """Its pixels on the ground."""
+    bands: tuple[Band, ...]
+    """All bands, alpha included; `bands[i].number` is i + 1."""
+    driver: str
+    """GDAL's short name of the file format ("GTiff", "VRT", ...), or what it is instead: "mosaic", "array", ..."""
+    tags: dict[str, str]
+    """Metadata of the dataset."""
+    least_rows: int
+    """Rows that are worth reading in one go, where blocks are lower."""
+    files: tuple[str, ...]
+    """Every file or URL that it reads, for provenance and to notice that one has changed; none for an array."""
+
+    def block_shape(self, numbers: Sequence[int]) -> tuple[int, int]:
+        """Give (height, width) of the blocks by which these bands (1-based) are decoded; the largest if they differ."""
+        ...
+
+    def read(self, window: Window, numbers: Sequence[int]) -> Pixels:
+        """Read bands (1-based) of a window that lies within the grid, in the common type of these bands.
+
+        Raises:
+            SceneError: a file is damaged there.
+        """
+        ...
+
+    def is_all_valid(self, numbers: Sequence[int]) -> bool:
+        """Tell whether every pixel is sure to be valid: no nodata value, mask or alpha, and no NaN possible."""
+        ...
+
+    def close(self) -> None:
+        """Close the files; twice is as good as once."""
+        ...
