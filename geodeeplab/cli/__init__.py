@@ -13,6 +13,9 @@ from geodeeplab.errors import GeoDeepLabError, GeoDeepLabWarning
 COMMANDS = ("segment", "vectorize", "info", "models", "export", "demo")
 
 
+NOTHING_WRITTEN = "interrupted, nothing was written: run the command again"
+
+
 class LazyCommands(click.Group):
     """Load a command's module when it is run."""
 
@@ -47,13 +50,20 @@ def main() -> None:
         command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "geodeeplab"
         _fail(f"{error.format_message().rstrip('.')}: see {command} --help", status=error.exit_code)
     except GeoDeepLabError as error:
-        _fail(str(error))
-    except (KeyboardInterrupt, click.Abort):
-        _fail("interrupted, nothing was written: run the command again")
+        _fail(with_notes(str(error), error))
+    except (KeyboardInterrupt, click.Abort) as error:
+        interruption = error.__cause__ or error  # Click makes an Abort of Ctrl-C
+        is_kept = hasattr(interruption, "__notes__")
+        _fail(with_notes("interrupted before the outputs were written", interruption) if is_kept else NOTHING_WRITTEN)
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and "allocate" not in str(error):  # torch's words, on every device
             raise
-        _fail("out of memory: use a smaller --tile-size or --batch-size")
+        _fail(with_notes("out of memory: use a smaller --tile-size or --batch-size", error))
+
+
+def with_notes(message: str, error: BaseException) -> str:
+    """Add to a message what an error was given on its way, such as how much work is kept."""
+    return "; ".join([message, *getattr(error, "__notes__", [])])
 
 
 def _fail(message: str, *, status: int = 1) -> NoReturn:

@@ -15,7 +15,7 @@ SAMPLE = Path(__file__).parents[2] / "sample_data" / "scene.tif"
 def command(scene: Path, out: Path) -> None:
     """Segment the sample scene (or SCENE) with the bundled model and show the areas of its classes."""
     from geodeeplab.cli.options import progress_bar
-    from geodeeplab.cli.segment import closing_line
+    from geodeeplab.cli.report import closing_line
     from geodeeplab.maps import write_preview
     from geodeeplab.pipeline.segment import segment
 

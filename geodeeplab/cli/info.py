@@ -1,46 +1,179 @@
 """`geodeeplab info`."""
 
+import math
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+if TYPE_CHECKING:
+    from geodeeplab.pipeline.forecast import Forecast
+    from geodeeplab.pipeline.preflight import ModelFit, Preflight
+    from geodeeplab.pipeline.scene_facts import SceneFacts
+    from geodeeplab.raster import Band
+
 
 @click.command("info")
-@click.argument("scene", type=click.Path(path_type=Path))
+@click.argument("scenes", metavar="SCENE...", nargs=-1, required=True)
 @click.option("--model", help="Check the scene against this bundled model or model file.")
-@click.option("--bands", metavar="B,B,…", help="The scene's bands for the model's.")
-def command(scene: Path, model: str | None, bands: str | None) -> None:
-    """Show what SCENE holds, and whether a model can read it."""
+@click.option("--contract", type=click.Path(path_type=Path), help="Contract (.json) of an ONNX file without one.")
+@click.option("--bands", metavar="B,B,…", help="The scene's bands for the model's: red,green,blue or 4,3,2.")
+@click.option("--rescale", metavar="LOW,HIGH", help="Scene values for the ends of the model's range, or 2%,98%.")
+@click.option("--gsd-m", metavar="native|model|METRES", help="Pixel size that the model sees.")
+@click.option("--grid-crs", metavar="CRS", help="Warp the scenes to this CRS first, such as EPSG:32633.")
+@click.option("--aoi", type=click.Path(path_type=Path), help="Vector file with the area of interest, in any CRS.")
+@click.option("--tile-size", type=int, help="Pixels of a tile along each axis.  [default: the model's]")
+@click.option("--overlap", type=int, help="Pixels that neighbouring tiles share.  [default: the model's]")
+@click.option("--tta", type=click.Choice(["none", "flips", "d4"]), default="none", show_default=True)
+@click.option("--crf", is_flag=True, help="Refine each tile with the dense CRF.")
+@click.option("--batch-size", type=int, help="Tiles per forward.  [default: what suits the device]")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+@click.option("--precision", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), default="auto", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def command(
+    scenes: tuple[str, ...],
+    model: str | None,
+    contract: Path | None,
+    bands: str | None,
+    rescale: str | None,
+    gsd_m: str | None,
+    grid_crs: str | None,
+    aoi: Path | None,
+    tile_size: int | None,
+    overlap: int | None,
+    tta: str,
+    crf: bool,
+    batch_size: int | None,
+    device: str,
+    precision: str,
+    as_json: bool,
+) -> None:
+    """Show what SCENE holds, and with --model what `segment` needs and will take, from a timed forward pass.
+
+    Several SCENEs are one mosaic, earlier ones on top. What the scene lacks for the model is said after `needs`; the
+    exit status is 0 then, too.
+    """
     from geodeeplab.cli.options import split_names
-    from geodeeplab.raster import open_scene
+    from geodeeplab.pipeline.preflight import preflight
 
-    with open_scene(scene, allow_palette=model is None) as opened:
-        grid = opened.grid
-        height, width = grid.shape
-        click.echo(f"scene   {opened.path} ({opened.source.driver})")
-        click.echo(f"size    {width} × {height} px, blocks of {opened.block_shape[1]} × {opened.block_shape[0]}")
-        click.echo(f"crs     {grid.crs.to_string() if grid.crs else 'missing'}")
-        click.echo(f"pixel   {grid.res[0]:g} × {grid.res[1]:g}" + _ground(grid.gsd_m))
-        for band in opened.all_bands:
-            nodata = "" if band.nodata is None else f", nodata {band.nodata:g}"
-            click.echo(f"band {band.number:<3}{band.name} ({band.dtype}{nodata})")
-        if model is None:
-            return
-
-        from geodeeplab.models import read_contract
-        from geodeeplab.pipeline.fit import rescale_note, select_bands
-        from geodeeplab.tiling import Lattice
-
-        contract = read_contract(model)
-        selected = select_bands(opened, contract, split_names(bands))
-        lattice = Lattice(shape=selected.shape, tile_size=contract.tile_size, overlap=contract.overlap)
-        tiles = lattice.rows.count * lattice.cols.count
-        click.echo(f"model   {contract.name}: reads {', '.join(band.name for band in selected.bands)}")
-        click.echo(f"tiles   {tiles} of {contract.tile_size} px at an overlap of {contract.overlap}")
-        note = rescale_note(selected, contract)
-        if note:
-            click.echo(f"needs   {note}")
+    found = preflight(
+        scenes[0] if len(scenes) == 1 else scenes,
+        model=model,
+        contract=contract,
+        bands=split_names(bands),
+        rescale=rescale,
+        gsd_m=gsd_m,
+        grid_crs=grid_crs,
+        aoi=aoi,
+        tile_size=tile_size,
+        overlap=overlap,
+        tta=tta,
+        crf=crf,
+        batch_size=batch_size,
+        device=device,
+        precision=precision,
+    )
+    click.echo(found.to_json() if as_json else "\n".join(f"{name:<8}{text}" for name, text in _iter_lines(found)))
 
 
-def _ground(gsd_m: tuple[float, float] | None) -> str:
-    return "" if gsd_m is None else f" ({gsd_m[0]:.3g} × {gsd_m[1]:.3g} m on the ground)"
+def _iter_lines(found: "Preflight") -> Iterator[tuple[str, str]]:
+    """Yield all lines as name and text."""
+    yield from _iter_scene_lines(found.scene)
+    if found.model is not None:
+        yield from _iter_model_lines(found.model, found.scene)
+    if found.run is not None:
+        yield from _iter_run_lines(found.run)
+    yield from (("note", note) for note in found.notes)
+    yield from (("needs", need) for need in found.needs)
+
+
+def _iter_scene_lines(scene: "SceneFacts") -> Iterator[tuple[str, str]]:
+    kind = [scene.driver, scene.compression, None if scene.file_bytes is None else bytes_text(scene.file_bytes)]
+    files = f", {len(scene.files)} files" if len(scene.files) > 1 else ""
+    yield "scene", f"{scene.path} ({', '.join(filter(None, kind))}{files})"
+    (height, width), (block_height, block_width) = scene.shape, scene.block_shape
+    count = len(scene.overviews)
+    overviews = f", {count} overview{'s' if count > 1 else ''}" if count else ""
+    yield "size", f"{width} × {height} px, blocks of {block_width} × {block_height}{overviews}"
+    yield "crs", scene.crs or "missing"
+    ground = "" if scene.gsd_m is None else f" ({scene.gsd_m[0]:.3g} × {scene.gsd_m[1]:.3g} m on the ground)"
+    yield "pixel", f"{scene.res[0]:g} × {scene.res[1]:g}{ground}"
+    yield from ((f"band {band.number:<3}", _band_text(band)) for band in scene.bands)
+    yield "valid", scene.valid
+
+
+def _band_text(band: "Band") -> str:
+    nodata = "" if band.nodata is None else f", nodata {band.nodata:g}"
+    is_scaled = (band.scale, band.offset) != (1.0, 0.0)
+    sign = "−" if band.offset < 0 else "+"
+    scaled = f", × {band.scale:g} {sign} {abs(band.offset):g}" if is_scaled else ""
+    return f"{band.name} ({band.dtype}{nodata}{scaled})"
+
+
+def _iter_model_lines(model: "ModelFit", scene: "SceneFacts") -> Iterator[tuple[str, str]]:
+    names = {band.number: band.name for band in scene.bands}
+    reads = list(model.reads)
+    if model.scene_bands is not None:
+        pairs = zip(model.reads, model.scene_bands, strict=True)
+        reads = [
+            read if names[number].casefold() == read.casefold() else f"{read} (band {number})" for read, number in pairs
+        ]
+    yield "model", f"{model.name}: reads {', '.join(reads)} ({model.dtype}), gives {', '.join(model.classes)}"
+    if model.gsd_m is None:
+        yield "gsd", "the model does not state the pixel size of its training scenes"
+    elif scene.gsd_m is None:
+        yield "gsd", f"the model's {model.gsd_m:.3g} m, the scene's is not known"
+    else:
+        own = " × ".join(f"{one:.3g}" for one in dict.fromkeys(scene.gsd_m))
+        scaled = "" if model.seen_gsd_m is None else f", scaled to {model.seen_gsd_m:.3g} m"
+        yield "gsd", f"the model's {model.gsd_m:.3g} m, the scene's {own} m{scaled}"
+    if model.limits is not None:
+        low, high = model.value_range
+        limits = ", ".join(f"{band} {a:g}–{b:g}" for band, (a, b) in zip(model.reads, model.limits, strict=True))
+        yield "values", f"{limits} become {low:g}–{high:g}"
+
+
+def _iter_run_lines(run: "Forecast") -> Iterator[tuple[str, str]]:
+    about = "" if run.is_count_exact else "about "
+    empty = f", {about}{run.empty_tiles} empty" if run.empty_tiles or about else ""
+    yield "tiles", f"{run.tiles} of {run.tile_size} px at an overlap of {run.overlap}{empty}"
+    if run.columns > 1:
+        yield "columns", f"{run.columns}, as the scene is wide; {run.tiles_again} tiles are computed twice"
+    memory = [] if run.host_bytes is None else [f"about {bytes_text(run.host_bytes)}"]
+    if run.device_bytes is not None and run.device_total_bytes is not None:
+        memory.append(f"about {bytes_text(run.device_bytes)} of {bytes_text(run.device_total_bytes)} on the GPU")
+    if memory:
+        yield "memory", ", ".join(memory)
+    yield (
+        "disk",
+        f"about {bytes_text(run.raster_bytes)} for rasters ({bytes_text(run.raster_bytes_most)} at most) and "
+        f"{bytes_text(run.polygon_bytes)} for polygons; {bytes_text(run.disk_free_bytes)} free here",
+    )
+    if run.seconds is not None and run.mpx_per_s is not None:
+        lanes = (
+            f"{run.lanes} forward passes of {run.batch_size} at once"
+            if run.lanes > 1
+            else f"batches of {run.batch_size}"
+        )
+        yield (
+            "time",
+            f"about {seconds_text(run.seconds)} to label all tiles ({run.mpx_per_s:.3g} Mpx/s on {run.device} "
+            f"{run.precision}, {lanes})",
+        )
+
+
+def bytes_text(count: float) -> str:
+    """Give a number of bytes to two digits, such as `1.2 GB`."""
+    units = ["B", "kB", "MB", "GB", "TB"]
+    power = min(int(math.log(max(count, 1), 1000)), len(units) - 1)
+    value = count / 1000**power
+    return f"{value:.1f} {units[power]}" if value < 10 and power else f"{value:.0f} {units[power]}"
+
+
+def seconds_text(seconds: float) -> str:
+    """Give a time to two digits or so, such as `12 s`, `4.5 min` or `3.2 h`."""
+    for unit, length in (("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"

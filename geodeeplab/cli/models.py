@@ -45,7 +45,9 @@ def show_models(name: str | None, *, as_json: bool) -> None:
     def describe(contract: Contract) -> str:
         architecture = contract.architecture
         pointrend = " + PointRend" if architecture.get("pointrend") else ""
-        head = f"{architecture['arch']} {architecture['backbone']}{pointrend}"
+        head = (
+            f"{architecture['arch']} {architecture['backbone']}{pointrend}" if architecture else "a network of its own"
+        )
         gsd = f", {contract.gsd_m:g} m" if contract.gsd_m else ""
         classes = ", ".join(f"{item.id} {item.name}" for item in contract.classes)
         return (

@@ -7,7 +7,7 @@ import torch
 from geodeeplab.errors import OptionError
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
-DEFAULT_BATCH = {"cpu": 2, "mps": 4, "cuda": 16}
+DEFAULT_BATCH = {"cpu": 1, "mps": 4, "cuda": 16}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +18,10 @@ class Device:
     """CPU, CUDA or MPS."""
     precision: str
     """`fp32`, `bf16` or `fp16`; autocast for the last two."""
+    lanes: int = 1
+    """Forward passes side by side."""
+    threads: int = 1
+    """Threads of each forward pass on the CPU; logits depend on it in their last bits."""
 
     @property
     def autocast_dtype(self) -> torch.dtype | None:
@@ -45,7 +49,8 @@ def pick_device(name: str = "auto", precision: str = "auto") -> Device:
         precision = _fast_precision(device)
     if precision not in PRECISIONS:
         raise OptionError(f"precision is one of auto, {', '.join(PRECISIONS)}, not {precision!r}")
-    return Device(torch_device=device, precision=precision)
+    lanes = torch.get_num_threads() if device.type == "cpu" else 1
+    return Device(torch_device=device, precision=precision, lanes=lanes)
 
 
 def _best_available() -> str:

@@ -1,68 +1,122 @@
 """Reading a shard's tiles in batches of one fixed shape."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
+from rasterio.windows import Window
+from torch import Tensor
 
 from geodeeplab.raster import RowReader, Scene
 from geodeeplab.tiling import Lattice, Shard, Tile
 
-TORCH_DTYPES = {"uint8", "int8", "int16", "int32", "float32"}
+TORCH_DTYPES = {"uint8", "int8", "uint16", "int16", "int32", "float32"}
 """What travels to the device as it is; everything else goes as float32."""
+
+Wanted = Callable[[Window], NDArray[np.bool_]]
+"""From a window within the scene to (H, W), True where labels are wanted, as in an area of interest."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TileBatch:
-    """Tiles in the lattice's order. Those without a valid pixel have no slot and are not forwarded."""
+    """Tiles in the lattice's order. Those without a pixel to label have no slot and are not forwarded."""
 
     tiles: tuple[tuple[Tile, int | None], ...]
-    """Each tile with its slot in the arrays, or None."""
-    pixels: np.ndarray
-    """(B, C, T, T); slots that no tile fills are 0. B = 0 where every tile is empty."""
-    valid: np.ndarray
+    """Each tile with its slot in the tensors, or None."""
+    pixels: Tensor
+    """(B, C, T, T) on the host; slots that no tile fills are 0."""
+    valid: Tensor
     """(B, T, T) bool, True where there is data."""
+    wanted: Tensor
+    """(B, T, T) bool, True where there is data and a label is wanted."""
+
+    @property
+    def filled(self) -> int:
+        """Number of slots that a tile fills, the first ones."""
+        return sum(slot is not None for _, slot in self.tiles)
 
 
-def iter_batches(scene: Scene, lattice: Lattice, shard: Shard, *, batch_size: int) -> Iterator[TileBatch]:
+def iter_batches(
+    scene: Scene,
+    lattice: Lattice,
+    shard: Shard,
+    *,
+    batch_size: int,
+    wanted: Wanted | None = None,
+    pin: bool = False,
+) -> Iterator[TileBatch]:
     """Yield all tiles that touch a shard, row by row, from left to right, in batches of `batch_size` slots.
 
     The last batch keeps that shape: with a fixed batch shape a tile's logits do not depend on its neighbours.
+
+    Args:
+        scene: the scene, open.
+        lattice: the tiles.
+        shard: the block of output that they are for.
+        batch_size: slots of a batch.
+        wanted: where labels are wanted; by default everywhere. Rows of tiles that are nowhere wanted are not read.
+        pin: lay batches into page-locked memory, from which a GPU copies while it computes.
     """
-    size, dtype = lattice.tile_size, device_dtype(scene.dtype)
-    tile_rows, tile_cols = lattice.touching(shard)
+    size, (tile_rows, tile_cols) = lattice.tile_size, lattice.touching(shard)
     reader = RowReader(
         scene,
         col_start=lattice.cols.start(tile_cols[0]),
         col_stop=lattice.cols.start(tile_cols[-1]) + size,
+        ahead_to=min(lattice.rows.start(tile_rows[-1]) + size, scene.shape[0]),
     )
-    tiles: list[tuple[Tile, int | None]] = []
-    pixels, valid = _empty_batch(batch_size, len(scene.bands), size, dtype)
-    filled = 0
-    for row in tile_rows:
-        for col in tile_cols:
-            tile = lattice.tile(row, col)
-            read = reader.read(tile.row_start, tile.row_start + size, tile.col_start, tile.col_start + size)
-            if not read.valid.any():
-                tiles.append((tile, None))
-                continue
-            pixels[filled], valid[filled] = read.array, read.valid
-            tiles.append((tile, filled))
-            filled += 1
-            if filled == batch_size:
-                yield TileBatch(tiles=tuple(tiles), pixels=pixels, valid=valid)
-                tiles, filled = [], 0
-                pixels, valid = _empty_batch(batch_size, len(scene.bands), size, dtype)
-    if tiles:
-        yield TileBatch(
-            tiles=tuple(tiles), pixels=pixels if filled else pixels[:0], valid=valid if filled else valid[:0]
-        )
+    with reader:
+        batch = _Batch(scene, size, batch_size, pin=pin)
+        for row in tile_rows:
+            for col in tile_cols:
+                batch.add(lattice.tile(row, col), reader, wanted)
+                if batch.filled == batch_size:
+                    yield batch.finish()
+                    batch = _Batch(scene, size, batch_size, pin=pin)
+        if batch.tiles:
+            yield batch.finish()
 
 
 def device_dtype(dtype: np.dtype) -> np.dtype:
-    """Give the dtype in which pixels travel to the device: their own if torch computes with it, else float32."""
+    """Give the dtype in which pixels travel to the device: their own if torch converts it, else float32."""
     return dtype if dtype.name in TORCH_DTYPES else np.dtype("float32")
 
 
-def _empty_batch(batch_size: int, channels: int, size: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
-    return np.zeros((batch_size, channels, size, size), dtype), np.zeros((batch_size, size, size), bool)
+class _Batch:
+    """A batch that is being filled."""
+
+    def __init__(self, scene: Scene, size: int, slots: int, *, pin: bool) -> None:
+        dtype = getattr(torch, device_dtype(scene.dtype).name)
+        self.tiles: list[tuple[Tile, int | None]] = []
+        self.filled = 0
+        self._size, self._shape = size, scene.shape
+        self._pixels = torch.zeros(slots, len(scene.bands), size, size, dtype=dtype, pin_memory=pin)
+        self._valid, self._wanted = (torch.zeros(slots, size, size, dtype=torch.bool, pin_memory=pin) for _ in range(2))
+
+    def add(self, tile: Tile, reader: RowReader, wanted: Wanted | None) -> None:
+        """Read a tile into the next slot, if it has a pixel to label."""
+        here = None if wanted is None else self._wanted_in(tile, wanted)
+        if here is None or here.any():
+            size = self._size
+            read = reader.read(tile.row_start, tile.row_start + size, tile.col_start, tile.col_start + size)
+            here = read.valid if here is None else here & read.valid
+            if here.any():
+                self.tiles.append((tile, self.filled))
+                self._pixels.numpy()[self.filled] = read.array
+                self._valid.numpy()[self.filled], self._wanted.numpy()[self.filled] = read.valid, here
+                self.filled += 1
+                return
+        self.tiles.append((tile, None))
+
+    def finish(self) -> TileBatch:
+        """Give the batch."""
+        return TileBatch(tiles=tuple(self.tiles), pixels=self._pixels, valid=self._valid, wanted=self._wanted)
+
+    def _wanted_in(self, tile: Tile, wanted: Wanted) -> NDArray[np.bool_]:
+        """Give (T, T), False past the scene's edges."""
+        height = min(self._size, self._shape[0] - tile.row_start)
+        width = min(self._size, self._shape[1] - tile.col_start)
+        here = np.zeros((self._size, self._size), bool)
+        here[:height, :width] = wanted(Window(tile.col_start, tile.row_start, width, height))
+        return here

@@ -7,8 +7,8 @@ import numpy as np
 from rasterio.windows import Window
 
 from geodeeplab.errors import ContractError, OptionError, SceneError
-from geodeeplab.models import Contract
-from geodeeplab.raster import Scene
+from geodeeplab.models import Contract, ModelBand, ValueMap
+from geodeeplab.raster import Band, Scene
 
 SAMPLE_WINDOWS = 12
 """Windows along each axis that stand for the scene where percentiles are asked for."""
@@ -91,13 +91,43 @@ def select_bands(scene: Scene, contract: Contract, bands: Sequence[str | int] | 
 
 def rescale_note(scene: Scene, contract: Contract) -> str | None:
     """Say what rescaling the scene needs for the model; None if it needs none."""
-    if scene.dtype.name == contract.dtype:
+    if all(_is_settled(band, trained, contract, scene) for band, trained in _band_pairs(scene, contract)):
         return None
-    low, high = contract.value_range
-    return (
-        f"model '{contract.name}' reads {contract.dtype}, the scene is {scene.dtype.name}: pass --rescale LOW,HIGH "
-        f"(the scene's values that become {low:g} and {high:g}), or --rescale 2%,98%"
-    )
+    return _rescale_hint(scene, contract)
+
+
+def value_map(scene: Scene, contract: Contract, rescale: Rescale | None) -> ValueMap:
+    """Decide how the scene's numbers become the model's.
+
+    What was asked for goes first: `rescale` maps the numbers as they are in the scene onto the contract's range. Else,
+    band by band:
+
+    - Model and scene both state scale and offset: the numbers are mapped by them, exactly and without a cut, whatever
+      the data types. Sentinel-2's offset of −1000 comes out right in this way.
+    - Only one of them does: the numbers are taken as they are if the data types are the same, which the note says; the
+      scale may be missing in the one file or unused in the other, and no number tells which.
+    - Neither does: the numbers are taken as they are if the data types are the same.
+
+    Args:
+        scene: the scene with the bands that the model reads, in its order.
+        contract: the model's contract.
+        rescale: what the user asked for.
+
+    Raises:
+        ContractError: if the data types differ, and neither rescaling nor scales settle it; if a scale is 0, or of
+            another sign than the model's.
+        SceneError: if percentiles are asked for and no valid pixel is found.
+    """
+    limits = None if rescale is None else rescale_limits(scene, contract, rescale)
+    if limits is not None:
+        return ValueMap.from_limits(contract, limits)
+    if note := rescale_note(scene, contract):
+        raise ContractError(f"scene '{scene.path}' needs rescaling: {note}")
+    bands = _band_pairs(scene, contract)
+    try:
+        return ValueMap.from_pairs(contract, [_pair(*each) for each in bands], note=_scale_note(scene, contract))
+    except ContractError as error:
+        raise ContractError(f"scene '{scene.path}' and model '{contract.name}': {error}") from error
 
 
 def rescale_limits(scene: Scene, contract: Contract, rescale: Rescale | None) -> list[tuple[float, float]] | None:
@@ -108,8 +138,8 @@ def rescale_limits(scene: Scene, contract: Contract, rescale: Rescale | None) ->
         SceneError: if percentiles are asked for and no valid pixel is found.
     """
     if rescale is None:
-        if note := rescale_note(scene, contract):
-            raise ContractError(f"scene '{scene.path}' needs rescaling: {note}")
+        if scene.dtype.name != contract.dtype:
+            raise ContractError(f"scene '{scene.path}' needs rescaling: {_rescale_hint(scene, contract)}")
         return None
     if not rescale.is_percentile:
         return [(rescale.low, rescale.high)] * len(scene.bands)
@@ -148,3 +178,57 @@ def sample_pixels(scene: Scene, *, to_take: str, or_else: str) -> np.ndarray:
             f"check its nodata value or mask, or {or_else}"
         )
     return samples
+
+
+def _band_pairs(scene: Scene, contract: Contract) -> list[tuple[Band, ModelBand]]:
+    """Give each band of the scene with the model's."""
+    return list(zip(scene.bands, contract.bands, strict=True))
+
+
+def _is_scaled(band: Band) -> bool:
+    return (band.scale, band.offset) != (1.0, 0.0)
+
+
+def _is_settled(band: Band, trained: ModelBand, contract: Contract, scene: Scene) -> bool:
+    """Tell whether it is known, without rescaling, how the band's numbers become the model's."""
+    return (_is_scaled(band) and trained.is_scaled) or scene.dtype.name == contract.dtype
+
+
+def _pair(band: Band, trained: ModelBand) -> tuple[float, float]:
+    """Give (gain, offset) from the band's numbers to the model's."""
+    if not (_is_scaled(band) and trained.is_scaled):
+        return 1.0, 0.0
+    return band.scale / trained.scale, (band.offset - trained.offset) / trained.scale
+
+
+def _scale_note(scene: Scene, contract: Contract) -> str | None:
+    """Say what was made of scales and offsets; None where nobody states any."""
+    mapped, scene_only, model_only = [], [], []
+    for band, trained in _band_pairs(scene, contract):
+        gain, offset = _pair(band, trained)
+        if (gain, offset) != (1.0, 0.0):
+            mapped.append(f"{trained.name} × {gain:g} {'−' if offset < 0 else '+'} {abs(offset):g}")
+        elif _is_scaled(band) and not trained.is_scaled:
+            scene_only.append(trained.name)
+        elif trained.is_scaled and not _is_scaled(band):
+            model_only.append(trained.name)
+    notes = [f"values mapped by scale and offset: {', '.join(mapped)}"] if mapped else []
+    as_it_is = f"the {contract.dtype} values are taken as they are"
+    if scene_only:
+        notes.append(
+            f"the scene states a scale or offset that the model does not ({', '.join(scene_only)}): {as_it_is}"
+        )
+    if model_only:
+        notes.append(
+            f"the model states a scale or offset that the scene does not ({', '.join(model_only)}): {as_it_is}"
+        )
+    return "; ".join(notes) or None
+
+
+def _rescale_hint(scene: Scene, contract: Contract) -> str:
+    """Say what rescaling to pass."""
+    low, high = contract.value_range
+    return (
+        f"model '{contract.name}' reads {contract.dtype}, the scene is {scene.dtype.name}: pass --rescale LOW,HIGH "
+        f"(the scene's values that become {low:g} and {high:g}), or --rescale 2%,98%"
+    )

@@ -21,6 +21,8 @@ class Segmentation:
     """The label raster, if one was asked for."""
     confidence_path: Path | None
     """The confidence raster, if one was asked for."""
+    probabilities_path: Path | None = None
+    """The raster of all classes' probabilities, if one was asked for."""
     facts: dict[str, Any]
     """What the run did: grid, pins, tiles, pixels per class, seconds by stage."""
 

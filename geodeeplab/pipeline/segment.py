@@ -1,102 +1,87 @@
 """`segment`: scene → tiles → logits → label raster → polygons."""
 
-import json
-import os
 import time
+import warnings
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-import torch
-
-import geodeeplab
-from geodeeplab.errors import OptionError, SceneError
-from geodeeplab.inference import CONFIDENCE_NODATA, Device, Engine, RunFacts, pick_device
-from geodeeplab.models import DEFAULT_MODEL, Model, Normalisation, load_model
+from geodeeplab.errors import GeoDeepLabWarning, SceneError
+from geodeeplab.inference import RunFacts
+from geodeeplab.models import DEFAULT_MODEL, ContractLike, ModelLike
 from geodeeplab.models.crf import DenseCRF
-from geodeeplab.pipeline.crf import plan_crf
-from geodeeplab.pipeline.fit import parse_rescale, rescale_limits, select_bands
+from geodeeplab.pipeline.executor import Executor, InThisProcess
+from geodeeplab.pipeline.outputs import OutputPath, Outputs, check_outputs, write_outputs
+from geodeeplab.pipeline.plan import Plan, open_plan
+from geodeeplab.pipeline.request import Request
 from geodeeplab.pipeline.result import Segmentation
-from geodeeplab.raster import (
-    RASTER_SUFFIXES,
-    LabelClass,
-    RowSpool,
-    Scene,
-    atomic_outputs,
-    check_distinct,
-    check_output,
-    classes_tag,
-    open_scene,
-    scratch_folder,
-    write_label_cog,
-    write_raster,
-)
-from geodeeplab.tiling import Lattice
-from geodeeplab.vector import POLYGON_SUFFIXES, trace_polygons, write_polygons
-
-MIN_TILE_SIZE = 32
-"""Below it a network sees next to nothing, and padding is most of the work; any scene is fine, down to 1 × 1."""
+from geodeeplab.raster import AoiLike, EncodedBlock, SceneLike, Workspace, open_workspace, scene_paths
 
 Progress = Callable[[int, int], None]
-"""Called with the pixels done and the pixels in all; it may raise to stop the run."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outputs:
-    """Where the outputs go."""
-
-    polygons: Path | None
-    """Vector file."""
-    labels: Path | None
-    """Label raster."""
-    confidence: Path | None
-    """Confidence raster."""
-
-    @property
-    def paths(self) -> list[Path]:
-        """Those that were asked for."""
-        return [path for path in (self.polygons, self.labels, self.confidence) if path is not None]
+"""Called with the pixels done and the pixels in all; it may raise to cancel the run, which can be resumed then."""
 
 
 def segment(
-    scene: str | os.PathLike[str],
-    output: str | os.PathLike[str] | None = None,
+    scene: SceneLike,
+    output: OutputPath | None = None,
     *,
-    labels: str | os.PathLike[str] | None = None,
-    confidence: str | os.PathLike[str] | None = None,
-    model: str | os.PathLike[str] | Model = DEFAULT_MODEL,
+    labels: OutputPath | None = None,
+    confidence: OutputPath | None = None,
+    probabilities: OutputPath | None = None,
+    probability_dtype: str = "uint8",
+    model: ModelLike = DEFAULT_MODEL,
+    contract: ContractLike | None = None,
     bands: Sequence[str | int] | None = None,
     rescale: str | Sequence[float] | None = None,
+    gsd_m: str | float | None = None,
+    grid_crs: str | None = None,
+    aoi: AoiLike | None = None,
+    classes: Sequence[str] | None = None,
+    min_confidence: float = 0.0,
+    other: bool = False,
     tile_size: int | None = None,
     overlap: int | None = None,
     blend: str = "hann",
+    tta: str = "none",
     crf: bool | DenseCRF = False,
     crf_bands: Sequence[str | int] | None = None,
     batch_size: int | None = None,
     device: str = "auto",
     precision: str = "auto",
+    compiled: bool = False,
+    executor: Executor | None = None,
+    resume: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Segmentation:
-    """Segment a scene into land-cover polygons, a label raster, or both.
+    """Segment a scene into land-cover polygons, rasters, or both.
 
-    All outputs appear together under their final names at the end, or none does.
+    All outputs appear together under their final names at the end, or none does. Finished rows are kept on the disk
+    meanwhile: a run that was cut off goes on where it was with `resume`, and gives the same pixels.
 
     Args:
-        scene: a raster file that GDAL reads.
+        scene: a raster file or URL, several of them as one mosaic (earlier ones lie on top), a STAC item or item
+            collection, an array, a DataArray, or an open scene.
         output: polygons to write, by suffix (.gpkg).
         labels: label raster to write (.tif): uint8 COG, class ids, 0 for nodata.
-        confidence: raster to write (.tif) of 100 × the probability of the label, 255 for nodata.
-        model: a bundled model's name, a model file, or a loaded model.
+        confidence: raster to write (.tif) of 100 × the probability of the most likely class, 255 for nodata.
+        probabilities: raster to write (.tif) of every class's probability, one band a class.
+        probability_dtype: `uint8` (100 × the probability, 255 for nodata) or `float16` (NaN for nodata).
+        model: a bundled model's name, a model file (.safetensors or .onnx), a network, or a loaded model.
+        contract: the contract of a model that carries none, or a JSON file with it.
         bands: the scene's bands for the model's, by name or 1-based number; by default by the model's names.
         rescale: the scene's values (low, high) that map onto the model's range, or "2%,98%" for percentiles of the
             scene, band by band. Needed where the data types differ.
+        gsd_m: the ground sample distance that the model sees: `native`, `model`, or metres. By default the model's,
+            where it and the scene's are known and differ by more than a quarter. Outputs stay on the scene's grid.
+        grid_crs: warp the scene to this coordinate reference system first; outputs lie on the warped grid.
+        aoi: where labels are wanted: a vector file in any CRS, or a geometry in the scene's.
+        classes: names of the classes that are wanted; the rest is nodata, or `other`.
+        min_confidence: the least probability, 0 to 1, with which a class is given; the rest likewise.
+        other: make the rest a class of its own, `other`.
         tile_size: pixels of a tile along each axis; by default the model's.
         overlap: pixels that neighbouring tiles share, at most half a tile; by default the model's.
         blend: `hann`, `linear` or `none`.
+        tta: test-time augmentation: `none`, `flips` (4 forward passes) or `d4` (8).
         crf: refine each tile with the dense CRF, on the CPU. Neighbouring tiles then share 2 · sxy pixels or more;
             where half a tile is less, sxy is reduced.
         crf_bands: the bands that guide it, among those that the model reads; by default all up to three, else three
@@ -104,180 +89,146 @@ def segment(
         batch_size: tiles per forward; by default what suits the device.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         precision: `auto`, `fp32`, `bf16` or `fp16`.
+        compiled: compile the network first (torch.compile; on CUDA into a graph).
+        executor: who computes; by default this process.
+        resume: go on with a run of these outputs that was cut off; with nothing to resume it starts afresh.
         overwrite: replace outputs that exist.
-        progress: called with pixels done and pixels in all.
+        progress: called with pixels done and pixels in all; it may raise to cancel.
 
     Raises:
         OptionError, OutputError: before any work, for options and outputs that cannot be.
         SceneError, ContractError, ModelError: for a scene or a model that cannot be used, or not together.
     """
-    started = time.perf_counter()
-    outputs = _check_outputs(output, labels, confidence, overwrite=overwrite, scene=scene)
-    _check_numbers(batch_size, tile_size)
-    wanted_rescale, wanted_crf = parse_rescale(rescale), _check_crf(crf, crf_bands)
-    chosen = pick_device(device, precision)
-    loaded = model if isinstance(model, Model) else load_model(model)
-    contract = loaded.contract
-    with open_scene(scene) as opened:
-        selected = select_bands(opened, contract, bands)
-        limits = rescale_limits(selected, contract, wanted_rescale)
-        tile_size = contract.tile_size if tile_size is None else tile_size
-        plan = None
-        if wanted_crf is not None:
-            plan = plan_crf(
-                wanted_crf, selected, contract, limits=limits, bands=crf_bands, tile_size=tile_size, overlap=overlap
-            )
-            overlap = plan.overlap
-        lattice = Lattice(
-            shape=selected.shape,
-            tile_size=tile_size,
-            overlap=contract.overlap if overlap is None else overlap,
+    clock = _Clock()
+    outputs = check_outputs(
+        polygons=output,
+        labels=labels,
+        confidence=confidence,
+        probabilities=probabilities,
+        overwrite=overwrite or resume,
+        inputs=scene_paths(scene),
+    )
+    request = Request(
+        scene=scene,
+        grid_crs=grid_crs,
+        gsd_m=gsd_m,
+        aoi=aoi,
+        bands=bands,
+        rescale=rescale,
+        model=model,
+        contract=contract,
+        tile_size=tile_size,
+        overlap=overlap,
+        blend=blend,
+        tta=tta,
+        crf=crf if isinstance(crf, DenseCRF) else DenseCRF() if crf else None,
+        crf_bands=crf_bands,
+        classes=classes,
+        min_confidence=min_confidence,
+        other=other,
+        with_confidence=confidence is not None,
+        probabilities=probability_dtype if probabilities is not None else None,
+        batch_size=batch_size,
+        device=device,
+        precision=precision,
+        compiled=compiled,
+    )
+    with open_plan(request) as plan:
+        facts = _run(
+            plan,
+            outputs,
+            executor or InThisProcess(),
+            clock,
+            resume=resume,
+            overwrite=overwrite,
+            progress=progress or _no_progress,
         )
-        engine = Engine(
-            loaded.network,
-            Normalisation(contract, rescale=limits),
-            class_ids=[item.id for item in contract.classes],
-            device=chosen,
-            batch_size=batch_size,
-            blend=blend,
-            with_confidence=outputs.confidence is not None,
-            refine=plan.refine if plan else None,
-        )
-        facts = _pins(engine, chosen, lattice, loaded) | {"scene": selected.path, "rescale": limits}
-        facts |= {"bands": [band.name for band in selected.bands], "crf": plan.facts if plan else None}
-        facts |= _run(engine, selected, lattice, outputs, loaded, facts, overwrite=overwrite, progress=progress)
-    facts["seconds"]["total"] = time.perf_counter() - started
-    facts["outputs"] = [str(path) for path in outputs.paths]
     return Segmentation(
-        polygons_path=outputs.polygons, labels_path=outputs.labels, confidence_path=outputs.confidence, facts=facts
+        polygons_path=outputs.polygons,
+        labels_path=outputs.labels,
+        confidence_path=outputs.confidence,
+        probabilities_path=outputs.probabilities,
+        facts=facts,
     )
-
-
-def _check_outputs(
-    output: str | os.PathLike[str] | None,
-    labels: str | os.PathLike[str] | None,
-    confidence: str | os.PathLike[str] | None,
-    *,
-    overwrite: bool,
-    scene: str | os.PathLike[str],
-) -> Outputs:
-    """Check everything about the outputs that can be known before any work."""
-
-    def check(path: str | os.PathLike[str] | None, suffixes: Sequence[str]) -> Path | None:
-        return None if path is None else check_output(path, suffixes=suffixes, overwrite=overwrite, inputs=[scene])
-
-    outputs = Outputs(
-        polygons=check(output, POLYGON_SUFFIXES),
-        labels=check(labels, RASTER_SUFFIXES),
-        confidence=check(confidence, RASTER_SUFFIXES),
-    )
-    if not outputs.paths:
-        raise OptionError("nothing to write: give an output such as -o landcover.gpkg, --labels or --confidence")
-    check_distinct(outputs.paths)
-    return outputs
-
-
-def _check_numbers(batch_size: int | None, tile_size: int | None) -> None:
-    if batch_size is not None and batch_size < 1:
-        raise OptionError(f"a batch has at least one tile, not {batch_size}: choose 1 or more")
-    if tile_size is not None and tile_size < MIN_TILE_SIZE:
-        raise OptionError(f"a tile has at least {MIN_TILE_SIZE} pixels a side, not {tile_size}: choose a larger one")
-
-
-def _check_crf(crf: bool | DenseCRF, bands: Sequence[str | int] | None) -> DenseCRF | None:
-    """Give the CRF's parameters, or None if there is none."""
-    if bands is not None and not crf:
-        raise OptionError("bands for the CRF need the CRF: pass crf=True, too")
-    return crf if isinstance(crf, DenseCRF) else DenseCRF() if crf else None
 
 
 def _run(
-    engine: Engine,
-    scene: Scene,
-    lattice: Lattice,
+    plan: Plan,
     outputs: Outputs,
-    model: Model,
-    pins: dict[str, Any],
+    executor: Executor,
+    clock: "_Clock",
     *,
+    resume: bool,
     overwrite: bool,
-    progress: Progress | None,
+    progress: Progress,
 ) -> dict[str, Any]:
-    """Spool the finished rows, then write every output from the spool."""
-    contract, run = model.contract, RunFacts()
-    classes = [LabelClass(id=item.id, name=item.name, color=item.color) for item in contract.classes]
-    tags = {"GEODEEPLAB": json.dumps(pins, default=str), **classes_tag(classes)}
-    clock, polygons = _Clock(), None
-    with ExitStack() as stack:
-        folder = stack.enter_context(scratch_folder(outputs.paths[0]))
-        temporary = stack.enter_context(atomic_outputs(outputs.paths, overwrite=overwrite))
-        labels, confidence = _spool(engine, scene, lattice, folder, run, progress)
+    """Spool the finished rows, then write every output from the spool; give the run's facts."""
+    shards, run = executor.cut(plan), RunFacts()
+    header = plan.pins | {"shards": [(shard.shape, shard.row_start, shard.col_start) for shard in shards]}
+    clock.lap("open")
+    with open_workspace(
+        outputs.paths, header, shape=plan.scene.shape, layers=plan.layers, resume=resume, overwrite=overwrite
+    ) as workspace:
+        for note in filter(None, [plan.unasked, workspace.note]):
+            warnings.warn(note, GeoDeepLabWarning, stacklevel=3)
+        _fill(workspace, plan, executor, run, progress)
         clock.lap("segment")
-        if not run.class_pixels.any():
-            raise SceneError(f"scene '{scene.path}' has no valid pixel in these bands: check its nodata value or mask")
-        if outputs.labels is not None:
-            write_label_cog(labels, temporary[outputs.labels], grid=scene.grid, classes=classes, tags=tags)
-            clock.lap("labels")
-        if outputs.confidence is not None and confidence is not None:
-            path = temporary[outputs.confidence]
-            write_raster(confidence, path, grid=scene.grid, nodata=CONFIDENCE_NODATA, tags=tags)
-            clock.lap("confidence")
-        if outputs.polygons is not None:
-            batches = trace_polygons((rows for _, rows in labels.iter_rows()), transform=scene.transform)
-            polygons = write_polygons(
-                batches, temporary[outputs.polygons], crs=scene.crs, classes=classes, metadata=tags
-            )
-            clock.lap("polygons")
-    return {
+        spool = workspace.spool
+        if not spool.class_pixels:
+            workspace.discard()
+            raise SceneError(_nothing_found(plan))
+        pins = plan.pins | {"batch_size": plan.engine.forward.batch_size}
+        with workspace.publish() as temporary:
+            polygons = write_outputs(spool, plan, outputs, temporary, pins, lap=clock.lap)
+        pixels = {item.name: spool.class_pixels.get(item.id, 0) for item in plan.classes}
+        resumed = workspace.resumed_share
+    height, width = plan.scene.shape
+    return pins | {
         "tiles": {"forwarded": run.tiles_forwarded, "skipped": run.tiles_skipped},
-        "pixels": {item.name: int(run.class_pixels[item.id]) for item in classes},
+        "resumed_share": resumed,
+        "shards": len(shards),
+        "pixels": pixels,
         "polygons": polygons,
-        "mpx_per_s": lattice.shape[0] * lattice.shape[1] / 1e6 / clock.seconds["segment"],
+        "mpx_per_s": (1 - resumed) * height * width / 1e6 / clock.seconds["segment"],
         "seconds": clock.seconds
-        | {"waited_for_reads": run.waited_for_reads_s, "waited_for_writes": run.waited_for_writes_s},
+        | {
+            "waited_for_reads": run.waited_for_reads_s,
+            "waited_for_writes": run.waited_for_writes_s,
+            "forward": run.forward_s / plan.engine.device.lanes,
+            "blend": run.blend_s,
+            "total": clock.total(),
+        },
+        "notes": [*plan.notes, *([workspace.note] if workspace.note else [])],
+        "outputs": [str(path) for path in outputs.paths],
     }
 
 
-def _spool(
-    engine: Engine, scene: Scene, lattice: Lattice, folder: Path, run: RunFacts, progress: Progress | None
-) -> tuple[RowSpool, RowSpool | None]:
-    """Run the engine over the scene, row by row onto the disk."""
-    height, width = lattice.shape
-    labels = RowSpool(folder, lattice.shape)
-    confidence = RowSpool(folder, lattice.shape, name="confidence") if engine.with_confidence else None
-    if progress is not None:
-        progress(0, height * width)
-    for rows in engine.iter_rows(scene, lattice, facts=run):
-        labels.append(rows.labels)
-        if confidence is not None and rows.confidence is not None:
-            confidence.append(rows.confidence)
-        if progress is not None:
-            progress(labels.row_count * width, height * width)
-    return labels, confidence
+def _fill(workspace: Workspace, plan: Plan, executor: Executor, run: RunFacts, progress: Progress) -> None:
+    """Compute what the spool has not yet."""
+    spool = workspace.spool
+    height, width = plan.scene.shape
+    todo = [rest for shard in executor.cut(plan) if (rest := spool.resume_shard(shard)) is not None]
+    progress(spool.pixel_count, height * width)
+
+    def take(block: EncodedBlock) -> None:
+        spool.append(block)
+        progress(spool.pixel_count, height * width)
+
+    if todo:
+        executor.run(plan, todo, take, run)
 
 
-def _pins(engine: Engine, device: Device, lattice: Lattice, model: Model) -> dict[str, Any]:
-    """List what the label raster's bits depend on."""
-    return {
-        "geodeeplab": geodeeplab.__version__,
-        "torch": torch.__version__,
-        "torchvision": version("torchvision"),
-        "model": model.contract.name,
-        "device": _device_name(device.torch_device),
-        "precision": device.precision,
-        "batch_size": engine.batch_size,
-        "threads": torch.get_num_threads(),
-        "tile_size": lattice.tile_size,
-        "overlap": lattice.overlap,
-        "blend": engine.blend,
-        "shape": list(lattice.shape),
-    }
+def _nothing_found(plan: Plan) -> str:
+    """Say why there is no label, and what to do."""
+    where = "" if plan.aoi is None else " within the area of interest"
+    rest = plan.request.classes is not None or plan.request.min_confidence > 0
+    if rest:
+        return f"scene '{plan.scene.path}' has no pixel{where} with these classes and this confidence: ask for less"
+    return f"scene '{plan.scene.path}' has no valid pixel{where} in these bands: check its nodata value or mask"
 
 
-def _device_name(device: torch.device) -> str:
-    """Name the device by what decides its arithmetic: the GPU's model, the CPU's vector units."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"cpu {torch.backends.cpu.get_cpu_capability()}" if device.type == "cpu" else device.type
+def _no_progress(done: int, total: int) -> None:
+    """Say nothing."""
 
 
 class _Clock:
@@ -285,9 +236,13 @@ class _Clock:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
+        self._start = self._last = time.perf_counter()
 
     def lap(self, name: str) -> None:
         """Book the time since the last lap on a name."""
         now = time.perf_counter()
         self.seconds[name], self._last = now - self._last, now
+
+    def total(self) -> float:
+        """Give the time since the start."""
+        return time.perf_counter() - self._start

@@ -1,33 +1,54 @@
 """Open scenes, read windows with a validity mask, write georeferenced rasters atomically."""
 
+from geodeeplab.raster.aoi import Aoi, AoiLike, to_aoi
 from geodeeplab.raster.bands import Band
+from geodeeplab.raster.blocks import EncodedBlock, Layer, encode_block
 from geodeeplab.raster.classes import classes_tag, read_classes
 from geodeeplab.raster.cog import RASTER_SUFFIXES, LabelClass, write_label_cog, write_raster
 from geodeeplab.raster.grid import Grid
+from geodeeplab.raster.locked import LockedSource
 from geodeeplab.raster.outputs import atomic_outputs, check_distinct, check_output, scratch_folder
+from geodeeplab.raster.row_spool import RowSpool
 from geodeeplab.raster.rows import RowReader, reflect_indices
-from geodeeplab.raster.scene import Scene, open_scene
+from geodeeplab.raster.scaled import ScaledSource, scaled_indices
+from geodeeplab.raster.scene import Scene, SceneLike, names_stac, open_scene, scene_paths
 from geodeeplab.raster.source import Pixels, Source
-from geodeeplab.raster.spool import RowSpool
+from geodeeplab.raster.spool import BlockSpool
+from geodeeplab.raster.workspace import Workspace, open_workspace
 
 __all__ = [
     "RASTER_SUFFIXES",
+    "Aoi",
+    "AoiLike",
     "Band",
+    "BlockSpool",
+    "EncodedBlock",
     "Grid",
     "LabelClass",
+    "Layer",
+    "LockedSource",
     "Pixels",
     "RowReader",
     "RowSpool",
+    "ScaledSource",
     "Scene",
+    "SceneLike",
     "Source",
+    "Workspace",
     "atomic_outputs",
     "check_distinct",
     "check_output",
     "classes_tag",
+    "encode_block",
+    "names_stac",
     "open_scene",
+    "open_workspace",
     "read_classes",
     "reflect_indices",
+    "scaled_indices",
+    "scene_paths",
     "scratch_folder",
+    "to_aoi",
     "write_label_cog",
     "write_raster",
 ]

@@ -1,13 +1,15 @@
-"""Turn a spool of finished rows into a Cloud Optimized GeoTIFF.
+"""Turn a layer of a spool into a Cloud Optimized GeoTIFF.
 
 Format: https://gdal.org/en/stable/drivers/raster/cog.html.
 """
 
+import glob
 import os
 import shutil
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import rasterio
@@ -18,12 +20,17 @@ from rasterio.windows import Window
 from geodeeplab.errors import OptionError, OutputError
 from geodeeplab.raster.decoding import GDAL_ERRORS, small_block_cache
 from geodeeplab.raster.grid import Grid
-from geodeeplab.raster.outputs import ALMOST_FULL_BYTES, atomic_outputs, output_errors, scratch_folder
-from geodeeplab.raster.spool import RowSpool
+from geodeeplab.raster.outputs import ALMOST_FULL_BYTES, atomic_outputs, output_errors
+from geodeeplab.raster.row_spool import RowSpool
+from geodeeplab.raster.spool import BlockSpool
 
 NODATA_LABEL = 0
 NODATA_NAME = "nodata"
 RASTER_SUFFIXES = (".tif", ".tiff")
+POLL_S = 0.2
+
+Finishing = Callable[[float], None]
+"""Called with the share of the work that is done, 0 to 1; it may raise to stop it, once GDAL's call has returned."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,26 +53,30 @@ class LabelClass:
 
 
 def write_label_cog(
-    spool: RowSpool,
+    spool: BlockSpool | RowSpool,
     dst_path: str | os.PathLike[str],
     *,
     grid: Grid,
     classes: Sequence[LabelClass],
+    layer: str = "labels",
     tags: Mapping[str, str] | None = None,
     overwrite: bool = False,
+    progress: Finishing | None = None,
 ) -> None:
-    """Write a spool of labels as a COG: uint8, nodata 0, colour table, category names, overviews by mode.
+    """Write a layer of labels as a COG: uint8, nodata 0, colour table, category names, overviews by mode.
 
     Category names have no place in a TIFF: GDAL puts them into `DST_PATH.aux.xml`, which appears together with the
     raster. Pixel values without a class have the category name "" and are black.
 
     Args:
-        spool: The labels, all rows, uint8.
+        spool: All blocks; the layer is uint8.
         dst_path: Where; its folder also holds the work files meanwhile.
         grid: Shape, transform and CRS.
         classes: The classes; ids must differ.
+        layer: The layer's name.
         tags: Metadata of the dataset, say its provenance.
         overwrite: Whether a file that exists is replaced, with its `.aux.xml`.
+        progress: Told how far the work is.
 
     Raises:
         OptionError: Two classes have the same id.
@@ -76,73 +87,130 @@ def write_label_cog(
         if names[item.id]:
             raise OptionError(f"classes {names[item.id]!r} and {item.name!r} share id {item.id}: give each its own")
         names[item.id] = item.name
-    vrt = _Vrt(
+    look = _Look(
         nodata=NODATA_LABEL,
         colors={NODATA_LABEL: (0, 0, 0), **{item.id: item.color for item in classes}},
         names=names,
         tags=tags or {},
+        resampling="MODE",
     )
-    _write_cog(spool, Path(dst_path), grid, vrt, resampling="MODE", overwrite=overwrite)
+    _write_cog(spool, layer, Path(dst_path), grid, look, overwrite=overwrite, progress=progress)
 
 
 def write_raster(
-    spool: RowSpool,
+    spool: BlockSpool | RowSpool,
     dst_path: str | os.PathLike[str],
     *,
     grid: Grid,
     nodata: float | None,
+    layer: str = "confidence",
+    band_names: Sequence[str] = (),
     tags: Mapping[str, str] | None = None,
     overwrite: bool = False,
+    progress: Finishing | None = None,
 ) -> None:
-    """Write a spool of measurements, say confidence, as a COG with overviews by average.
+    """Write a layer of measurements, say confidence or probabilities, as a COG with overviews by average.
+
+    float16 is written as GeoTIFF does it, Float32 with NBITS=16: readers see Float32, and exactly the values.
 
     Args:
-        spool: The pixels, all rows.
+        spool: All blocks.
         dst_path: Where; its folder also holds the work files meanwhile.
         grid: Shape, transform and CRS.
-        nodata: Value of pixels that have none; averages leave them out.
+        nodata: Value of pixels that have none, NaN too; averages leave them out.
+        layer: The layer's name.
+        band_names: Description of each band; none given: no descriptions.
         tags: Metadata of the dataset.
         overwrite: Whether a file that exists is replaced.
+        progress: Told how far the work is.
 
     Raises:
         OutputError: The path is taken, or the raster cannot be written; then nothing is left behind.
     """
-    vrt = _Vrt(nodata=nodata, colors={}, names=(), tags=tags or {})
-    _write_cog(spool, Path(dst_path), grid, vrt, resampling="AVERAGE", overwrite=overwrite)
+    look = _Look(nodata=nodata, band_names=band_names, tags=tags or {}, resampling="AVERAGE")
+    _write_cog(spool, layer, Path(dst_path), grid, look, overwrite=overwrite, progress=progress)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Vrt:
-    """What a VRT says of its band and its dataset; see `RowSpool.write_vrt`."""
+class _Look:
+    """What a COG has beside its pixels; see `BlockSpool.write_vrt`."""
 
     nodata: float | None
-    colors: Mapping[int, tuple[int, int, int]]
-    names: Sequence[str]
+    colors: Mapping[int, tuple[int, int, int]] = field(default_factory=dict)
+    names: Sequence[str] = ()
+    band_names: Sequence[str] = ()
     tags: Mapping[str, str]
+    resampling: str
+    """GDAL's name of how overviews are made."""
 
 
-def _write_cog(spool: RowSpool, path: Path, grid: Grid, vrt: _Vrt, *, resampling: str, overwrite: bool) -> None:
-    """Copy the spool into a COG through a VRT: block by block, never the whole raster in memory."""
-    if spool.row_count != grid.shape[0]:
-        raise ValueError(f"the spool has {spool.row_count} of {grid.shape[0]} rows: append them all first")
-    with atomic_outputs([path], overwrite=overwrite) as temporary, scratch_folder(path) as folder:
-        _check_free_space(path, need=2 * spool.byte_count + ALMOST_FULL_BYTES)  # GDAL stages overviews
-        vrt_path = folder / "cog.vrt"
-        spool.write_vrt(vrt_path, grid, nodata=vrt.nodata, colors=vrt.colors, names=vrt.names, tags=vrt.tags)
-        with output_errors(path, *GDAL_ERRORS), small_block_cache():
-            rasterio.shutil.copy(
-                vrt_path,
-                temporary[path],
-                driver="COG",
-                compress="deflate",  # every TIFF reader has it
-                level=6,
-                predictor="no",
-                blocksize=512,
-                overview_resampling=resampling,
-                bigtiff="if_safer",
-                num_threads="all_cpus",
-            )
+def _write_cog(
+    spool: BlockSpool | RowSpool,
+    layer: str,
+    path: Path,
+    grid: Grid,
+    look: _Look,
+    *,
+    overwrite: bool,
+    progress: Finishing | None,
+) -> None:
+    """Copy a layer into a COG through a VRT: block by block, never the whole raster in memory."""
+    if not spool.is_complete:
+        raise ValueError("the spool does not hold the whole scene: append all blocks first")
+    dtype, size = spool.layer(layer).dtype, spool.layer_bytes(layer)
+    with atomic_outputs([path], overwrite=overwrite) as temporary:
+        _check_free_space(path, need=2 * size + ALMOST_FULL_BYTES)  # GDAL stages overviews
+        vrt_path = spool.folder / f"{layer}.vrt"
+        spool.write_vrt(
+            vrt_path,
+            grid,
+            layer=layer,
+            nodata=look.nodata,
+            colors=look.colors,
+            names=look.names,
+            band_names=look.band_names,
+            tags=look.tags,
+        )
+
+        def copy() -> None:
+            with small_block_cache():
+                rasterio.shutil.copy(
+                    vrt_path,
+                    temporary[path],
+                    driver="COG",
+                    compress="deflate",  # every TIFF reader has it
+                    level=6,
+                    predictor="yes" if dtype.startswith("float") else "no",
+                    blocksize=512,
+                    overview_resampling=look.resampling,
+                    bigtiff="if_safer",
+                    num_threads="all_cpus",
+                    **({"nbits": 16} if dtype == "float16" else {}),
+                )
+
+        with output_errors(path, *GDAL_ERRORS):
+            _watch(copy, temporary[path], expected_bytes=2 * size, progress=progress)
             _check_complete(temporary[path], shape=grid.shape)
+
+
+def _watch(work: Callable[[], None], path: Path, *, expected_bytes: int, progress: Finishing | None) -> None:
+    """Let GDAL write a file, in a thread of its own where somebody wants to see it grow: GDAL tells nothing here.
+
+    The share is that of the bytes that were expected, so it is a rough one.
+    """
+    if progress is None:
+        work()
+        return
+    share = 0.0
+    progress(share)
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(work)
+        while not wait([future], timeout=POLL_S).done:
+            written = sum(one.stat().st_size for one in path.parent.glob(f"{glob.escape(path.stem)}*"))
+            share = max(share, min(written / max(expected_bytes, 1), 0.99))
+            progress(share)
+        future.result()
+    progress(1.0)
 
 
 def _check_free_space(path: Path, *, need: int) -> None:

@@ -13,15 +13,10 @@ from pathlib import Path
 from rasterio.errors import RasterioError
 
 from geodeeplab.errors import GeoDeepLabError, OptionError, OutputError
+from geodeeplab.raster.swap import Swap, remove_record, remove_with_siblings, swap_in, sync_file, write_record
 
 ALMOST_FULL_BYTES = 64 << 10
 """Where no more is free, that is why a file cannot be written, in whatever words a library puts it."""
-
-SIDECARS = (".aux.xml", ".ovr", ".msk", "-journal", "-wal", "-shm")
-"""Endings of the files that stand beside an output and belong to it: GDAL's metadata, overviews, mask; SQLite's logs.
-
-A new output brings its own along; those of an overwritten one would corrupt it, so they go.
-"""
 
 
 def check_output(
@@ -51,8 +46,24 @@ def check_output(
     for source in inputs:
         if _is_same_file(path, Path(source)):
             raise OptionError(f"output {path} is also an input, which is never overwritten: choose another output path")
-    _check_place(path, overwrite=overwrite)
+    check_place(path, overwrite=overwrite)
     return path
+
+
+def check_place(path: Path, *, overwrite: bool) -> None:
+    """Check that a file can be made at a path.
+
+    Raises:
+        OutputError: The folder does not exist or is not writable, or the path exists.
+    """
+    if not path.parent.is_dir():
+        raise OutputError(f"output folder {path.parent} does not exist: create it first, or choose another")
+    if path.is_dir():
+        raise OutputError(f"output {path} is a folder: give the path of a file")
+    if os.path.lexists(path) and not overwrite:
+        raise OutputError(f"output {path} exists: pass --overwrite (overwrite=True), or choose another path")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise OutputError(f"output folder {path.parent} is not writable: choose another, or change its permissions")
 
 
 def check_distinct(paths: Iterable[str | os.PathLike[str]]) -> None:
@@ -70,7 +81,9 @@ def check_distinct(paths: Iterable[str | os.PathLike[str]]) -> None:
 
 
 @contextmanager
-def atomic_outputs(paths: Iterable[str | os.PathLike[str]], *, overwrite: bool = False) -> Iterator[dict[Path, Path]]:
+def atomic_outputs(
+    paths: Iterable[str | os.PathLike[str]], *, overwrite: bool = False, record: Path | None = None
+) -> Iterator[dict[Path, Path]]:
     """Lend a temporary path for each output; give all of them their final names at the end of the block.
 
     A temporary path lies in the folder of its output and has the same suffix, so writers that look at the suffix work
@@ -81,6 +94,8 @@ def atomic_outputs(paths: Iterable[str | os.PathLike[str]], *, overwrite: bool =
     Args:
         paths: Final paths of the outputs; the block must write a file for each.
         overwrite: Whether files that exist are replaced.
+        record: A file in which to keep track, so that `recover_outputs` can clean up after a killed process. It stays
+            when all has gone well.
 
     Yields:
         The temporary path of each final path.
@@ -91,22 +106,26 @@ def atomic_outputs(paths: Iterable[str | os.PathLike[str]], *, overwrite: bool =
     finals = [Path(path) for path in paths]
     check_distinct(finals)
     for final in finals:
-        _check_place(final, overwrite=overwrite)
-    token = secrets.token_hex(4)
-    temporary = {final: _hidden_sibling(final, token=f"{token}-{i}") for i, final in enumerate(finals)}
-    backup = {final: _hidden_sibling(final, token=f"old-{token}-{i}") for i, final in enumerate(finals)}
+        check_place(final, overwrite=overwrite)
+    swaps = [_plan_swap(final, token=f"{secrets.token_hex(4)}-{i}") for i, final in enumerate(finals)]
+    temporary = {swap.final: swap.temporary for swap in swaps}
     try:
+        with output_errors(record or finals[0]):
+            write_record(record, swaps, state="writing")
         yield temporary
-        for final in finals:
-            with output_errors(final):
-                sync_file(temporary[final])
-            _check_place(final, overwrite=overwrite)
-        _swap_in(temporary, backup)
+        for swap in swaps:
+            with output_errors(swap.final):
+                for written, _ in swap.into():
+                    if written == swap.temporary or written.exists():
+                        sync_file(written)
+            check_place(swap.final, overwrite=overwrite)
+        _swap_in(swaps, record)
     except OutputError as error:
         raise OutputError(_with_final_names(str(error), temporary)) from error
     finally:
         for path in temporary.values():
-            _remove_with_siblings(path)
+            remove_with_siblings(path)
+        remove_record(record, state="writing")
 
 
 @contextmanager
@@ -118,7 +137,7 @@ def scratch_folder(beside: str | os.PathLike[str]) -> Iterator[Path]:
     """
     beside = Path(beside)
     with output_errors(beside):
-        folder = Path(tempfile.mkdtemp(prefix=f".{beside.stem[:100]}.", suffix=".work", dir=beside.parent))
+        folder = Path(tempfile.mkdtemp(prefix=f"{_hidden_stem(beside)}.", suffix=".work", dir=beside.parent))
     try:
         yield folder
     finally:
@@ -136,23 +155,6 @@ def output_errors(path: str | os.PathLike[str], *also: type[Exception]) -> Itera
         raise OutputError(_describe(path, error)) from error
 
 
-def sync_file(path: Path) -> None:
-    """Wait until the content of a file is on the disk."""
-    with open(path, "rb+") as file:
-        os.fsync(file.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk; Windows has no such call and needs none."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _is_same_file(path: Path, other: Path) -> bool:
     """Tell whether two paths are one file, through links too; a URL is never a file."""
     try:
@@ -161,25 +163,27 @@ def _is_same_file(path: Path, other: Path) -> bool:
         return path.resolve() == other.resolve()
 
 
-def _check_place(path: Path, *, overwrite: bool) -> None:
-    """Check that a file can be made at `path`; OutputError if not."""
-    if not path.parent.is_dir():
-        raise OutputError(f"output folder {path.parent} does not exist: create it first, or choose another")
-    if path.is_dir():
-        raise OutputError(f"output {path} is a folder: give the path of a file")
-    if os.path.lexists(path) and not overwrite:
-        raise OutputError(f"output {path} exists: pass --overwrite (overwrite=True), or choose another path")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise OutputError(f"output folder {path.parent} is not writable: choose another, or change its permissions")
+def _plan_swap(final: Path, *, token: str) -> Swap:
+    return Swap(
+        final=final,
+        temporary=final.with_name(f"{_hidden_stem(final)}.{token}{final.suffix}"),
+        backup=final.with_name(f"{_hidden_stem(final)}.old-{token}{final.suffix}"),
+    )
 
 
-def _hidden_sibling(path: Path, *, token: str) -> Path:
-    """Give a hidden path in the same folder with the same suffix; the stem is cut, as names have 255 bytes at most."""
-    return path.with_name(f".{path.stem[:40]}.{token}{path.suffix}")
+def _hidden_stem(path: Path) -> str:
+    """Give a hidden name's beginning: cut, as names have 255 bytes at most, but not where it is a temporary file's.
+
+    So what is made beside a temporary file begins as it does, and goes with it.
+    """
+    return path.stem[:150] if path.name.startswith(".") else f".{path.stem[:40]}"
 
 
-def _sidecar(path: Path, ending: str) -> Path:
-    return path.with_name(path.name + ending)
+def _swap_in(swaps: Sequence[Swap], record: Path | None) -> None:
+    try:
+        swap_in(swaps, record=record)
+    except OSError as error:
+        raise OutputError(_describe(error.filename2 or error.filename or swaps[0].final, error)) from error
 
 
 def _with_final_names(message: str, temporary: dict[Path, Path]) -> str:
@@ -187,36 +191,6 @@ def _with_final_names(message: str, temporary: dict[Path, Path]) -> str:
     for final, path in temporary.items():
         message = message.replace(os.fspath(path), os.fspath(final)).replace(path.name, final.name)
     return message
-
-
-def _swap_in(temporary: dict[Path, Path], backup: dict[Path, Path]) -> None:
-    """Move the files in the way to `backup`, then the temporary ones to their final names; undo all if one fails."""
-    away = [(_sidecar(final, end), _sidecar(backup[final], end)) for final in temporary for end in ("", *SIDECARS)]
-    into = [(_sidecar(temporary[final], end), _sidecar(final, end)) for final in temporary for end in ("", *SIDECARS)]
-    done: list[tuple[Path, Path]] = []
-    try:
-        for source, target in (*away, *into):
-            if os.path.lexists(source):
-                done.append((source, target))
-                os.replace(source, target)
-    except BaseException as error:
-        for source, target in reversed(done):
-            if os.path.lexists(target) and not os.path.lexists(source):
-                os.replace(target, source)
-        if isinstance(error, OSError):
-            raise OutputError(_describe(done[-1][1], error)) from error
-        raise
-    for folder in {final.parent for final in temporary}:
-        sync_folder(folder)
-    for _, old in away:
-        old.unlink(missing_ok=True)
-
-
-def _remove_with_siblings(path: Path) -> None:
-    """Remove a temporary file and all that its writer left under names that begin as its name does."""
-    for sibling in path.parent.iterdir() if path.parent.is_dir() else ():
-        if sibling.name.startswith(path.stem):
-            sibling.unlink(missing_ok=True)
 
 
 def _describe(path: str | os.PathLike[str], error: Exception) -> str:

@@ -1,6 +1,7 @@
 """Reading a scene from top to bottom: every block is decoded once, tiles are cut from the rows that are held."""
 
 from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,14 +52,20 @@ class RowReader:
     columns, times the bands. Windows near the lower end see reflected rows, so as many rows as the tallest window so
     far has are held there; a taller window than any before it may decode rows again.
 
+    Use it as a context manager where it reads ahead.
+
     Args:
         scene: the scene, open; its selected bands are read.
         col_start: first column that windows will ask for; may be negative.
         col_stop: column after the last one, may be past the width; default the width. Only blocks that hold these
             columns, or what is reflected into them, are decoded.
+        ahead_to: decode the next block row in a thread while the rows held are in use, up to this row of the scene
+            (one block row more is held then); by default nothing is decoded before it is asked for.
     """
 
-    def __init__(self, scene: Scene, *, col_start: int = 0, col_stop: int | None = None) -> None:
+    def __init__(
+        self, scene: Scene, *, col_start: int = 0, col_stop: int | None = None, ahead_to: int | None = None
+    ) -> None:
         self.scene = scene
         self.col_start = col_start
         self.col_stop = scene.shape[1] if col_stop is None else col_stop
@@ -69,6 +76,20 @@ class RowReader:
         self._held: deque[_HeldRows] = deque()
         self._last_start: int | None = None
         self._tallest = 0
+        self._ahead_to = 0 if ahead_to is None else ahead_to
+        self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decode") if ahead_to is not None else None
+        self._ahead: tuple[int, Future[_HeldRows]] | None = None
+
+    def __enter__(self) -> "RowReader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop reading ahead; the scene stays open."""
+        if self._decoder is not None:
+            self._decoder.shutdown(cancel_futures=True)
 
     @property
     def held_rows(self) -> int:
@@ -129,10 +150,22 @@ class RowReader:
         if self._held and row < stop and self._held[0].start < first:
             self._held[0] = self._held[0].trimmed(first)
         while row < stop:
-            end = min((row // self._step + 1) * self._step, self.scene.shape[0])
-            window = Window(self._first_col, row, self._stop_col - self._first_col, end - row)
-            self._held.append(_HeldRows(start=row, pixels=self.scene.read(window)))
-            row = end
+            self._held.append(self._decode(row) if self._decoder is None else self._decoded_ahead(row, self._decoder))
+            row = self._held[-1].stop
+
+    def _decode(self, row: int) -> _HeldRows:
+        """Decode from a row to the end of its block row."""
+        stop = min((row // self._step + 1) * self._step, self.scene.shape[0])
+        window = Window(self._first_col, row, self._stop_col - self._first_col, stop - row)
+        return _HeldRows(start=row, pixels=self.scene.read(window))
+
+    def _decoded_ahead(self, row: int, decoder: ThreadPoolExecutor) -> _HeldRows:
+        """Take the block row that begins here from the decoder's thread, and let it decode the one below."""
+        if self._ahead is None or self._ahead[0] != row:
+            self._ahead = row, decoder.submit(self._decode, row)
+        rows = self._ahead[1].result()
+        self._ahead = (rows.stop, decoder.submit(self._decode, rows.stop)) if rows.stop < self._ahead_to else None
+        return rows
 
     def _cut(self, row_start: int, row_stop: int, col_start: int, col_stop: int) -> Pixels:
         """Copy a window that lies within the rows and columns held."""

@@ -1,22 +1,33 @@
 """A scene: one virtual raster with named bands, read by windows together with the mask of its valid pixels."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
-import rasterio
 from affine import Affine
 from rasterio.crs import CRS
 from rasterio.windows import Window
 
-from geodeeplab.errors import SceneError
+from geodeeplab.errors import OptionError, SceneError
+from geodeeplab.raster.array_source import ArraySource, from_xarray
 from geodeeplab.raster.bands import Band, find_bands
-from geodeeplab.raster.file_source import FileSource
 from geodeeplab.raster.grid import Grid
-from geodeeplab.raster.opening import open_dataset, refuse_palette, warn_if_not_georeferenced
+from geodeeplab.raster.mosaic import join, open_mosaic
+from geodeeplab.raster.opening import refuse_palette, warn_if_not_georeferenced
+from geodeeplab.raster.remote import open_file
 from geodeeplab.raster.source import Pixels, Source
+from geodeeplab.raster.stac import stac_parts
+from geodeeplab.raster.stac_item import is_stac
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+SceneLike = Union[
+    str, PathLike[str], Sequence[str | PathLike[str]], Mapping[str, Any], np.ndarray, "xr.DataArray", "Scene"
+]
+"""What `open_scene` opens, or an open scene."""
 
 
 class Scene:
@@ -127,32 +138,73 @@ class Scene:
 
 
 def open_scene(
-    path: str | PathLike[str], *, bands: Sequence[str | int] | None = None, allow_palette: bool = False
+    scene: SceneLike,
+    *,
+    bands: Sequence[str | int] | None = None,
+    allow_palette: bool = False,
+    grid_crs: str | None = None,
+    gsd_m: float | None = None,
 ) -> Scene:
-    """Open a raster file as a scene; use it in a `with` statement.
+    """Open a scene; use it in a `with` statement.
 
     Args:
-        path: any raster that GDAL opens: GeoTIFF, COG, VRT, PNG, JPEG, ...
+        scene: any raster that GDAL opens (GeoTIFF, COG, VRT, PNG, …) by path or URL; several as one mosaic, earlier
+            ones on top; a STAC item or item collection (a .json file or URL, or the JSON object); an array (C, H, W)
+            or a DataArray.
         bands: names or 1-based numbers, in the order to read them; default all that are not alpha.
         allow_palette: read palette indices too (a label raster); an image has to be expanded first.
+        grid_crs: warp to this coordinate reference system, at the pixel size of the finest file or at `gsd_m`.
+        gsd_m: pixel size in metres where files have to be warped onto one grid.
 
     Warns:
         GeoDeepLabWarning: the CRS is missing (it stays so), or the transform.
 
     Raises:
-        SceneError: the file is missing, no raster, complex, without a grid (GCPs, RPCs), or lacks a band.
+        SceneError: a file is missing, no raster, complex, without a grid (GCPs, RPCs), or lacks a band; files do not
+            fit together.
+        OptionError: an unknown coordinate reference system.
     """
-    name = fspath(path)
-    with rasterio.Env():  # takes GDAL's own warnings to the log instead of stderr
-        src = open_dataset(name)
-        try:
-            source = FileSource(src, path=name)
-            scene = Scene(source, bands=bands, allow_palette=allow_palette)
-            warn_if_not_georeferenced(source.grid, name, stacklevel=2)
-        except BaseException:
-            src.close()
-            raise
-    return scene
+    source = _open_source(scene, bands, grid_crs=grid_crs, gsd_m=gsd_m)
+    try:
+        opened = Scene(source, bands=bands, allow_palette=allow_palette)
+        warn_if_not_georeferenced(source.grid, source.path, stacklevel=2)
+    except BaseException:
+        source.close()
+        raise
+    return opened
+
+
+def scene_paths(scene: SceneLike) -> list[str | PathLike[str]]:
+    """Give the files that a scene is named by; none for an array."""
+    if isinstance(scene, str | PathLike):
+        return [scene]
+    if isinstance(scene, Scene):
+        return list(scene.source.files)
+    return list(scene) if isinstance(scene, Sequence) else []
+
+
+def names_stac(scene: SceneLike) -> bool:
+    """Tell whether a scene is given as a STAC item or item collection."""
+    return isinstance(scene, Mapping) or (isinstance(scene, str | PathLike) and is_stac(scene))
+
+
+def _open_source(
+    scene: SceneLike, bands: Sequence[str | int] | None, *, grid_crs: str | None, gsd_m: float | None
+) -> Source:
+    """Open whatever a scene is given as."""
+    if isinstance(scene, Scene):
+        raise OptionError("an open scene cannot be opened again: pass its path, or use it as it is")
+    if isinstance(scene, str | PathLike | Mapping) and names_stac(scene):
+        return join(stac_parts(scene, bands=bands), grid_crs=grid_crs, gsd_m=gsd_m)
+    if isinstance(scene, str | PathLike):
+        scene = [scene]
+    if isinstance(scene, Sequence):
+        if len(scene) == 1 and grid_crs is None:
+            return open_file(fspath(scene[0]))
+        return open_mosaic(scene, grid_crs=grid_crs, gsd_m=gsd_m, opener=open_file)
+    if grid_crs is not None:
+        raise OptionError("an array stays on its own grid: warp it before, or pass a file with grid_crs")
+    return ArraySource(scene) if isinstance(scene, np.ndarray) else from_xarray(scene)  # type: ignore[arg-type]
 
 
 def _check_within(window: Window, shape: tuple[int, int]) -> None:

@@ -1,208 +1,338 @@
-"""Keep finished rows on disk, one small file per append, so that the whole raster is never in memory."""
+"""Keep finished blocks on disk, a small file per block and layer, so that a run survives whatever stops it.
+
+A block is written, synced and renamed, its folder synced, and only then named by a line of the journal, synced too. So
+whatever the moment a run is cut off, each line of the journal stands for a block that is safe.
+"""
 
 import json
+import math
 import os
-import zlib
+import re
+import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-import rasterio
-from affine import Affine
-from numpy.typing import DTypeLike, NDArray
-from rasterio.io import MemoryFile
-from rasterio.windows import Window
+from numpy.typing import NDArray
 
 from geodeeplab.errors import OutputError
+from geodeeplab.raster.blocks import EncodedBlock, Layer, read_block
+from geodeeplab.raster.boxes import Box, Boxes, Rectangle, contains, iter_bands
 from geodeeplab.raster.grid import Grid
-from geodeeplab.raster.outputs import output_errors, sync_folder
-from geodeeplab.raster.vrt import VrtSource, vrt_xml
+from geodeeplab.raster.journal import Journal, append_record, read_journal, write_journal
+from geodeeplab.raster.outputs import output_errors
+from geodeeplab.raster.spool_entry import SpoolEntry, entry_from, entry_of
+from geodeeplab.raster.swap import sync_folder, write_synced
+from geodeeplab.raster.vrt import VrtBand, write_block_vrt
 
-JOURNAL_VERSION = 1
-BLOCK_SIZE = 512
-
-
-@dataclass(frozen=True, kw_only=True)
-class SpoolEntry:
-    """One file of a spool; a line of its journal."""
-
-    file: str
-    """Name of the file in the spool's folder."""
-    row_start: int
-    """First row of the raster that it holds."""
-    row_count: int
-    """How many rows it holds, all columns of them."""
-    bytes: int
-    """Size of the file."""
-    crc32: int
-    """Checksum (zlib) of the file's bytes."""
+JOURNAL_NAME = "blocks.journal"
+JOURNAL_VERSION = 2
+VERIFIERS = 4
+"""Threads that check the files of an earlier run: more than a disk needs."""
 
 
-class RowSpool:
-    """Finished rows of one band, in a folder of small compressed GeoTIFFs with a journal.
+S = TypeVar("S", bound=Rectangle)
 
-    Every append makes one file: written under a temporary name, synced, renamed, and only then named by a line of the
-    journal, synced too. So whatever the moment a run is cut off, each line of the journal stands for rows that are
-    safe. The journal `NAME.journal` is JSON lines: a header with `version`, `shape` and `dtype`, then one `SpoolEntry`
-    per line, in row order, without gaps.
 
-    Law: the arrays of `iter_rows`, one below the other, are the arrays appended.
+def count_pixels(journal: Journal) -> int:
+    """Count the pixels of all blocks that a spool's journal names, whether or not their files are whole."""
+    return sum(entry_from(record).pixel_count for record in journal.records)
+
+
+class BlockSpool:
+    """Finished blocks of some layers over a scene: rectangles that do not overlap and in the end tile it.
+
+    Laws: `iter_rows` gives the pixels that were appended, whatever the blocks and their order; what `append` has taken
+    is there for `open` after any crash.
     """
 
     def __init__(
         self,
         folder: str | os.PathLike[str],
-        grid_shape: tuple[int, int],
-        dtype: DTypeLike = "uint8",
-        name: str = "labels",
+        shape: tuple[int, int],
+        layers: Sequence[Layer],
+        header: Mapping[str, object] | None = None,
     ) -> None:
         """Start an empty spool.
 
         Args:
-            folder: An existing folder; spools of different names can share it.
-            grid_shape: Height and width of the whole raster.
-            dtype: Type of the pixels, one that GeoTIFF knows.
-            name: What the names of all files of the spool begin with.
+            folder: An existing folder of its own.
+            shape: Height and width of the scene.
+            layers: What each block holds.
+            header: Whatever the journal is to remember, as JSON.
 
         Raises:
-            OutputError: The folder has a journal of this name already, or cannot be written.
+            OutputError: The folder has a spool already, or cannot be written.
         """
-        self.folder = Path(folder)
-        self.shape = grid_shape
-        self.dtype = np.dtype(dtype)
-        self.name = name
-        self._entries: list[SpoolEntry] = []
-        header = {"version": JOURNAL_VERSION, "shape": list(grid_shape), "dtype": self.dtype.name}
-        if self.journal_path.exists():
-            raise OutputError(f"{self.journal_path} belongs to an earlier run: remove its folder, or choose another")
-        self._write_journal_line(header)
+        self._start(Path(folder), shape, tuple(layers), json.loads(json.dumps(dict(header or {}))))
+        if self._journal.exists():
+            raise OutputError(f"{self._journal} belongs to an earlier run: remove its folder, or choose another")
+        write_journal(self._journal, self._journal_header())
 
-    @property
-    def journal_path(self) -> Path:
-        """Path of the journal."""
-        return self.folder / f"{self.name}.journal"
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str]) -> "BlockSpool":
+        """Open the spool of an earlier run.
+
+        A block with a file that is missing or damaged is forgotten; files that the journal does not name are removed.
+
+        Raises:
+            OutputError: There is no journal, it is damaged at its head, or is of another version.
+        """
+        path = Path(folder) / JOURNAL_NAME
+        journal = read_journal(path)
+        if journal is None or journal.header.get("version") != JOURNAL_VERSION:
+            raise OutputError(f"{path} is not a journal that this version can go on with: remove its folder")
+        spool = cls.__new__(cls)
+        head = journal.header
+        layers = tuple(Layer(**layer) for layer in head["layers"])
+        spool._start(Path(folder), (head["shape"][0], head["shape"][1]), layers, head["header"])
+        entries = [entry_from(record) for record in journal.records]
+        with ThreadPoolExecutor(VERIFIERS) as pool:
+            whole = list(pool.map(lambda entry: entry.is_whole(spool.folder, layers), entries))
+        for entry in (entry for entry, is_whole in zip(entries, whole, strict=True) if is_whole):
+            if spool._is_free(entry):
+                spool._add(entry)
+        if not journal.is_whole or len(spool._entries) != len(journal.records):
+            spool._rewrite()
+        spool._remove_strays()
+        return spool
+
+    def _start(
+        self, folder: Path, shape: tuple[int, int], layers: tuple[Layer, ...], header: Mapping[str, Any]
+    ) -> None:
+        self.folder = folder
+        self.shape = (int(shape[0]), int(shape[1]))
+        self.layers = layers
+        self.header = header
+        self._journal = folder / JOURNAL_NAME
+        self._entries: dict[Box, SpoolEntry] = {}
+        self._boxes, self._pixel_count = Boxes(), 0
+        self._lock = threading.RLock()
 
     @property
     def entries(self) -> tuple[SpoolEntry, ...]:
-        """The files so far, in row order."""
-        return tuple(self._entries)
+        """The blocks, from top to bottom, then from left to right."""
+        return tuple(sorted(self._entries.values(), key=lambda entry: (entry.box[0], entry.box[2])))
 
     @property
-    def row_count(self) -> int:
-        """How many rows have been appended."""
-        return sum(entry.row_count for entry in self._entries)
+    def class_pixels(self) -> dict[int, int]:
+        """Pixels of each label, over all blocks."""
+        total: Counter[int] = Counter()
+        for entry in self._entries.values():
+            total.update(dict(entry.class_pixels))
+        return dict(sorted(total.items()))
+
+    @property
+    def pixel_count(self) -> int:
+        """Pixels of all blocks."""
+        return self._pixel_count
+
+    @property
+    def block_count(self) -> int:
+        """How many blocks there are."""
+        return len(self._entries)
 
     @property
     def byte_count(self) -> int:
-        """Size of all the files together."""
-        return sum(entry.bytes for entry in self._entries)
+        """Size of all files together."""
+        return sum(sum(entry.sizes) for entry in self._entries.values())
 
-    def append(self, rows: NDArray[np.generic]) -> None:
-        """Add the rows (n, width) that follow those appended so far, n ≥ 1.
+    @property
+    def is_complete(self) -> bool:
+        """Whether the blocks tile the scene."""
+        return self.pixel_count == self.shape[0] * self.shape[1]
+
+    def layer(self, name: str) -> Layer:
+        """Give the layer of a name; ValueError without one."""
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise ValueError(f"the spool has the layers {', '.join(one.name for one in self.layers)}, not {name}")
+
+    def layer_bytes(self, name: str) -> int:
+        """Give the size of all files of a layer."""
+        index = self.layers.index(self.layer(name))
+        return sum(entry.sizes[index] for entry in self._entries.values())
+
+    def append(self, block: EncodedBlock) -> bool:
+        """Add a block; it is safe on the disk when this returns. Any thread may call it, in any order of blocks.
+
+        Returns:
+            False if its rectangle is there already, as after a task that ran twice; then nothing is written.
 
         Raises:
-            ValueError: The rows do not have the spool's width or dtype, or go past its height.
-            OutputError: The file cannot be written, say on a full disk.
+            ValueError: The block has other layers, reaches past the scene or overlaps another block.
+            OutputError: A file cannot be written, say on a full disk; the spool is as it was.
         """
-        height, width = self.shape
-        start = self.row_count
-        if rows.ndim != 2 or rows.shape[1] != width or rows.dtype != self.dtype or not 1 <= len(rows) <= height - start:
-            raise ValueError(
-                f"spool of {height} × {width} {self.dtype} with {start} rows cannot take {rows.shape} {rows.dtype}"
-            )
-        content = _encode(rows, top=height - start)
-        entry = SpoolEntry(
-            file=f"{self.name}-{start:09d}.tif",
-            row_start=start,
-            row_count=len(rows),
-            bytes=len(content),
-            crc32=zlib.crc32(content),
-        )
-        path = self.folder / entry.file
-        temporary = path.with_suffix(".part")
-        with output_errors(path):
-            with open(temporary, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-            sync_folder(self.folder)
-        self._write_journal_line(asdict(entry))
-        self._entries.append(entry)
+        if block.layers != self.layers:
+            raise ValueError(f"the spool takes blocks of the layers {self.layers}, not {block.layers}")
+        entry = entry_of(block, self.layers)
+        with self._lock:
+            if entry.box in self._entries:
+                return False
+            if not self._is_free(entry):
+                raise ValueError(f"the block at rows, columns {entry.box} overlaps another or the scene's edge")
+            try:
+                self._write(entry, block)
+            except BaseException:
+                self._remove_files(entry)
+                raise
+            self._add(entry)
+        return True
 
-    def iter_rows(self) -> Iterator[tuple[int, NDArray[Any]]]:
-        """Read the rows back, file by file.
+    def resume_shard(self, shard: S) -> S | None:
+        """Give what is still to be done of a shard: its rows from the first missing one on; None if it is complete.
+
+        Blocks of the shard that lie further down are forgotten, as they will come again.
+
+        Raises:
+            ValueError: A block lies partly in what is to be done of the shard, as it was made for other shards.
+        """
+        box = (shard.row_start, shard.row_stop, shard.col_start, shard.col_stop)
+        with self._lock:
+            first = self._boxes.first_missing_row(box)
+            left = (first, *box[1:])
+            late = [self._entries[one] for one in self._boxes.touching(left)] if first < box[1] else []
+            for entry in late:
+                if not contains(left, entry.box):
+                    raise ValueError(f"the block at rows, columns {entry.box} was made for other shards than {box}")
+            if late:
+                self._forget(late)
+        if first >= box[1]:
+            return None
+        return replace(shard, row_start=first)
+
+    def iter_rows(self, layer: str = "labels", height: int = 512) -> Iterator[tuple[int, NDArray[Any]]]:
+        """Read a layer back from top to bottom.
+
+        Args:
+            layer: Its name.
+            height: The most rows at a time.
 
         Yields:
-            The first row's index, and the rows (n, width), as they were appended.
+            The first row's index, and the rows, all columns: (n, W), of a layer of K > 1 bands (K, n, W).
+
+        Raises:
+            ValueError: The spool is not complete.
         """
-        for entry in self._entries:
-            with rasterio.open(self.folder / entry.file) as src:
-                yield entry.row_start, src.read(1)
+        described = self.layer(layer)
+        if not self.is_complete:
+            raise ValueError(f"{self.pixel_count} of {math.prod(self.shape)} pixels are in the spool: append all first")
+        entries, active, ahead = self.entries, list[SpoolEntry](), 0
+        for start, stop in iter_bands(sorted({entry.box[1] for entry in entries}), height):
+            while ahead < len(entries) and entries[ahead].box[0] < stop:
+                active.append(entries[ahead])
+                ahead += 1
+            rows = np.empty((described.bands, stop - start, self.shape[1]), dtype=described.dtype)
+            for entry in active:
+                top, bottom, left, right = entry.box
+                first, last = max(start, top), min(stop, bottom)
+                path = os.fspath(self.folder / entry.file(described))
+                with output_errors(path):
+                    pixels = read_block(path, described.dtype, rows=(first - top, last - top))
+                rows[:, first - start : last - start, left:right] = pixels
+            active = [entry for entry in active if entry.box[1] > stop]
+            yield start, rows if described.bands > 1 else rows[0]
 
     def write_vrt(
         self,
         path: str | os.PathLike[str],
         grid: Grid,
         *,
+        layer: str = "labels",
         nodata: float | None = None,
         colors: Mapping[int, tuple[int, int, int]] | None = None,
         names: Sequence[str] = (),
+        band_names: Sequence[str] = (),
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Write a VRT that shows the spool as one georeferenced raster; rows not appended yet are nodata.
+        """Write a VRT that shows a layer as one georeferenced raster; pixels not appended yet are nodata.
 
         Args:
-            path: Where; the VRT refers to the spool's files by absolute path.
-            grid: Shape, transform and CRS of the whole raster.
+            path: Where; it refers to the spool's files, and to VRTs of parts that are written into its folder.
+            grid: Shape, transform and CRS of the scene.
+            layer: The layer's name.
             nodata: Its nodata value.
             colors: Colour (red, green, blue) per pixel value, 0–255; none given: no colour table.
             names: Category name per pixel value, from value 0 on.
+            band_names: Description of each band; none given: no descriptions.
             tags: Metadata of the dataset.
 
         Raises:
             ValueError: The grid has another shape than the spool.
             OutputError: The file cannot be written.
         """
-        if tuple(grid.shape) != tuple(self.shape):
+        if tuple(grid.shape) != self.shape:
             raise ValueError(f"the grid has shape {grid.shape}, the spool {self.shape}")
+        described = self.layer(layer)
+        band = VrtBand(dtype=described.dtype, count=described.bands, nodata=nodata, descriptions=tuple(band_names))
         folder = self.folder.resolve()
-        sources = [
-            VrtSource(path=folder / entry.file, row_start=entry.row_start, row_count=entry.row_count)
-            for entry in self._entries
-        ]
-        xml = vrt_xml(grid, sources, dtype=self.dtype, nodata=nodata, colors=colors or {}, names=names, tags=tags or {})
+        files = [(entry.box, folder / entry.file(described)) for entry in self.entries]
         with output_errors(path):
-            Path(path).write_text(xml, encoding="utf-8")
+            write_block_vrt(
+                Path(path),
+                grid,
+                files,
+                band=band,
+                parts=folder / f"{layer}-part",
+                colors=colors or {},
+                names=names,
+                tags=tags or {},
+            )
 
-    def _write_journal_line(self, record: Mapping[str, object]) -> None:
-        with output_errors(self.journal_path), open(self.journal_path, "a", encoding="utf-8") as journal:
-            journal.write(json.dumps(record) + "\n")
-            journal.flush()
-            os.fsync(journal.fileno())
+    def _journal_header(self) -> dict[str, Any]:
+        return {
+            "version": JOURNAL_VERSION,
+            "shape": list(self.shape),
+            "layers": [asdict(layer) for layer in self.layers],
+            "header": self.header,
+        }
 
+    def _is_free(self, entry: SpoolEntry) -> bool:
+        """Tell whether a block lies within the scene and on no other."""
+        return contains((0, self.shape[0], 0, self.shape[1]), entry.box) and not self._boxes.touching(entry.box)
 
-def _encode(rows: NDArray[np.generic], *, top: int) -> bytes:
-    """Give rows as the bytes of a tiled GeoTIFF; in memory first, as GDAL may tell of a full disk too late or never.
+    def _write(self, entry: SpoolEntry, block: EncodedBlock) -> None:
+        with output_errors(self.folder / entry.file(self.layers[0])):
+            for layer in self.layers:
+                write_synced(self.folder / entry.file(layer), block.contents[layer.name])
+            sync_folder(self.folder)
+        append_record(self._journal, entry.to_record(self.layers))
 
-    The file's upper edge is at y = `top` in pixels above the raster's last row, so the files of one spool lie in place.
-    """
-    count, width = rows.shape
-    with MemoryFile() as memory:
-        with memory.open(
-            driver="GTiff",
-            height=count,
-            width=width,
-            count=1,
-            dtype=rows.dtype,
-            transform=Affine(1, 0, 0, 0, -1, top),
-            tiled=True,
-            blockxsize=BLOCK_SIZE,
-            blockysize=min(BLOCK_SIZE, -(-count // 16) * 16),
-            compress="deflate",
-            zlevel=1,
-        ) as dst:
-            dst.write(rows, 1, window=Window(0, 0, width, count))
-        return bytes(memory.getbuffer())
+    def _add(self, entry: SpoolEntry) -> None:
+        self._entries[entry.box] = entry
+        self._pixel_count += entry.pixel_count
+        self._boxes.add(entry.box)
+
+    def _forget(self, entries: Sequence[SpoolEntry]) -> None:
+        """Take blocks out of the journal, then remove their files."""
+        for entry in entries:
+            del self._entries[entry.box]
+            self._pixel_count -= entry.pixel_count
+        self._boxes = Boxes()
+        for box in self._entries:
+            self._boxes.add(box)
+        self._rewrite()
+        for entry in entries:
+            self._remove_files(entry)
+
+    def _rewrite(self) -> None:
+        records = (entry.to_record(self.layers) for entry in self._entries.values())
+        write_journal(self._journal, self._journal_header(), records)
+
+    def _remove_files(self, entry: SpoolEntry) -> None:
+        for layer in self.layers:
+            with suppress(OSError):
+                (self.folder / entry.file(layer)).unlink(missing_ok=True)
+
+    def _remove_strays(self) -> None:
+        """Remove the files of blocks that did not get their line, and what was being written when the run ended."""
+        known = {entry.file(layer) for entry in self._entries.values() for layer in self.layers}
+        for path in self.folder.iterdir():
+            if re.fullmatch(r"\w+-\d{9}-\d{9}\.tif(\.part)?|\w+-part-\d+\.vrt", path.name) and path.name not in known:
+                path.unlink()

@@ -90,6 +90,36 @@ def expect_refused(run: Callable[..., Ran], out: Path) -> Callable[..., None]:
 
 
 @pytest.fixture
+def expect_kept(run: Callable[..., Ran]) -> Callable[..., float]:
+    """Give a function that runs a `segment` which fails half-way, and checks what it leaves in its outputs' folder.
+
+    Nothing under a final name is new, and of hidden names there is the kept work only, or nothing where no block was
+    done; the one line of the error says so. It gives the share that is kept.
+    """
+
+    def check(folder: Path, *argv: object, match: str) -> float:
+        def visible() -> dict[str, bytes | None]:
+            return {name: content for name, content in snapshot(folder).items() if not name.startswith(".")}
+
+        before = visible()
+        ran = run(*argv)
+        check_refusal(ran, match=match)
+        assert visible() == before
+        hidden = [path for path in folder.iterdir() if path.name.startswith(".")]
+        note = re.search(r"; (\d+) % of the scene is kept in (\S+): pass --resume to go on$", ran.err.rstrip())
+        if note is None:
+            assert "kept" not in ran.err
+            assert not hidden
+            return 0.0
+        assert hidden == [Path(note[2])]
+        journal = (hidden[0] / "blocks.journal").read_bytes().splitlines()
+        assert len(journal) > 1, "a header and a line for each block"
+        return int(note[1]) / 100
+
+    return check
+
+
+@pytest.fixture
 def scene(make_raster: MakeRaster, blocks: Callable[..., Any]) -> Path:
     """An RGB scene of four tiles of the tiny model."""
     return make_raster(blocks(150, 200), "scene.tif", photometric="rgb")

@@ -120,56 +120,6 @@ class TestVectorize:
         expect_refused("vectorize", labels, "-o", out / "new" / "a.gpkg", match="does not exist: create it first")
 
 
-class TestInfo:
-    def test_a_scene(self, run: Run, scene: Path) -> None:
-        ran = run("info", scene)
-        assert (ran.status, ran.err) == (0, "")
-        assert ran.out.splitlines()[1].startswith("size    200 × 150 px, blocks of 200 × ")
-        assert ran.out.splitlines()[2:] == [
-            "crs     EPSG:32633",
-            "pixel   1 × 1 (1 × 1 m on the ground)",
-            "band 1  red (uint8)",
-            "band 2  green (uint8)",
-            "band 3  blue (uint8)",
-        ]
-
-    def test_a_scene_for_a_model(self, run: Run, make_raster: MakeRaster, blocks: Blocks, tiny_model: Path) -> None:
-        scene = make_raster(blocks(150, 200, bands=4).astype("uint16"), names=("blue", "green", "red", "nir"), nodata=0)
-        ran = run("info", scene, "--model", tiny_model)
-        assert ran.status == 0
-        model, tiles, needs = ran.out.splitlines()[-3:]
-        assert model == "model   tiny: reads red, green, blue"
-        assert tiles == "tiles   4 of 128 px at an overlap of 32"
-        assert needs.startswith("needs   ")
-        assert "--rescale" in needs
-        assert "band 4  nir (uint16, nodata 0)" in ran.out
-
-    def test_a_scene_that_does_not_suit_the_model(
-        self, run: Run, make_raster: MakeRaster, blocks: Blocks, tiny_model: Path
-    ) -> None:
-        ran = run("info", make_raster(blocks(40, 50, bands=1)), "--model", tiny_model)
-        assert ran.status == 1
-        assert ran.err.startswith("error: scene ")
-        assert "needs red, green, blue" in ran.err
-
-    def test_a_palette(self, run: Run, make_raster: MakeRaster) -> None:
-        path = make_raster(np.ones((1, 4, 5), "uint8"))
-        with rasterio.open(path, "r+") as dst:
-            dst.write_colormap(1, {1: (255, 0, 0)})
-        ran = run("info", path)
-        assert (ran.status, ran.err) == (0, "")
-        assert "palette (uint8)" in ran.out
-
-    def test_no_crs(self, run: Run, make_raster: MakeRaster) -> None:
-        ran = run("info", make_raster(np.ones((1, 4, 5), "uint8"), crs=None, transform=None))
-        assert ran.status == 0
-        assert "crs     missing" in ran.out
-        assert ran.err.startswith("warning: ")
-
-    def test_missing(self, expect_refused: Callable[..., None], tmp_path: Path) -> None:
-        expect_refused("info", tmp_path / "none.tif", match="does not exist: check the path")
-
-
 class TestModels:
     def test_lists_the_bundled_ones(self, run: Run) -> None:
         ran = run("models")

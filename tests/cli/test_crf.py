@@ -34,7 +34,7 @@ def test_what_was_changed_stands_on_the_closing_line(run: Run, segment_args: lis
     ran = run(*segment_args, "--crf", "--crf-params", "sxy=20")
     assert ran.status == 0
     assert ran.err == ""
-    assert ran.out.endswith("for reads; CRF: overlap raised from 32 to 40, twice sxy)\n")
+    assert ran.out.endswith("for writes; CRF: overlap raised from 32 to 40, twice sxy)\n")
 
 
 def test_a_reduced_sxy_is_a_warning_too(run: Run, segment_args: list[object]) -> None:

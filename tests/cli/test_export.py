@@ -19,6 +19,7 @@ Refused = Callable[..., None]
 def plain_model(tiny_model: Path, tmp_path: Path) -> Path:
     """The tiny model without PointRend, which is quicker to export."""
     tiny = load_model(tiny_model)
+    assert isinstance(tiny.network, SegmentationNetwork)
     network = SegmentationNetwork(tiny.network.backbone, tiny.network.classifier)
     architecture = {**tiny.contract.architecture, "pointrend": False}
     path = tmp_path / "plain.safetensors"

@@ -29,7 +29,7 @@ class TestScenes:
         expect_scene_refused(tmp_path / "none.tif", match="none.tif' does not exist: check the path")
 
     def test_a_folder(self, expect_scene_refused: Refused, tmp_path: Path) -> None:
-        expect_scene_refused(tmp_path, match="is a folder: give a raster file")
+        expect_scene_refused(tmp_path, match="a folder of scenes needs a folder of results: give one, such as -o results/")
 
     @pytest.mark.parametrize("content", [b"", b"id,name\n1,a\n", b"II*\0" + bytes(40)])
     def test_no_raster(self, expect_scene_refused: Refused, tmp_path: Path, content: bytes) -> None:
@@ -133,7 +133,7 @@ class TestOptions:
             (["--tile-size", 0], "at least 32 pixels a side, not 0: choose a larger"),
             (["--tile-size", 1, "--overlap", 0], "at least 32 pixels a side, not 1: choose a larger"),
             (["--tile-size", 8, "--overlap", 0], "at least 32 pixels a side, not 8: choose a larger"),
-            (["--tile-size", 32], r"at most half the tile size \(16\), not 32"),
+            (["--tile-size", 32, "--overlap", 32], r"at most half the tile size \(16\), not 32"),
             (["--tile-size", 10**12], "out of memory: use a smaller --tile-size"),
             (["--batch-size", 0], "a batch has at least one tile, not 0: choose"),
             (["--batch-size", -4], "a batch has at least one tile, not -4"),
@@ -169,7 +169,9 @@ class TestOptions:
             (["--precision", "int8"], "'int8' is not one of"),
             (["--tile-size", "big"], "'big' is not a valid integer"),
             (["--tilesize", "64"], "No such option.*--tilesize"),
-            (["more.tif"], "unexpected extra argument .*more.tif"),
+            (["--tta", "d5"], "'d5' is not one of 'none', 'flips', 'd4'"),
+            (["--probability-dtype", "float32"], "'float32' is not one of 'uint8', 'float16'"),
+            (["--min-confidence", "half"], "'half' is not a valid float"),
             (["--overlap"], "requires an argument: see geodeeplab --help"),
         ],
     )
@@ -179,7 +181,7 @@ class TestOptions:
         expect_refused(*segment_args, *options, match=match, status=2)
 
     def test_bad_usage_elsewhere(self, expect_refused: Refused) -> None:
-        expect_refused("segment", match="Missing argument 'SCENE': see geodeeplab segment --help", status=2)
+        expect_refused("segment", match="Missing argument 'SCENE...': see geodeeplab segment --help", status=2)
         expect_refused("segmnet", match="No such command 'segmnet'.*see geodeeplab --help", status=2)
         expect_refused("vectorize", "a.tif", match="Missing option '-o'", status=2)
         expect_refused("vectorize", "a.tif", "-o", "a.gpkg", "--band", "0", match="0 is not in the range", status=2)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from geodeeplab.inference import CRFRefiner, Device, Engine
+from geodeeplab.inference import CRFRefiner, Decision, Device, Engine, Forward
 from geodeeplab.models.crf import DenseCRF, Guide
 from geodeeplab.raster import Scene, open_scene
 from geodeeplab.tiling import Lattice, Shard
@@ -88,7 +88,8 @@ def run(engine: Engine, scene: Scene, lattice: Lattice, shard: Shard | None = No
 
 
 def engine_with(refine: CRFRefiner | None, *, batch_size: int = 2) -> Engine:
-    return Engine(Blurred(), Plain(), class_ids=[1, 2, 3], device=CPU, batch_size=batch_size, refine=refine)
+    forward = Forward(Blurred(), Plain(), device=CPU, batch_size=batch_size, refine=refine)
+    return Engine(forward, Decision(class_ids=(1, 2, 3)))
 
 
 def test_shards_and_batches_of_any_size_give_the_same_labels(scene: Scene) -> None:

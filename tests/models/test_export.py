@@ -111,11 +111,13 @@ def test_the_file_does_not_say_where_it_was_made(exported: Path) -> None:
 
 
 def test_without_pointrend_at_an_odd_size(model: Model, tmp_path: Path) -> None:
-    network = SegmentationNetwork(model.network.backbone, model.network.classifier).train()
+    whole = model.network
+    assert isinstance(whole, SegmentationNetwork)
+    network = SegmentationNetwork(whole.backbone, whole.classifier).train()
     path = tmp_path / "plain.onnx"
     export_onnx(network, model.contract, path, tile_size=45, batch_size=1)
     assert network.training  # the file is for evaluation, the network is left as it was
-    assert model.network.backbone.training
+    assert whole.backbone.training
     network.eval()
     images = draw_images(1, 45)
     check_equal(run_file(path, images), run_torch(network, model.contract, images), pointrend=False)

@@ -127,6 +127,7 @@ def test_rescaling_maps_low_and_high_onto_the_range_and_clips() -> None:
 def test_the_bundled_model_is_small_and_complete() -> None:
     assert "landcover-aerial" in set(iter_bundled())
     model = load_model()
+    assert model.path is not None
     assert model.path.stat().st_size <= 25_000_000
     assert [item.name for item in model.contract.classes] == ["building", "land", "road", "vegetation", "water"]
     assert model.contract.band_names == ("red", "green", "blue")

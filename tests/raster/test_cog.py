@@ -17,9 +17,10 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from geodeeplab.errors import OptionError, OutputError
 from geodeeplab.raster import cog
+from geodeeplab.raster.blocks import Layer, encode_block
 from geodeeplab.raster.cog import LabelClass, write_label_cog, write_raster
 from geodeeplab.raster.grid import Grid
-from geodeeplab.raster.spool import RowSpool
+from geodeeplab.raster.spool import BlockSpool
 
 CLASSES = [
     LabelClass(id=1, name="building", color=(200, 30, 30)),
@@ -29,11 +30,13 @@ NORTH_UP = Affine(0.5, 0, 500_000, 0, -0.5, 4_000_000)
 UTM = CRS.from_epsg(32633)
 
 
-def spool_of(raster: NDArray[np.generic], folder: Path, *, rows: int = 100) -> RowSpool:
+def spool_of(raster: NDArray[np.generic], folder: Path, *, rows: int = 100, layer: str = "labels") -> BlockSpool:
     folder.mkdir(exist_ok=True)
-    spool = RowSpool(folder, raster.shape, raster.dtype)
-    for start in range(0, len(raster), rows):
-        spool.append(raster[start : start + rows])
+    bands = 1 if raster.ndim == 2 else len(raster)
+    layers = [Layer(name=layer, dtype=raster.dtype.name, bands=bands)]
+    spool = BlockSpool(folder, (raster.shape[-2], raster.shape[-1]), layers)
+    for start in range(0, raster.shape[-2], rows):
+        spool.append(encode_block(start, 0, {layer: raster[..., start : start + rows, :]}))
     return spool
 
 
@@ -121,7 +124,8 @@ def test_crs_comes_back(tmp_path: Path, out: Path, epsg: int) -> None:
 def test_confidence_raster_is_grey_with_overviews_by_average(tmp_path: Path, out: Path) -> None:
     confidence = np.tile(np.array([[10, 20], [255, 30]], np.uint8), (300, 300))
     grid = Grid(shape=confidence.shape, transform=NORTH_UP, crs=UTM)
-    write_raster(spool_of(confidence, tmp_path / "spool"), out / "a.tif", grid=grid, nodata=255, tags={"model": "m"})
+    spool = spool_of(confidence, tmp_path / "spool", layer="confidence")
+    write_raster(spool, out / "a.tif", grid=grid, nodata=255, tags={"model": "m"})
     assert written(out) == ["a.tif"]
     with rasterio.open(out / "a.tif") as src:
         np.testing.assert_array_equal(src.read(1), confidence)
@@ -138,7 +142,7 @@ def test_overwriting_replaces_the_names_too(tmp_path: Path, out: Path) -> None:
         write_label_cog(spool, out / "a.tif", grid=grid, classes=[])
     write_label_cog(spool, out / "a.tif", grid=grid, classes=CLASSES[:1], overwrite=True)
     assert category_names(out / "a.tif") == ["nodata", "building"]
-    write_raster(spool, out / "a.tif", grid=grid, nodata=None, overwrite=True)
+    write_raster(spool, out / "a.tif", layer="labels", grid=grid, nodata=None, overwrite=True)
     assert written(out) == ["a.tif"]
 
 
@@ -232,7 +236,72 @@ def test_refuses_wrong_classes(tmp_path: Path, out: Path) -> None:
 
 
 def test_refuses_an_unfinished_spool(tmp_path: Path, out: Path) -> None:
-    spool = RowSpool(tmp_path, (4, 3))
-    with pytest.raises(ValueError, match="0 of 4 rows"):
+    spool = BlockSpool(tmp_path, (4, 3), [Layer(name="confidence", dtype="uint8")])
+    with pytest.raises(ValueError, match="does not hold the whole scene"):
         write_raster(spool, out / "a.tif", grid=Grid(shape=(4, 3), transform=NORTH_UP, crs=UTM), nodata=None)
+
+
+def test_probabilities_are_exact_in_all_bands(tmp_path: Path, out: Path) -> None:
+    rng = np.random.default_rng(0)
+    probs = rng.random((5, 700, 600)).astype(np.float16)
+    probs[:, 100:200, 100:300] = np.nan
+    probs.reshape(-1)[:5] = np.array([0, 6e-8, 6.1e-5, 65504, 1], dtype=np.float16)  # least, subnormal, greatest
+    spool = spool_of(probs, tmp_path / "spool", rows=384, layer="probs")
+    grid = Grid(shape=(700, 600), transform=NORTH_UP, crs=UTM)
+    names = [f"class {number}" for number in range(5)]
+    write_raster(spool, out / "a.tif", layer="probs", grid=grid, nodata=float("nan"), band_names=names)
+    with rasterio.open(out / "a.tif") as src:
+        np.testing.assert_array_equal(src.read(), probs.astype(np.float32))
+        assert np.isnan(src.nodata)
+        assert src.descriptions == tuple(names)
+        assert src.tags(1, ns="IMAGE_STRUCTURE")["NBITS"] == "16"
+        assert src.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        assert src.overviews(5) == [2]
+    with rasterio.open(out / "a.tif", overview_level=0) as src:
+        coarse = src.read()
+        assert coarse.shape == (5, 350, 300)
+        assert np.isnan(coarse[:, 50:100, 50:150]).all()
+        want = probs.astype(np.float64).reshape(5, 350, 2, 300, 2).mean(axis=(2, 4))
+        np.testing.assert_allclose(coarse[:, 200:], want[:, 200:], atol=1e-3)
+
+
+def test_many_byte_bands_with_blocks_side_by_side(tmp_path: Path, out: Path) -> None:
+    probs = np.random.default_rng(0).integers(0, 101, (20, 130, 90), dtype=np.uint8)
+    spool = BlockSpool(tmp_path, (130, 90), [Layer(name="probs", dtype="uint8", bands=20)])
+    for top in (65, 0):
+        for left in (45, 0):
+            spool.append(encode_block(top, left, {"probs": probs[:, top : top + 65, left : left + 45]}))
+    grid = Grid(shape=(130, 90), transform=NORTH_UP, crs=UTM)
+    write_raster(spool, out / "a.tif", layer="probs", grid=grid, nodata=255)
+    with rasterio.open(out / "a.tif") as src:
+        np.testing.assert_array_equal(src.read(), probs)
+        assert src.nodatavals == (255,) * 20
+
+
+def test_progress_goes_from_0_to_1(tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cog, "POLL_S", 0.001)
+    labels = random_labels((1500, 1500))
+    grid, shares = Grid(shape=labels.shape, transform=NORTH_UP, crs=UTM), list[float]()
+    spool = spool_of(labels, tmp_path / "spool")
+    write_label_cog(spool, out / "a.tif", grid=grid, classes=CLASSES, progress=shares.append)
+    assert (shares[0], shares[-1]) == (0, 1)
+    assert shares == sorted(shares)
+    assert len(shares) > 2
+    with rasterio.open(out / "a.tif") as src:
+        np.testing.assert_array_equal(src.read(1), labels)
+
+
+def test_progress_may_stop_the_work(tmp_path: Path, out: Path) -> None:
+    def stop(share: float) -> None:
+        raise KeyboardInterrupt
+
+    grid = Grid(shape=(2, 3), transform=NORTH_UP, crs=UTM)
+    with pytest.raises(KeyboardInterrupt):
+        write_label_cog(
+            spool_of(random_labels((2, 3)), tmp_path / "spool"),
+            out / "a.tif",
+            grid=grid,
+            classes=CLASSES,
+            progress=stop,
+        )
     assert written(out) == []

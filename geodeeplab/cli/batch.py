@@ -1,0 +1,134 @@
+"""Many scenes, each with results of its own in folders."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from geodeeplab.errors import GeoDeepLabError, OptionError, OutputError
+
+RASTER_ENDINGS = (".tif", ".tiff", ".vrt", ".jp2", ".img", ".png", ".jpg", ".jpeg")
+"""What counts as a scene in a folder."""
+NAMES = {
+    "output": "{}.gpkg",
+    "labels": "{}.tif",
+    "confidence": "{}_confidence.tif",
+    "probabilities": "{}_probabilities.tif",
+}
+"""Names of a scene's results in the folders, by option."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneOfMany:
+    """A scene and where its results go."""
+
+    scene: str
+    """Path of the scene."""
+    outputs: Mapping[str, Path]
+    """Path of each result, by option."""
+
+    @property
+    def is_done(self) -> bool:
+        """True where all results are there: they appear together."""
+        return all(path.exists() for path in self.outputs.values())
+
+
+def are_folders(outputs: Mapping[str, str | None], scenes: Sequence[str]) -> bool:
+    """Tell whether the outputs are folders: each that is given is one already, or ends as one.
+
+    Raises:
+        OptionError: if some are and some are not, or scenes are folders and outputs are not.
+    """
+    given = {name: path for name, path in outputs.items() if path is not None}
+    folders = [name for name, path in given.items() if _is_folder(path)]
+    if folders and len(folders) < len(given):
+        others = ", ".join(path for name, path in given.items() if name not in folders)
+        raise OptionError(f"either all outputs are folders or none is, and {others} is none: end a new folder with /")
+    if not folders and any(Path(scene).is_dir() for scene in scenes):
+        raise OptionError("a folder of scenes needs a folder of results: give one, such as -o results/")
+    return bool(folders)
+
+
+def plan_batch(scenes: Sequence[str], outputs: Mapping[str, str | None]) -> list[OneOfMany]:
+    """List the scenes, those in folders too, with their results; makes the folders.
+
+    Raises:
+        OptionError: if there is no scene, two would have results of the same name, or rasters would lie among the
+            scenes, where the next run would take them for scenes or for results.
+        OutputError: if a folder cannot be made.
+    """
+    found = [one for scene in scenes for one in _iter_scenes(scene)]
+    if not found:
+        raise OptionError(f"no scene in {', '.join(scenes)}: rasters end with {', '.join(RASTER_ENDINGS)}")
+    folders = {name: Path(path) for name, path in outputs.items() if path is not None}
+    parents = {Path(scene).resolve().parent for scene in found}
+    for name, folder in folders.items():
+        if name != "output" and folder.resolve() in parents:
+            raise OptionError(f"rasters for --{name} would lie among the scenes in {folder}: choose another folder")
+    stems: dict[str, str] = {}
+    for scene in found:
+        stem = Path(scene).stem
+        if stem in stems:
+            raise OptionError(f"{stems[stem]} and {scene} would have results of the same name: run them one by one")
+        stems[stem] = scene
+    for folder in folders.values():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"the folder {folder} cannot be made ({error.strerror}): choose another") from error
+    return [
+        OneOfMany(
+            scene=scene,
+            outputs={name: folder / NAMES[name].format(Path(scene).stem) for name, folder in folders.items()},
+        )
+        for scene in found
+    ]
+
+
+def run_batch(
+    batch: Sequence[OneOfMany], run: Callable[[OneOfMany], dict[str, Any]], *, overwrite: bool
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Run the scenes that are not done yet; one that fails is reported, the others go on.
+
+    Args:
+        batch: the scenes.
+        run: segments one and gives its facts.
+        overwrite: run those that are done, too.
+
+    Returns:
+        The facts of those that were run, and the scenes that failed.
+    """
+    facts: list[dict[str, Any]] = []
+    failed: list[str] = []
+    for count, one in enumerate(batch):
+        if one.is_done and not overwrite:
+            click.echo(f"{one.scene}: done before", err=True)
+            continue
+        try:
+            facts.append(run(one))
+        except GeoDeepLabError as error:
+            failed.append(one.scene)
+            click.echo(f"error: {' '.join('; '.join([str(error), *getattr(error, '__notes__', [])]).split())}", err=True)
+        except KeyboardInterrupt as error:
+            if done := count - len(failed):
+                error.add_note(f"{done} of {len(batch)} scenes are done: the next run leaves them out")
+            raise
+    return facts, failed
+
+
+def _is_folder(path: str) -> bool:
+    """Tell whether an output is a folder; one that is named like a file is left to be refused."""
+    return path.endswith(("/", os.sep)) or (Path(path).is_dir() and not Path(path).suffix)
+
+
+def _iter_scenes(path: str) -> Iterator[str]:
+    """Yield the path, or the rasters in it by name if it is a folder."""
+    if not Path(path).is_dir():
+        yield path
+        return
+    for file in sorted(Path(path).iterdir()):
+        if file.suffix.lower() in RASTER_ENDINGS and not file.name.startswith("."):
+            yield str(file)

@@ -1,0 +1,20 @@
+"""What a run tells at its end."""
+
+from typing import Any
+
+
+def closing_line(facts: dict[str, Any]) -> str:
+    """Say in one line what came out and where the time went."""
+    seconds, (height, width), tiles = facts["seconds"], facts["shape"], facts["tiles"]
+    segmenting = max(seconds["segment"], 1e-9)
+    waited = ", ".join(
+        f"{100 * seconds[f'waited_for_{what}'] / segmenting:.0f} % for {what}" for what in ("reads", "writes")
+    )
+    skipped = f", {tiles['skipped']} empty" if tiles["skipped"] else ""
+    resumed = f", {facts['resumed_share']:.0%} resumed" if facts["resumed_share"] else ""
+    notes = "".join(f"; {note}" for note in facts["notes"])
+    return (
+        f"{' '.join(facts['outputs'])}: {width} × {height} px in {seconds['total']:.1f} s "
+        f"({facts['mpx_per_s']:.2f} Mpx/s on {facts['device']} {facts['precision']}; "
+        f"{tiles['forwarded']} tiles{skipped}{resumed}; waited {waited}{notes})"
+    )

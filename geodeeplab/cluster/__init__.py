@@ -1,0 +1,6 @@
+"""The same run on several processes or machines, through Dask."""
+
+from geodeeplab.cluster.dask import Dask, parse_dask
+from geodeeplab.cluster.shards import cut_shards, overhead
+
+__all__ = ["Dask", "cut_shards", "overhead", "parse_dask"]

@@ -1,0 +1,150 @@
+"""What runs in a worker's process: it opens the run once, then computes one shard at a time."""
+
+import threading
+import warnings
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from geodeeplab.cluster.agreement import check_agreement
+from geodeeplab.errors import GeoDeepLabError
+from geodeeplab.inference import RunFacts
+from geodeeplab.pipeline.plan import Plan, open_plan
+from geodeeplab.pipeline.request import Request
+from geodeeplab.raster import EncodedBlock, encode_block
+from geodeeplab.tiling import Shard
+
+MOST_OPEN = 2
+"""Runs that a process keeps open: two clients may share a cluster; what a dead client left is closed in time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A run as it travels with each of its shards."""
+
+    run_id: str
+    """Unlike that of any other run."""
+    request: Request
+    """What was asked for."""
+    pins: Mapping[str, Any]
+    """What the client's pixels depend on; a worker's must be the same."""
+    lanes: int | None
+    """Forward passes side by side on the CPU; None for one a thread of the Dask worker."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardResult:
+    """A finished shard."""
+
+    blocks: list[EncodedBlock] = field(default_factory=list)
+    """Its blocks, from top to bottom."""
+    facts: RunFacts = field(default_factory=RunFacts)
+    """What was done for it."""
+    batch_size: int
+    """Tiles per forward pass at its end: less than at its beginning where memory did not suffice."""
+
+
+class RunEnded(Exception):
+    """The client has ended the run; nobody waits for this shard any more."""
+
+
+_one_at_a_time = threading.RLock()  # a scene is read, and a network run, by one shard at once
+_open: OrderedDict[str, tuple[Plan, ExitStack]] = OrderedDict()
+_ended: set[str] = set()
+
+
+def check_worker(job: Job) -> None:
+    """Open the run and check that this worker would give the client's pixels.
+
+    Raises:
+        OptionError: if it would not.
+        GeoDeepLabError: if it cannot open scene or model; of the same kind as in the client, and names the worker.
+    """
+    with _portable_errors(), _one_at_a_time:
+        _plan_of(job)
+
+
+def segment_shard(job: Job, shard: Shard) -> ShardResult:
+    """Compute a shard, one at a time in this process.
+
+    Raises:
+        RunEnded: if the client ended the run meanwhile.
+        GeoDeepLabError: as `check_worker` does, and for whatever goes wrong in the shard.
+    """
+    with _portable_errors(), _one_at_a_time:
+        plan = _plan_of(job)
+        facts, blocks = RunFacts(), []
+        try:
+            with closing(plan.iter_rows(shard, facts)) as rows:  # type: ignore[type-var]  # a generator
+                for finished in rows:
+                    if job.run_id in _ended:
+                        raise RunEnded(job.run_id)
+                    blocks.append(encode_block(finished.row_start, shard.col_start, finished.layers, count="labels"))
+        finally:
+            if job.run_id in _ended:
+                _close(job.run_id)
+        return ShardResult(blocks=blocks, facts=facts, batch_size=plan.engine.forward.batch_size)
+
+
+def end_run(run_id: str) -> None:
+    """Close a run; a shard of it that is being computed stops at its next rows. Never waits."""
+    _ended.add(run_id)
+    if _one_at_a_time.acquire(blocking=False):
+        try:
+            _close(run_id)
+        finally:
+            _one_at_a_time.release()
+
+
+@contextmanager
+def _portable_errors() -> Iterator[None]:
+    """Let errors travel alone: one of GDAL's among their causes cannot, and Dask would send mere text instead."""
+    try:
+        yield
+    except Exception as error:
+        caught = error
+    else:
+        return
+    caught.__cause__ = caught.__context__ = None
+    raise caught
+
+
+def _plan_of(job: Job) -> Plan:
+    """Give the open run, opened and compared with the client's if it is new here."""
+    if job.run_id in _ended:
+        raise RunEnded(job.run_id)
+    if job.run_id in _open:
+        _open.move_to_end(job.run_id)
+        return _open[job.run_id][0]
+    name, threads = _this_worker()
+    torch.set_num_threads(job.lanes or threads)
+    with ExitStack() as stack:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the client has warned already
+            try:
+                plan = stack.enter_context(open_plan(job.request))
+            except GeoDeepLabError as error:
+                raise type(error)(f"worker {name}: {error}; workers find files by the same paths as here") from error
+        check_agreement(job.pins, plan.pins, worker=name)
+        while len(_open) >= MOST_OPEN:
+            _close(next(iter(_open)))
+        _open[job.run_id] = plan, stack.pop_all()
+    return plan
+
+
+def _close(run_id: str) -> None:
+    _, stack = _open.pop(run_id, (None, None))
+    if stack is not None:
+        stack.close()
+
+
+def _this_worker() -> tuple[str, int]:
+    """Give the address and the number of threads of the Dask worker that runs the task."""
+    from distributed import get_worker
+
+    worker = get_worker()
+    return worker.address, worker.state.nthreads

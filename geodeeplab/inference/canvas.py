@@ -1,0 +1,70 @@
+"""The rows that one tile row finishes, on the device until they leave together."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from geodeeplab.inference.decision import Decision
+from geodeeplab.tiling import Lattice, Shard
+
+
+class Canvas:
+    """The owned rows of one tile row, within a shard, one map an output."""
+
+    def __init__(
+        self, lattice: Lattice, shard: Shard, tile_row: int, decision: Decision, *, device: torch.device
+    ) -> None:
+        """Lay out the rows, all without data."""
+        start, stop = lattice.rows.owned(tile_row)
+        self.row_start = max(start, shard.row_start)
+        self.shape = max(0, min(stop, shard.row_stop) - self.row_start), shard.col_stop - shard.col_start
+        self._skip = self.row_start - start
+        self._col_start = shard.col_start
+        self._maps = {
+            name: torch.full(
+                self.shape if bands == 1 else (bands, *self.shape),
+                decision.fill(name),
+                dtype=getattr(torch, dtype),
+                device=device,
+            )
+            for name, (dtype, bands) in decision.layers.items()
+        }
+
+    def paint(self, col_start: int, block: Mapping[str, Tensor]) -> None:
+        """Put a tile's owned block (…, h, w), whose first column is `col_start` in the scene, where it belongs."""
+        height, width = self.shape
+        first = max(col_start, self._col_start)
+        stop = min(col_start + block["labels"].shape[-1], self._col_start + width)
+        if stop <= first or not height:
+            return
+        rows, cols = slice(self._skip, self._skip + height), slice(first - col_start, stop - col_start)
+        target = slice(first - self._col_start, stop - self._col_start)
+        for name, pixels in block.items():
+            self._maps[name][..., target] = pixels[..., rows, cols]
+
+    def to_host(self) -> "OnTheWay":
+        """Begin to copy the rows to the host."""
+        return OnTheWay(self._maps)
+
+
+class OnTheWay:
+    """Maps that are being copied to the host; the device goes on working meanwhile."""
+
+    def __init__(self, maps: Mapping[str, Tensor]) -> None:
+        """Begin the copies."""
+        self._maps, self._arrived = dict(maps), None
+        if any(pixels.is_cuda for pixels in maps.values()):
+            self._maps = {
+                name: torch.empty(pixels.shape, dtype=pixels.dtype, pin_memory=True).copy_(pixels, non_blocking=True)
+                for name, pixels in maps.items()
+            }
+            self._arrived = torch.cuda.current_stream().record_event()
+
+    def wait(self) -> dict[str, NDArray[np.generic]]:
+        """Give the maps as arrays when they are there."""
+        if self._arrived is not None:
+            self._arrived.synchronize()
+        return {name: pixels.cpu().numpy() for name, pixels in self._maps.items()}

@@ -1,0 +1,106 @@
+"""From blended logits to what is written: labels, confidence, probabilities."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from geodeeplab.errors import OptionError
+
+NODATA_LABEL = 0
+CONFIDENCE_NODATA = 255
+"""Also of probabilities as uint8; as float16 they are NaN."""
+PROBABILITY_DTYPES = ("uint8", "float16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What a run gives of each pixel's logits.
+
+    The outputs are `labels` (uint8, 0 where there is no data), `confidence` (uint8, 100 × the probability of the most
+    likely class) and `probabilities` (one band a class, 100 × as uint8, or as float16).
+    """
+
+    class_ids: tuple[int, ...]
+    """The label of each of the K channels, 1 to 255."""
+    with_confidence: bool = False
+    """Give the confidence."""
+    probabilities: str | None = None
+    """Give all probabilities, as `uint8` or `float16`."""
+    kept: tuple[int, ...] | None = None
+    """The labels that are wanted; None keeps all."""
+    min_confidence: float = 0.0
+    """The least probability, 0 to 1, with which a label is given."""
+    other: int = NODATA_LABEL
+    """The label of pixels whose class is not kept, or not certain enough."""
+
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            OptionError: if the least probability is not within 0 to 1, or the dtype of probabilities is unknown.
+        """
+        if not 0 <= self.min_confidence <= 1:
+            raise OptionError(
+                f"the least confidence is a probability from 0 to 1, not {self.min_confidence:g}: try 0.5"
+            )
+        if self.probabilities not in (None, *PROBABILITY_DTYPES):
+            raise OptionError(
+                f"probabilities are written as {' or '.join(PROBABILITY_DTYPES)}, not {self.probabilities!r}"
+            )
+
+    @property
+    def layers(self) -> dict[str, tuple[str, int]]:
+        """Data type and number of bands of each output."""
+        layers = {"labels": ("uint8", 1)}
+        if self.with_confidence:
+            layers["confidence"] = ("uint8", 1)
+        if self.probabilities is not None:
+            layers["probabilities"] = (self.probabilities, len(self.class_ids))
+        return layers
+
+    def __call__(self, logits: Tensor, wanted: Tensor) -> dict[str, Tensor]:
+        """Give the outputs, (h, w) or (K, h, w), of logits (K, h, w) and `wanted` (h, w); of equals the first class."""
+        best, channel = _first_best(logits)
+        labels = self._label_of(logits.device)[channel]
+        out = {"labels": labels}
+        if self.with_confidence or self.min_confidence > 0 or self.probabilities:
+            confidence = 1 / (logits - best).exp().sum(0)
+            if self.min_confidence > 0:
+                labels.masked_fill_(confidence < self.min_confidence, self.other)
+            if self.with_confidence:
+                out["confidence"] = (100 * confidence).round().to(torch.uint8)
+                out["confidence"].masked_fill_(~wanted, CONFIDENCE_NODATA)
+            if self.probabilities:
+                out["probabilities"] = self._probabilities((logits - best).exp() * confidence, wanted)
+        labels.masked_fill_(~wanted, NODATA_LABEL)
+        return out
+
+    def fill(self, layer: str) -> float:
+        """Give the value of pixels without data."""
+        if layer == "probabilities" and self.probabilities == "float16":
+            return float("nan")
+        return NODATA_LABEL if layer == "labels" else CONFIDENCE_NODATA
+
+    def _label_of(self, device: torch.device) -> Tensor:
+        """Give the label of each channel (K,) uint8."""
+        ids: Sequence[int] = [
+            label if self.kept is None or label in self.kept else self.other for label in self.class_ids
+        ]
+        return torch.tensor(ids, dtype=torch.uint8, device=device)
+
+    def _probabilities(self, probs: Tensor, wanted: Tensor) -> Tensor:
+        as_integers = self.probabilities == "uint8"
+        probs = (100 * probs).round().to(torch.uint8) if as_integers else probs.half()
+        return probs.masked_fill_(~wanted, self.fill("probabilities"))
+
+
+def _first_best(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Give the largest of logits (K, h, w) and its channel (h, w), int64: the first where several are equal."""
+    best = logits[0].clone()
+    channel = torch.zeros_like(best, dtype=torch.long)
+    for index in range(1, len(logits)):
+        channel.masked_fill_(logits[index] > best, index)
+        torch.maximum(best, logits[index], out=best)
+    return best, channel

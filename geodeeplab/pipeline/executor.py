@@ -1,0 +1,90 @@
+"""Who computes a run's shards: this process, or others."""
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from typing import Protocol
+
+from geodeeplab.inference import RunFacts
+from geodeeplab.pipeline.plan import Plan
+from geodeeplab.raster import EncodedBlock, encode_block
+from geodeeplab.tiling import Shard
+
+MEMORY_LIMIT = 600 << 20
+"""Bytes that a run may hold for the width of its shards; wider scenes are computed in columns."""
+
+TakeBlock = Callable[[EncodedBlock], None]
+"""Takes a finished block; when it returns, the block is safe. It may raise to stop the run."""
+
+
+class Executor(Protocol):
+    """Computes shards."""
+
+    def cut(self, plan: Plan) -> list[Shard]:
+        """Cut the scene into shards, which partition it; the same plan gives the same shards."""
+        ...
+
+    def run(self, plan: Plan, shards: Sequence[Shard], take: TakeBlock, facts: RunFacts) -> None:
+        """Compute shards and hand over their blocks; within a shard from top to bottom.
+
+        Args:
+            plan: the run.
+            shards: what is still to be done of those that `cut` gave.
+            take: called in the caller's thread.
+            facts: where the shards' facts are added.
+        """
+        ...
+
+
+class InThisProcess:
+    """Computes shards one after the other: usually one, or columns where the scene is too wide for memory."""
+
+    def __init__(self, *, memory_limit: int = MEMORY_LIMIT) -> None:
+        """Take the bytes that may be held for the width of a shard."""
+        self.memory_limit = memory_limit
+
+    def cut(self, plan: Plan) -> list[Shard]:
+        """Cut the scene into as few columns as memory allows; see `Executor.cut`."""
+        width = column_width(plan, self.memory_limit)
+        return list(_iter_columns(plan, width))
+
+    def run(self, plan: Plan, shards: Sequence[Shard], take: TakeBlock, facts: RunFacts) -> None:
+        """Compute shards, see `Executor.run`."""
+        for shard in shards:
+            with closing(plan.iter_rows(shard, facts)) as rows:  # type: ignore[type-var]  # a generator
+                for finished in rows:
+                    take(encode_block(finished.row_start, shard.col_start, finished.layers, count="labels"))
+
+
+def bytes_per_column(plan: Plan) -> int:
+    """Give the bytes that one pixel of a shard's width costs, on the host and the device together.
+
+    Rows decoded (those of a tile, of a block and of a block ahead), the band of logits, and finished rows twice.
+    """
+    seen, lattice = plan.seen, plan.lattice
+    block = max(seen.block_shape[0], seen.source.least_rows)
+    held = (lattice.tile_size + 2 * block) * (len(seen.bands) * seen.dtype.itemsize + 1)
+    band = lattice.overlap * len(plan.engine.decision.class_ids) * 4
+    sizes = {"uint8": 1, "float16": 2}
+    finished = sum(sizes[dtype] * bands for dtype, bands in plan.engine.decision.layers.values())
+    zoom = 1.0 if plan.zoom is None else plan.zoom.factor[1]
+    return int((held + band) * zoom + 3 * lattice.cols.stride * finished)
+
+
+def column_width(plan: Plan, memory_limit: int) -> int:
+    """Give the width of columns, a whole number of strides of the lattice where it is not the scene's."""
+    width = plan.scene.shape[1]
+    allowed = max(memory_limit // bytes_per_column(plan), 1)
+    if allowed >= width:
+        return width
+    stride = plan.lattice.cols.stride
+    count = -(-width // max(allowed // stride * stride, stride))
+    even = -(-width // count)
+    return min(width, -(-even // stride) * stride)
+
+
+def _iter_columns(plan: Plan, width: int) -> list[Shard]:
+    height, scene_width = plan.scene.shape
+    return [
+        Shard(row_start=0, row_stop=height, col_start=start, col_stop=min(start + width, scene_width))
+        for start in range(0, scene_width, width)
+    ]

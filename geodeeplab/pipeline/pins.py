@@ -1,0 +1,69 @@
+"""The pins: all that the pixels of a run depend on, written into its outputs and compared when it is resumed."""
+
+import hashlib
+import os
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+import geodeeplab
+
+if TYPE_CHECKING:
+    from geodeeplab.pipeline.plan import Plan
+    from geodeeplab.raster import Scene
+
+
+def pins_of(plan: "Plan") -> dict[str, Any]:
+    """List what the pixels depend on, ready for JSON."""
+    request, forward, values = plan.request, plan.engine.forward, plan.values
+    device = forward.device
+    contract = plan.model.contract.to_json()
+    return {
+        "geodeeplab": geodeeplab.__version__,
+        "torch": torch.__version__,
+        "torchvision": version("torchvision"),
+        "scene": plan.scene.path,
+        "scene_files": files_of(plan.scene),
+        "shape": list(plan.scene.shape),
+        "bands": [band.name for band in plan.scene.bands],
+        "rescale": None if values.clip is None or values.limits is None else [list(pair) for pair in values.limits],
+        "values": None if values.is_identity else [list(pair) for pair in values.pairs],
+        "gsd_m": plan.zoom.gsd_m if plan.zoom else None,
+        "aoi": plan.aoi.fingerprint if plan.aoi else None,
+        "model": plan.model.contract.name,
+        "model_checksum": plan.model.checksum,
+        "contract_checksum": hashlib.sha256(contract.encode()).hexdigest(),
+        "device": device_name(device.torch_device),
+        "precision": device.precision,
+        "batch_size": forward.batch_size,
+        "threads": device.threads,
+        "compiled": request.compiled,
+        "tile_size": plan.lattice.tile_size,
+        "overlap": plan.lattice.overlap,
+        "blend": plan.engine.blend,
+        "tta": request.tta,
+        "crf": plan.crf.facts if plan.crf else None,
+        "classes": None if request.classes is None else [item.name for item in plan.classes],
+        "min_confidence": request.min_confidence,
+        "other": request.other,
+    }
+
+
+def device_name(device: torch.device) -> str:
+    """Name the device by what decides its arithmetic: the GPU's model, the CPU's vector units."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"cpu {torch.backends.cpu.get_cpu_capability()}" if device.type == "cpu" else device.type
+
+
+def files_of(scene: "Scene") -> list[list[str | int]]:
+    """Name the scene's files with size and time of the last change (ns); of what is not on a disk only the name."""
+    found: list[list[str | int]] = []
+    for file in scene.source.files:
+        try:
+            status = os.stat(file)
+            found.append([str(file), status.st_size, status.st_mtime_ns])
+        except OSError:
+            found.append([str(file)])
+    return found

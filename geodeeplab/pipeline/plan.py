@@ -1,0 +1,258 @@
+"""A run made ready: scene and model opened, fitted to each other, and the engine that takes one through the other."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from rasterio.windows import Window
+
+from geodeeplab.errors import OptionError
+from geodeeplab.inference import (
+    NODATA_LABEL,
+    Decision,
+    Engine,
+    FinishedRows,
+    Forward,
+    RunFacts,
+    Wanted,
+    pick_device,
+)
+from geodeeplab.models import Contract, Model, OnnxNetwork, ValueMap, as_model
+from geodeeplab.pipeline.crf import CRFPlan, plan_crf
+from geodeeplab.pipeline.fit import parse_rescale, select_bands, value_map
+from geodeeplab.pipeline.gsd import Magnifier, Zoom, choose_zoom
+from geodeeplab.pipeline.pins import pins_of
+from geodeeplab.pipeline.request import Request
+from geodeeplab.raster import (
+    Aoi,
+    LabelClass,
+    Layer,
+    LockedSource,
+    RowReader,
+    ScaledSource,
+    Scene,
+    names_stac,
+    open_scene,
+    to_aoi,
+)
+from geodeeplab.tiling import Lattice, Shard
+
+OTHER_NAME, OTHER_COLOR = "other", (128, 128, 128)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Everything opened and decided; made by `open_plan`."""
+
+    request: Request
+    """What was asked for."""
+    model: Model
+    """The model."""
+    scene: Scene
+    """The scene with the bands that the model reads, on its own grid; outputs lie on it."""
+    seen: Scene
+    """The same as the model sees it: `scene`, or its scaled version."""
+    zoom: Zoom | None
+    """The scale between the two."""
+    aoi: Aoi | None
+    """Where labels are wanted."""
+    lattice: Lattice
+    """Tiles of `seen`."""
+    engine: Engine
+    """The network on its device, and what is made of its logits."""
+    classes: tuple[LabelClass, ...]
+    """The classes of the label raster."""
+    crf: CRFPlan | None
+    """The CRF as it is fitted to the tiles."""
+    values: ValueMap
+    """From the scene's numbers to the model's."""
+
+    @cached_property
+    def pins(self) -> dict[str, Any]:
+        """All that the pixels depend on, ready for JSON."""
+        return pins_of(self)
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should be told."""
+        told = (self.zoom and self.zoom.note, self.values.note, self.crf and self.crf.facts["note"])
+        return [note for note in told if note]
+
+    @property
+    def unasked(self) -> str | None:
+        """What is done to the scene that nobody asked for."""
+        return self.zoom.note if self.zoom is not None and self.request.gsd_m is None else self.values.note
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The rasters that the engine gives."""
+        layers = self.engine.decision.layers
+        return [Layer(name=name, dtype=dtype, bands=bands) for name, (dtype, bands) in layers.items()]
+
+    @property
+    def whole(self) -> Shard:
+        """The whole scene as one shard."""
+        height, width = self.scene.shape
+        return Shard(row_start=0, row_stop=height, col_start=0, col_stop=width)
+
+    def iter_rows(self, shard: Shard, facts: RunFacts) -> Iterator[FinishedRows]:
+        """Yield a shard of the scene as its rows are finished, from top to bottom.
+
+        Law: the pixels do not depend on the shard.
+        """
+        wanted = None if self.aoi is None else self._is_wanted
+        if self.zoom is None:
+            yield from self.engine.iter_rows(self.scene, self.lattice, shard=shard, wanted=wanted, facts=facts)
+            return
+        magnifier = Magnifier(self.scene.shape, self.zoom.factor)
+        rows = self.engine.iter_rows(
+            self.seen,
+            self.lattice,
+            shard=magnifier.scaled_shard(shard),
+            wanted=None if wanted is None else magnifier.scaled_wanted(wanted),
+            facts=facts,
+        )
+        with closing(rows):  # type: ignore[type-var]  # a generator
+            if self.scene.is_all_valid and wanted is None:
+                yield from magnifier.to_scene(rows, shard)
+                return
+            reader = RowReader(self.scene, col_start=shard.col_start, col_stop=shard.col_stop)
+            for finished in magnifier.to_scene(rows, shard):
+                yield self._masked(finished, shard, reader, wanted)
+
+    def _is_wanted(self, window: Window) -> np.ndarray:
+        assert self.aoi is not None
+        return self.aoi.mask(window, self.scene.grid)
+
+    def _masked(self, finished: FinishedRows, shard: Shard, reader: RowReader, wanted: Wanted | None) -> FinishedRows:
+        """Take the labels off pixels of the scene that are invalid, or not wanted."""
+        count = len(finished.labels)
+        keep = reader.read(finished.row_start, finished.row_start + count).valid
+        if wanted is not None:
+            keep &= wanted(Window(shard.col_start, finished.row_start, keep.shape[1], count))
+        for name, pixels in finished.layers.items():
+            pixels[..., ~keep] = self.engine.decision.fill(name)
+        return finished
+
+
+@contextmanager
+def open_plan(request: Request) -> Iterator[Plan]:
+    """Open scene and model, check that they fit, and get the engine ready.
+
+    Raises:
+        OptionError: for options that cannot be.
+        SceneError, ContractError, ModelError: for a scene or a model that cannot be used, or not together.
+    """
+    wanted_rescale = parse_rescale(request.rescale)
+    model = as_model(request.model, request.contract)
+    device = pick_device(request.device, model.settle_precision(request.precision))
+    contract = model.contract
+    if request.compiled and isinstance(model.network, OnnxNetwork):
+        raise OptionError("an ONNX file is run by its own runtime, which has compiled it: leave --compile out")
+    classes = label_classes(contract, request)
+    with ExitStack() as stack:
+        scene = select_bands(stack.enter_context(_open(request, contract)), contract, request.bands)
+        zoom = choose_zoom(scene.grid, contract, request.gsd_m)
+        scene, seen = (scene, scene) if zoom is None else _two_views(scene, zoom)
+        aoi = None if request.aoi is None else to_aoi(request.aoi, crs=scene.crs)
+        values = value_map(seen, contract, wanted_rescale)
+        tile_size = model.settle_tile_size(request.tile_size)
+        overlap, crf = request.overlap, None
+        if request.crf is not None:
+            crf = plan_crf(
+                request.crf,
+                seen,
+                contract,
+                limits=values.limits,
+                bands=request.crf_bands,
+                tile_size=tile_size,
+                overlap=overlap,
+            )
+            overlap = crf.overlap
+        if overlap is None:
+            overlap = min(contract.overlap, tile_size // 2)
+        lattice = Lattice(shape=seen.shape, tile_size=tile_size, overlap=overlap)
+        forward = Forward(
+            model.network,
+            model.preparation(values),
+            device=device,
+            batch_size=model.settle_batch_size(request.batch_size),
+            tta=request.tta,
+            refine=crf.refine if crf else None,
+            compiled=request.compiled,
+            is_batch_fixed=model.fixed_batch is not None,
+        )
+        decision = _decision(contract, request, classes)
+        engine = Engine(forward, decision, blend=request.blend)
+        yield Plan(
+            request=request,
+            model=model,
+            scene=scene,
+            seen=seen,
+            zoom=zoom,
+            aoi=aoi,
+            lattice=lattice,
+            engine=engine,
+            classes=classes,
+            crf=crf,
+            values=values,
+        )
+
+
+def label_classes(contract: Contract, request: Request) -> tuple[LabelClass, ...]:
+    """Give the classes of the label raster: those that are kept, and `other` after them if it is asked for.
+
+    Raises:
+        OptionError: if a class is not the model's, or there is no id left for `other`.
+    """
+    names = [item.name for item in contract.classes]
+    unknown = [name for name in request.classes or () if name not in names]
+    if unknown or (request.classes is not None and not request.classes):
+        asked = ", ".join(map(repr, unknown)) or "nothing"
+        raise OptionError(
+            f"model '{contract.name}' tells apart {', '.join(names)}, not {asked}: choose classes among them"
+        )
+    kept = [item for item in contract.classes if request.classes is None or item.name in request.classes]
+    classes = [LabelClass(id=item.id, name=item.name, color=item.color) for item in kept]
+    if request.other:
+        free = max(item.id for item in contract.classes) + 1
+        if free > 255 or OTHER_NAME in names:
+            raise OptionError(f"model '{contract.name}' leaves no id or name for a class `other`: leave --other out")
+        classes.append(LabelClass(id=free, name=OTHER_NAME, color=OTHER_COLOR))
+    return tuple(classes)
+
+
+def _decision(contract: Contract, request: Request, classes: Sequence[LabelClass]) -> Decision:
+    return Decision(
+        class_ids=tuple(item.id for item in contract.classes),
+        with_confidence=request.with_confidence,
+        probabilities=request.probabilities,
+        kept=None if request.classes is None else tuple(item.id for item in classes),
+        min_confidence=request.min_confidence,
+        other=classes[-1].id if request.other else NODATA_LABEL,
+    )
+
+
+def _open(request: Request, contract: Contract) -> AbstractContextManager[Scene]:
+    """Open the scene; one that is open already stays so."""
+    if isinstance(request.scene, Scene) and request.grid_crs is None:
+        return nullcontext(request.scene)
+    bands = (request.bands or contract.band_names) if names_stac(request.scene) else None  # of its assets only these
+    return open_scene(request.scene, bands=bands, grid_crs=request.grid_crs, gsd_m=_metres(request.gsd_m))
+
+
+def _two_views(scene: Scene, zoom: Zoom) -> tuple[Scene, Scene]:
+    """Give the scene and its scaled version; two threads may read them at once."""
+    source, bands = LockedSource(scene.source), [band.number for band in scene.bands]
+    return Scene(source, bands=bands), Scene(ScaledSource(source, zoom.factor), bands=bands)
+
+
+def _metres(gsd_m: str | float | None) -> float | None:
+    """Give the distance if it is stated in metres: several files of unlike pixel sizes are then warped to it."""
+    try:
+        return None if gsd_m is None else float(gsd_m)
+    except ValueError:
+        return None

@@ -1,0 +1,81 @@
+"""What was asked for: everything that the pixels of a run depend on, as the user put it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from geodeeplab.errors import OptionError
+from geodeeplab.models import DEFAULT_MODEL, ContractLike, ModelLike
+from geodeeplab.models.crf import DenseCRF
+from geodeeplab.raster import AoiLike, SceneLike
+
+MIN_TILE_SIZE = 32
+"""Below it a network sees next to nothing, and padding is most of the work; any scene is fine, down to 1 × 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """The options of `segment` that decide pixels. With paths for scene, model and area it travels to workers."""
+
+    scene: SceneLike
+    """The scene, as `open_scene` takes it."""
+    grid_crs: str | None = None
+    """The coordinate reference system to warp the scene to, or None."""
+    gsd_m: str | float | None = None
+    """`native`, `model`, metres, or None: the model's where both are known and differ by more than a quarter."""
+    aoi: AoiLike | None = None
+    """Where labels are wanted; None for everywhere."""
+    bands: Sequence[str | int] | None = None
+    """The scene's bands for the model's, by name or 1-based number."""
+    rescale: str | Sequence[float] | None = None
+    """The scene's values, or percentiles, that are mapped onto the model's range."""
+    model: ModelLike = DEFAULT_MODEL
+    """The model."""
+    contract: ContractLike | None = None
+    """The contract of a model that carries none."""
+    tile_size: int | None = None
+    """Pixels of a tile along each axis; None for the model's."""
+    overlap: int | None = None
+    """Pixels that neighbouring tiles share; None for the model's."""
+    blend: str = "hann"
+    """`hann`, `linear` or `none`."""
+    tta: str = "none"
+    """`none`, `flips` or `d4`."""
+    crf: DenseCRF | None = None
+    """The dense CRF, or None."""
+    crf_bands: Sequence[str | int] | None = None
+    """The bands that guide it."""
+    classes: Sequence[str] | None = None
+    """Names of the classes that are wanted; None for all."""
+    min_confidence: float = 0.0
+    """The least probability, 0 to 1, with which a class is given."""
+    other: bool = False
+    """Whether the rest is a class of its own, `other`, and not nodata."""
+    with_confidence: bool = False
+    """Whether the confidence is an output."""
+    probabilities: str | None = None
+    """Data type of the probabilities, if they are an output: `uint8` or `float16`."""
+    batch_size: int | None = None
+    """Tiles per forward pass; None for what suits the device."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda`, `cuda:N` or `mps`."""
+    precision: str = "auto"
+    """`auto`, `fp32`, `bf16` or `fp16`."""
+    compiled: bool = False
+    """Whether the network is compiled first."""
+
+    def __post_init__(self) -> None:
+        """Check what can be known before any work.
+
+        Raises:
+            OptionError: for a number out of range, and for options that need another.
+        """
+        if self.batch_size is not None and self.batch_size < 1:
+            raise OptionError(f"a batch has at least one tile, not {self.batch_size}: choose 1 or more")
+        if self.tile_size is not None and self.tile_size < MIN_TILE_SIZE:
+            raise OptionError(
+                f"a tile has at least {MIN_TILE_SIZE} pixels a side, not {self.tile_size}: choose a larger one"
+            )
+        if self.crf_bands is not None and self.crf is None:
+            raise OptionError("bands for the CRF need the CRF: pass crf=True, too")
+        if self.other and self.classes is None and not self.min_confidence:
+            raise OptionError("a class `other` needs something that it stands for: pass classes or min_confidence, too")

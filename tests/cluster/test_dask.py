@@ -1,0 +1,281 @@
+"""`Dask` with real workers: the same labels as in one process, whatever happens on the way."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+import geodeeplab as gdl
+from geodeeplab.cluster import Dask, parse_dask
+from geodeeplab.cluster import dask as dask_module
+from geodeeplab.errors import GeoDeepLabWarning, OptionError, SceneError
+from geodeeplab.inference import RunFacts
+from geodeeplab.pipeline.plan import open_plan
+from geodeeplab.pipeline.request import Request
+from geodeeplab.raster import EncodedBlock
+
+MakeRaster = Callable[..., Path]
+Blocks = Callable[..., np.ndarray]
+ReadLabels = Callable[[Path], np.ndarray]
+
+
+def workers_of(pid: int | None = None) -> list[psutil.Process]:
+    """Give the Dask workers that a process (this one) has started and that still run."""
+    children = psutil.Process(pid).children()
+    return [one for one in children if one.status() != psutil.STATUS_ZOMBIE and "dask_worker" in "".join(one.cmdline())]
+
+
+def refuse(block: EncodedBlock) -> None:
+    pytest.fail("a block of a run that must not begin")
+
+
+def test_all_outputs_are_those_of_one_process(
+    scene: Path, tiny_model: Path, two_workers: Dask, tmp_path: Path, read_labels: ReadLabels
+) -> None:
+    done = []
+    for folder, executor in ((tmp_path / "one", None), (tmp_path / "two", two_workers)):
+        folder.mkdir()
+        steps: list[tuple[int, int]] = []
+        result = gdl.segment(
+            scene,
+            folder / "polygons.gpkg",
+            labels=folder / "labels.tif",
+            confidence=folder / "confidence.tif",
+            probabilities=folder / "probabilities.tif",
+            model=tiny_model,
+            executor=executor,
+            progress=lambda *step, steps=steps: steps.append(step),
+        )
+        assert steps[-1] == (120_000, 120_000)
+        done.append(result)
+    assert done[1].facts["shards"] == 4
+    assert done[1].facts["tiles"]["forwarded"] > done[0].facts["tiles"]["forwarded"] == 12
+    for name in ("labels", "confidence", "probabilities"):
+        one, two = (read_labels(tmp_path / folder / f"{name}.tif") for folder in ("one", "two"))
+        np.testing.assert_array_equal(one, two)
+    assert done[0].facts["polygons"] == done[1].facts["polygons"]
+
+
+@pytest.mark.slow
+class TestTrouble:
+    def test_a_damaged_scene_is_one_error_of_its_own_kind(
+        self, make_raster: MakeRaster, blocks: Blocks, tiny_model: Path, two_workers: Dask, tmp_path: Path
+    ) -> None:
+        scene = make_raster(blocks(600, 400), photometric="rgb", tiled=True, blockxsize=64, blockysize=64)
+        whole = scene.read_bytes()
+        scene.write_bytes(whole[: len(whole) * 2 // 3])
+        with pytest.raises(SceneError, match="damaged"):
+            gdl.segment(scene, labels=tmp_path / "a.tif", model=tiny_model, executor=two_workers)
+        assert not (tmp_path / "a.tif").exists()
+
+    def test_a_worker_that_does_not_find_the_scene_is_named_before_any_work(
+        self, scene: Path, request_for: Callable[..., Request], two_workers: Dask
+    ) -> None:
+        with open_plan(request_for(scene)) as plan:
+            shards, _ = two_workers.cut(plan), plan.pins
+            scene.unlink()
+            with pytest.raises(SceneError, match=r"worker tcp://.*does not exist"):
+                two_workers.run(plan, shards, refuse, RunFacts())
+
+    def test_a_worker_with_another_model_file_is_named_before_any_work(
+        self, scene: Path, request_for: Callable[..., Request], two_workers: Dask, tiny_model: Path, tmp_path: Path
+    ) -> None:
+        model = tmp_path / "copy.safetensors"
+        model.write_bytes(tiny_model.read_bytes())
+        with open_plan(request_for(scene, model=model)) as plan:
+            shards, _ = two_workers.cut(plan), plan.pins
+            content = bytearray(model.read_bytes())
+            content[-1] ^= 1
+            model.write_bytes(content)
+            with pytest.raises(OptionError, match=r"worker tcp://.* would not give the same pixels: model_checksum is"):
+                two_workers.run(plan, shards, refuse, RunFacts())
+
+    def test_who_takes_the_blocks_may_stop_the_run(
+        self, scene: Path, request_for: Callable[..., Request], two_workers: Dask
+    ) -> None:
+        taken: list[EncodedBlock] = []
+
+        def take(block: EncodedBlock) -> None:
+            taken.append(block)
+            raise KeyboardInterrupt
+
+        with open_plan(request_for(scene)) as plan:
+            with pytest.raises(KeyboardInterrupt):
+                two_workers.run(plan, two_workers.cut(plan), take, RunFacts())
+            assert len(taken) == 1
+            facts = RunFacts()  # and the workers are as good as before
+            two_workers.run(plan, two_workers.cut(plan)[:2], taken.append, facts)
+        assert facts.tiles_forwarded > 0
+
+    def test_a_killed_worker_is_replaced_and_its_shard_computed_again(
+        self, scene: Path, tiny_model: Path, two_workers: Dask, tmp_path: Path, read_labels: ReadLabels
+    ) -> None:
+        gdl.segment(scene, labels=tmp_path / "one.tif", model=tiny_model)
+        before = {one.pid for one in workers_of()}
+        killed: list[int] = []
+
+        def kill_one(done: int, total: int) -> None:
+            if done and not killed:  # the workers are at their next shards already
+                killed.append(workers_of()[0].pid)
+                os.kill(killed[0], signal.SIGKILL)
+
+        gdl.segment(scene, labels=tmp_path / "two.tif", model=tiny_model, executor=two_workers, progress=kill_one)
+        np.testing.assert_array_equal(read_labels(tmp_path / "two.tif"), read_labels(tmp_path / "one.tif"))
+        after = {one.pid for one in workers_of()}
+        assert len(after) == len(before)
+        assert killed[0] in before - after
+
+
+class TestRefusals:
+    @pytest.mark.parametrize("options", [{"workers": 0}, {"workers": 2, "threads": 0}, {"workers": 2, "shard_size": 0}])
+    def test_numbers_below_one(self, options: dict[str, int]) -> None:
+        with pytest.raises(OptionError, match="Dask takes 1 or more as"):
+            Dask(**options)
+
+    def test_without_the_extra(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(dask_module, "find_spec", lambda name: None)
+        with pytest.raises(OptionError, match=r"pip install 'geodeeplab\[dask\]'"):
+            Dask(2)
+
+    def test_what_the_option_takes(self, tmp_path: Path) -> None:
+        file = tmp_path / "scheduler.json"
+        file.write_text("{}")
+        assert [parse_dask(text).workers for text in ("3", "tcp://h:1", str(file))] == [3, "tcp://h:1", str(file)]
+        for text in ("three", "host:8786", "-1"):
+            with pytest.raises(OptionError, match=r"Dask takes 1 or more|--dask is a number"):
+                parse_dask(text)
+
+    def test_an_array_before_any_worker_is_started(self, tiny_model: Path, tmp_path: Path) -> None:
+        with pytest.warns(GeoDeepLabWarning), pytest.raises(OptionError, match="open the scene by its path or URL"):
+            gdl.segment(np.zeros((3, 40, 40), np.uint8), labels=tmp_path / "a.tif", model=tiny_model, executor=Dask(2))
+
+    def test_a_scheduler_that_is_not_there(
+        self, scene: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(dask_module, "CONNECT_S", 0.3)
+        with pytest.raises(OptionError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:1 "):
+            gdl.segment(scene, labels=tmp_path / "a.tif", model=tiny_model, executor=Dask("tcp://127.0.0.1:1"))
+        assert list(tmp_path.glob(".a.tif*")) == []
+
+
+def test_a_batch_that_a_worker_halved_is_pinned(scene: Path, request_for: Callable[..., Request]) -> None:
+    with open_plan(request_for(scene, batch_size=4)) as plan:
+        with pytest.warns(GeoDeepLabWarning, match=r"4 tiles a batch on a worker, which went on with 2"):
+            dask_module._note_batch_size(plan, 2)
+        dask_module._note_batch_size(plan, 4)
+        assert plan.engine.forward.batch_size == 2
+
+
+@pytest.mark.slow
+class TestInvariance:
+    @pytest.mark.parametrize(("workers", "shard_size"), [(1, 97), (3, None)])
+    def test_any_number_of_workers_and_any_shards(
+        self,
+        make_raster: MakeRaster,
+        blocks: Blocks,
+        tiny_model: Path,
+        tmp_path: Path,
+        read_labels: ReadLabels,
+        workers: int,
+        shard_size: int | None,
+    ) -> None:
+        image = np.maximum(blocks(610, 730), 1)
+        image[:, 200:400, 100:500] = 0
+        scene = make_raster(image, photometric="rgb", nodata=0)
+        gdl.segment(scene, labels=tmp_path / "one.tif", model=tiny_model)
+        executor = Dask(workers, threads=1, shard_size=shard_size)
+        gdl.segment(scene, labels=tmp_path / "other.tif", model=tiny_model, executor=executor)
+        np.testing.assert_array_equal(read_labels(tmp_path / "other.tif"), read_labels(tmp_path / "one.tif"))
+
+    @pytest.mark.parametrize("gsd_m", [0.8, 1.7])
+    def test_a_scaled_scene(
+        self, scene: Path, tiny_model: Path, two_workers: Dask, tmp_path: Path, read_labels: ReadLabels, gsd_m: float
+    ) -> None:
+        for name, executor in (("one", None), ("two", two_workers)):
+            gdl.segment(scene, labels=tmp_path / f"{name}.tif", model=tiny_model, gsd_m=gsd_m, executor=executor)
+        np.testing.assert_array_equal(read_labels(tmp_path / "two.tif"), read_labels(tmp_path / "one.tif"))
+
+    @pytest.mark.parametrize("precision", ["fp32", "bf16"])
+    def test_the_bundled_model_with_pointrend(
+        self,
+        make_raster: MakeRaster,
+        blocks: Blocks,
+        two_workers: Dask,
+        tmp_path: Path,
+        read_labels: ReadLabels,
+        precision: str,
+    ) -> None:
+        scene = make_raster(blocks(500, 430), photometric="rgb")
+        for name, executor in (("one", None), ("two", two_workers)):
+            gdl.segment(
+                scene,
+                labels=tmp_path / f"{name}.tif",
+                tile_size=256,
+                gsd_m="native",
+                precision=precision,
+                executor=executor,
+            )
+        labels = read_labels(tmp_path / "one.tif")
+        assert len(np.unique(labels)) > 1
+        np.testing.assert_array_equal(read_labels(tmp_path / "two.tif"), labels)
+
+    def test_an_existing_cluster(
+        self, scene: Path, tiny_model: Path, two_workers: Dask, tmp_path: Path, read_labels: ReadLabels
+    ) -> None:
+        assert two_workers._held is not None
+        client = two_workers._held[0].client
+        gdl.segment(scene, labels=tmp_path / "one.tif", model=tiny_model)
+        file = tmp_path / "scheduler.json"
+        client.write_scheduler_file(str(file))
+        assert client.scheduler is not None
+        cases: dict[str, Any] = {"address": client.scheduler.address, "file": file, "client": client}
+        for name, where in cases.items():
+            gdl.segment(scene, labels=tmp_path / f"{name}.tif", model=tiny_model, executor=Dask(where, shard_size=200))
+            np.testing.assert_array_equal(read_labels(tmp_path / f"{name}.tif"), read_labels(tmp_path / "one.tif"))
+
+
+CLIENT = """
+import sys
+import geodeeplab as gdl
+from geodeeplab.cluster import Dask
+scene, labels, model = sys.argv[1:]
+gdl.segment(scene, labels=labels, model=model, executor=Dask(2, threads=1, shard_size=200),
+            progress=lambda done, total: print(done, flush=True))
+"""
+
+
+@pytest.mark.slow
+class TestKilledClient:
+    @pytest.mark.parametrize("name", ["SIGKILL", "SIGINT"])
+    def test_a_run_is_resumed_and_its_workers_are_gone(
+        self,
+        make_raster: MakeRaster,
+        blocks: Blocks,
+        tiny_model: Path,
+        two_workers: Dask,
+        tmp_path: Path,
+        read_labels: ReadLabels,
+        name: str,
+    ) -> None:
+        scene, labels = make_raster(blocks(900, 900), photometric="rgb"), tmp_path / "two.tif"
+        arguments = [sys.executable, "-c", CLIENT, str(scene), str(labels), str(tiny_model)]
+        with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as client:
+            assert client.stdout is not None
+            while not int(client.stdout.readline()):
+                pass
+            workers = workers_of(client.pid)
+            client.send_signal(getattr(signal, name))
+        assert client.returncode == -getattr(signal, name)
+        assert len(workers) == 2
+        assert psutil.wait_procs(workers, timeout=20)[1] == []
+        done = gdl.segment(scene, labels=labels, model=tiny_model, executor=two_workers, resume=True)
+        assert 0 < done.facts["resumed_share"] < 1
+        gdl.segment(scene, labels=tmp_path / "one.tif", model=tiny_model)
+        np.testing.assert_array_equal(read_labels(labels), read_labels(tmp_path / "one.tif"))

@@ -1,0 +1,54 @@
+"""Workers on this machine."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+import geodeeplab
+from geodeeplab.cluster import local
+from geodeeplab.cluster.local import LocalWorkers, worker_environment
+from geodeeplab.errors import OptionError
+
+
+def test_threads_a_gpu_and_the_package_are_settled_before_a_worker_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", "elsewhere")
+    found = [worker_environment(3, ["5", "7"], index) for index in range(3)]
+    assert [one["CUDA_VISIBLE_DEVICES"] for one in found] == ["5", "7", "5"]
+    assert {one["OMP_NUM_THREADS"] for one in found} == {"3"}
+    home = Path(geodeeplab.__file__).parents[1]
+    assert found[0]["PYTHONPATH"] == os.pathsep.join([str(home), "elsewhere"])
+
+
+def test_without_gpus_nothing_is_said_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert "CUDA_VISIBLE_DEVICES" not in worker_environment(1, [], 0)
+
+
+def test_gpus_that_the_user_chose_are_those_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert local.visible_gpus() == ["0", "1"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-abc")
+    assert local.visible_gpus() == ["3", "GPU-abc"]
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert local.visible_gpus() == []
+
+
+def test_a_worker_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    with pytest.raises(OptionError, match="a Dask worker ended with status 1; it says: nothing"):
+        LocalWorkers(1, threads=1).__enter__()
+
+
+def test_workers_that_die_again_and_again_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    monkeypatch.setattr(LocalWorkers, "_wait", lambda self: None)
+    with LocalWorkers(1, threads=1) as workers:
+        for _ in range(local.MOST_RESTARTS):
+            workers._processes[0].wait()
+            workers.revive()
+        workers._processes[0].wait()
+        with pytest.raises(OptionError, match="ended with status 1; 4 have: use fewer workers"):
+            workers.revive()

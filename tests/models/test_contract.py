@@ -1,0 +1,88 @@
+"""The contract: what it needs, what it writes, what it refuses."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from geodeeplab.errors import ModelError
+from geodeeplab.models import Contract, read_contract, read_contract_file
+
+MINIMAL: dict[str, Any] = {
+    "name": "foreign",
+    "classes": [{"id": 1, "name": "land", "color": [1, 2, 3]}, {"id": 2, "name": "water", "color": [4, 5, 6]}],
+    "bands": [{"name": "red", "mean": 0, "std": 1}],
+}
+
+
+def test_name_classes_and_bands_are_enough() -> None:
+    contract = Contract.from_mapping(MINIMAL)
+    assert (contract.band_names, contract.dtype, contract.value_range) == (("red",), "uint8", (0.0, 255.0))
+    assert (contract.tile_size, contract.overlap, dict(contract.architecture)) == (512, 128, {})
+    assert not contract.bands[0].is_scaled
+
+
+@pytest.mark.parametrize(("stated", "overlap"), [({}, 112), ({"overlap": 16}, 16)])
+def test_small_tiles_share_half_at_most_unless_stated(stated: dict[str, int], overlap: int) -> None:
+    assert Contract.from_mapping(MINIMAL | {"tile_size": 224} | stated).overlap == overlap
+
+
+def test_scale_and_offset_come_back_and_are_left_out_where_there_are_none() -> None:
+    bands = [{"name": "red", "mean": 0.0, "std": 1.0}, {"name": "nir", "mean": 0.0, "std": 1.0, "scale": 1e-4}]
+    contract = Contract.from_mapping(MINIMAL | {"bands": bands})
+    assert [(band.scale, band.offset, band.is_scaled) for band in contract.bands] == [
+        (1.0, 0.0, False),
+        (1e-4, 0.0, True),
+    ]
+    assert json.loads(contract.to_json())["bands"] == [bands[0], bands[1] | {"offset": 0.0}]
+    assert Contract.from_json(contract.to_json()) == contract
+
+
+def test_a_contract_from_before_scales_is_written_as_it_was() -> None:
+    written = read_contract("landcover-aerial").to_json()
+    assert "scale" not in written
+    assert Contract.from_json(written) == read_contract("landcover-aerial")
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"classes": None}, "contract is not readable"),
+        ({"classes": []}, "has classes and bands, not 0 and 1"),
+        ({"classes": [{"id": 1, "name": "a", "color": [1, 2, 300]}]}, r"from 0 to 255, not \(1, 2, 300\) as of 'a'"),
+        ({"classes": [{"id": 1, "name": "a", "color": [1, 2]}]}, "red, green, blue from 0 to 255"),
+        ({"classes": [{"id": 1, "name": "a"}]}, "'color' is missing"),
+        ({"bands": [{"name": "red", "mean": 0}]}, "not readable .*'std'"),
+        ({"bands": [{"name": "red", "mean": 0, "std": 1, "gain": 2}]}, "not readable .*'gain'"),
+        ({"bands": [{"name": "red", "mean": "low", "std": 1}]}, "not readable"),
+        ({"bands": [{"name": "red", "mean": float("nan"), "std": 1}]}, "of band 'red' are finite numbers"),
+        ({"bands": [{"name": "red", "mean": 0, "std": 1, "scale": 0}]}, "its scale is not 0, not 1 and 0"),
+        ({"bands": [{"name": "red", "mean": 0, "std": -1}]}, "above 0 and its scale is not 0, not -1 and 1"),
+        ({"value_range": [255, 0]}, "the lower one first, not 255, 0"),
+        ({"value_range": [0]}, "not readable"),
+        ({"dtype": "byte8"}, "such as uint8 or float32, not 'byte8'"),
+        ({"tile_size": 64, "overlap": 33}, "share at most half of them, not 33 of 64"),
+        ({"tile_size": 0}, "at least 1 pixel"),
+        ({"tile_size": "64"}, "not readable"),
+        ({"colour": 1}, "not readable .*'colour'"),
+        ({"format_version": 2}, "format 1, not 2"),
+    ],
+)
+def test_what_is_no_contract_is_refused(changes: dict[str, object], match: str) -> None:
+    with pytest.raises(ModelError, match=match):
+        Contract.from_mapping(MINIMAL | changes)
+
+
+def test_a_json_file(tmp_path: Path) -> None:
+    path = tmp_path / "contract.json"
+    path.write_text(json.dumps(MINIMAL), encoding="utf-8")
+    assert read_contract_file(path) == Contract.from_mapping(MINIMAL)
+    path.write_text("{", encoding="utf-8")
+    with pytest.raises(ModelError, match=r"contract\.json: the model file's contract is not readable"):
+        read_contract_file(path)
+    path.write_text("[1]", encoding="utf-8")
+    with pytest.raises(ModelError, match="not readable"):
+        read_contract_file(path)
+    with pytest.raises(ModelError, match=r"cannot be read .*: give the path of a JSON file"):
+        read_contract_file(tmp_path / "none.json")
