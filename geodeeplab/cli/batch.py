@@ -114,7 +114,7 @@ def run_batch(
             click.echo(f"error: {' '.join('; '.join([str(error), *getattr(error, '__notes__', [])]).split())}", err=True)
         except KeyboardInterrupt as error:
             if done := count - len(failed):
-                error.add_note(f"{done} of {len(batch)} scenes are done: the next run leaves them out")
+                error.add_note(f"{done} of {len(batch)} scenes are done")
             raise
     return facts, failed
 

@@ -8,7 +8,6 @@ from geodeeplab.raster.cog import RASTER_SUFFIXES, LabelClass, write_label_cog, 
 from geodeeplab.raster.grid import Grid
 from geodeeplab.raster.locked import LockedSource
 from geodeeplab.raster.outputs import atomic_outputs, check_distinct, check_output, scratch_folder
-from geodeeplab.raster.row_spool import RowSpool
 from geodeeplab.raster.rows import RowReader, reflect_indices
 from geodeeplab.raster.scaled import ScaledSource, scaled_indices
 from geodeeplab.raster.scene import Scene, SceneLike, names_stac, open_scene, scene_paths
@@ -29,7 +28,6 @@ __all__ = [
     "LockedSource",
     "Pixels",
     "RowReader",
-    "RowSpool",
     "ScaledSource",
     "Scene",
     "SceneLike",

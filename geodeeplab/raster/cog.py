@@ -21,7 +21,6 @@ from geodeeplab.errors import OptionError, OutputError
 from geodeeplab.raster.decoding import GDAL_ERRORS, small_block_cache
 from geodeeplab.raster.grid import Grid
 from geodeeplab.raster.outputs import ALMOST_FULL_BYTES, atomic_outputs, output_errors
-from geodeeplab.raster.row_spool import RowSpool
 from geodeeplab.raster.spool import BlockSpool
 
 NODATA_LABEL = 0
@@ -53,7 +52,7 @@ class LabelClass:
 
 
 def write_label_cog(
-    spool: BlockSpool | RowSpool,
+    spool: BlockSpool,
     dst_path: str | os.PathLike[str],
     *,
     grid: Grid,
@@ -98,7 +97,7 @@ def write_label_cog(
 
 
 def write_raster(
-    spool: BlockSpool | RowSpool,
+    spool: BlockSpool,
     dst_path: str | os.PathLike[str],
     *,
     grid: Grid,
@@ -145,7 +144,7 @@ class _Look:
 
 
 def _write_cog(
-    spool: BlockSpool | RowSpool,
+    spool: BlockSpool,
     layer: str,
     path: Path,
     grid: Grid,

@@ -8,7 +8,17 @@ from PIL import Image
 from geodeeplab.errors import OptionError, OutputError
 from geodeeplab.maps import write_preview
 from geodeeplab.maps.preview import overlay
-from geodeeplab.raster import Grid, LabelClass, RowSpool, classes_tag, open_scene, scratch_folder, write_label_cog
+from geodeeplab.raster import (
+    BlockSpool,
+    Grid,
+    LabelClass,
+    Layer,
+    classes_tag,
+    encode_block,
+    open_scene,
+    scratch_folder,
+    write_label_cog,
+)
 
 CLASSES = (LabelClass(id=1, name="land", color=(200, 100, 0)), LabelClass(id=2, name="water", color=(0, 0, 250)))
 MakeRaster = Callable[..., Path]
@@ -16,8 +26,8 @@ MakeRaster = Callable[..., Path]
 
 def make_labels(path: Path, labels: np.ndarray, grid: Grid) -> Path:
     with scratch_folder(path) as folder:
-        spool = RowSpool(folder, labels.shape)
-        spool.append(labels)
+        spool = BlockSpool(folder, labels.shape, [Layer(name="labels", dtype="uint8")])
+        spool.append(encode_block(0, 0, {"labels": labels}))
         write_label_cog(spool, path, grid=grid, classes=CLASSES, tags=classes_tag(CLASSES))
     return path
 

@@ -1,0 +1,182 @@
+"""Many scenes into folders of results."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+
+Blocks = Callable[..., np.ndarray]
+MakeRaster = Callable[..., Path]
+Run = Callable[..., Any]
+Refused = Callable[..., None]
+
+
+def read_labels(path: Path) -> np.ndarray:
+    with rasterio.open(path) as src:
+        labels: np.ndarray = src.read(1)
+    return labels
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def scenes(make_raster: MakeRaster, blocks: Blocks, tmp_path: Path) -> Path:
+    """A folder with the scenes a, b and c, of their own sizes, and files that are none."""
+    folder = tmp_path / "scenes"
+    folder.mkdir()
+    for index, name in enumerate("abc"):
+        make_raster(blocks(60 + index, 80, seed=index), f"scenes/{name}.tif", photometric="rgb")
+    (folder / "c.tif").rename(folder / "c.TIFF")
+    for name in ("notes.txt", "a.tif.aux.xml", ".hidden.tif"):
+        (folder / name).write_text("no scene")
+    return folder
+
+
+@pytest.fixture
+def batch(scenes: Path, tiny_model: Path, out: Path) -> list[object]:
+    return ["segment", scenes, "--labels", f"{out}/", "--model", tiny_model]
+
+
+def spoil(path: Path) -> bytes:
+    """Cut a scene off; give what it was."""
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    return content
+
+
+class TestBatch:
+    def test_each_scene_of_a_folder_has_results_of_its_own(
+        self, run: Run, scenes: Path, tiny_model: Path, out: Path, tmp_path: Path
+    ) -> None:
+        new = out / "new" / "deeper"
+        argv = ["--labels", f"{new}/", "--confidence", f"{new}/", "--probabilities", out, "-o", f"{new}/"]
+        ran = run("segment", scenes, *argv, "--model", tiny_model)
+        assert (ran.status, ran.err) == (0, "")
+        assert [line.split(":")[0].split()[0] for line in ran.out.splitlines()] == [f"{new}/{one}.gpkg" for one in "abc"]
+        found = [f"{one}{end}" for one in "abc" for end in (".gpkg", ".tif", ".tif.aux.xml", "_confidence.tif")]
+        assert names_in(new) == sorted(found)
+        assert names_in(out) == ["a_probabilities.tif", "b_probabilities.tif", "c_probabilities.tif", "new"]
+        for index, name in enumerate(("a.tif", "b.tif", "c.TIFF")):
+            alone = tmp_path / f"alone-{index}.tif"
+            assert run("segment", scenes / name, "--labels", alone, "--model", tiny_model).status == 0
+            labels = read_labels(new / f"{name[0]}.tif")
+            assert labels.shape == (60 + index, 80)
+            np.testing.assert_array_equal(labels, read_labels(alone))
+
+    def test_several_scenes_into_a_folder(self, run: Run, scenes: Path, tiny_model: Path, out: Path) -> None:
+        ran = run("segment", scenes / "c.TIFF", scenes / "a.tif", "--labels", out, "--model", tiny_model)
+        assert (ran.status, ran.err) == (0, "")
+        assert names_in(out) == ["a.tif", "a.tif.aux.xml", "c.tif", "c.tif.aux.xml"]
+
+    def test_json_is_a_list(self, run: Run, batch: list[object], out: Path) -> None:
+        facts = json.loads(run(*batch, "--json").out)
+        assert [one["outputs"] for one in facts] == [[str(out / f"{name}.tif")] for name in "abc"]
+        assert [one["shape"] for one in facts] == [[60, 80], [61, 80], [62, 80]]
+        assert json.loads(run(*batch, "--json").out) == [], "all are done"
+
+    def test_done_ones_are_left_out(self, run: Run, batch: list[object], scenes: Path, out: Path) -> None:
+        assert run(*batch).status == 0
+        times = {name: (out / name).stat().st_mtime_ns for name in names_in(out)}
+        (out / "b.tif").unlink()
+        ran = run(*batch)
+        assert (ran.status, len(ran.out.splitlines())) == (0, 1)
+        assert ran.err.splitlines() == [f"{scenes / 'a.tif'}: done before", f"{scenes / 'c.TIFF'}: done before"]
+        assert (out / "a.tif").stat().st_mtime_ns == times["a.tif"]
+        assert (out / "b.tif").stat().st_mtime_ns > times["b.tif"]
+        ran = run(*batch, "--overwrite")
+        assert (ran.status, ran.err, len(ran.out.splitlines())) == (0, "", 3)
+        assert all((out / name).stat().st_mtime_ns > time for name, time in times.items() if name.endswith(".tif"))
+
+
+class TestFailures:
+    @pytest.mark.parametrize("json_option", [[], ["--json"]])
+    def test_one_that_fails_is_told_at_the_end_and_the_others_are_done(
+        self, run: Run, batch: list[object], scenes: Path, out: Path, json_option: list[str]
+    ) -> None:
+        whole = spoil(scenes / "b.tif")
+        ran = run(*batch, *json_option)
+        assert ran.status == 1
+        first, last = ran.err.splitlines()
+        assert first.startswith(f"error: scene '{scenes / 'b.tif'}' ")
+        assert last == f"error: 1 of 3 scenes failed: {scenes / 'b.tif'}"
+        assert [name for name in names_in(out) if name.endswith(".tif")] == ["a.tif", "c.tif"]
+        if json_option:
+            assert [one["outputs"] for one in json.loads(ran.out)] == [[str(out / "a.tif")], [str(out / "c.tif")]]
+        (scenes / "b.tif").write_bytes(whole)
+        assert run(*batch).status == 0
+        assert [name for name in names_in(out) if name.endswith(".tif")] == ["a.tif", "b.tif", "c.tif"]
+
+    def test_ctrl_c_ends_the_batch_and_says_what_is_done(
+        self, run: Run, batch: list[object], out: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from geodeeplab.pipeline import segment as pipeline
+
+        write_outputs = pipeline.write_outputs
+
+        def interrupt(spool: Any, plan: Any, *rest: Any, **options: Any) -> int | None:  # noqa: ANN401
+            if "b.tif" in plan.scene.path:
+                raise KeyboardInterrupt
+            return write_outputs(spool, plan, *rest, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(pipeline, "write_outputs", interrupt)
+            ran = run(*batch)
+        assert ran.status == 1
+        (line,) = [line for line in ran.err.splitlines() if line]
+        kept = f"100 % of the scene is kept in {out / '.b.tif.geodeeplab-work'}: pass --resume to go on"
+        assert line == f"error: interrupted before the outputs were written; {kept}; 1 of 3 scenes are done"
+        assert names_in(out) == [".b.tif.geodeeplab-work", "a.tif", "a.tif.aux.xml"]
+
+        again = run(*batch)  # neither --resume nor --overwrite
+        assert again.status == 1
+        assert "an interrupted run left 100 % in" in again.err
+        resumed = json.loads(run(*batch, "--resume", "--json").out)
+        assert [(one["outputs"], one["resumed_share"]) for one in resumed] == [([str(out / "b.tif")], 1.0)]
+        assert [name for name in names_in(out) if name.endswith(".tif")] == ["a.tif", "b.tif", "c.tif"]
+
+
+class TestRefusals:
+    def test_results_of_one_name(
+        self, expect_refused: Refused, scenes: Path, make_raster: MakeRaster, blocks: Blocks, batch: list[object]
+    ) -> None:
+        make_raster(blocks(60, 80), "scenes/a.png", driver="PNG")
+        expect_refused(*batch, match=r"a.png and .*a.tif would have results of the same name: run them one by one")
+
+    def test_no_scene(self, expect_refused: Refused, tmp_path: Path, out: Path, tiny_model: Path) -> None:
+        empty = tmp_path / "empty"
+        empty.mkdir()
+        expect_refused("segment", empty, "--labels", out, "--model", tiny_model, match="no scene in .*: rasters end with")
+
+    def test_a_file_among_folders(self, expect_refused: Refused, batch: list[object], out: Path) -> None:
+        expect_refused(*batch, "-o", out / "a.gpkg", match="all outputs are folders or none is, and .*a.gpkg is none")
+
+    def test_a_folder_of_scenes_into_a_file(self, expect_refused: Refused, scenes: Path, out: Path) -> None:
+        expect_refused("segment", scenes, "--labels", out / "a.tif", match="needs a folder of results: give one")
+        expect_refused("segment", scenes, match="needs a folder of results: give one")
+
+    def test_a_folder_that_cannot_be_made(self, expect_refused: Refused, batch: list[object], out: Path) -> None:
+        (out / "file").touch()
+        expect_refused(*batch, "-o", f"{out}/file/new/", match="file/new cannot be made .*: choose another")
+
+    @pytest.mark.parametrize("option", ["labels", "confidence"])
+    def test_rasters_among_the_scenes(
+        self, expect_refused: Refused, scenes: Path, tiny_model: Path, option: str
+    ) -> None:
+        before = names_in(scenes)
+        for given in (scenes, scenes / "a.tif"):
+            argv = ["segment", given, f"--{option}", f"{scenes}/", "--model", tiny_model]
+            expect_refused(*argv, match=rf"rasters for --{option} would lie among the scenes in .*: choose another folder")
+        assert names_in(scenes) == before
+
+    def test_polygons_beside_their_scenes(self, run: Run, scenes: Path, tiny_model: Path) -> None:
+        assert run("segment", scenes, "-o", scenes, "--model", tiny_model).status == 0
+        assert {"a.gpkg", "b.gpkg", "c.gpkg"} < set(names_in(scenes))
+
+    def test_a_model_that_is_not_there_is_told_once(self, expect_refused: Refused, batch: list[object]) -> None:
+        expect_refused(*batch, "--model", "landcover-lunar", match="no bundled model and no file is called")
