@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     __version__: str
+    from geodeeplab.cluster import Dask
     from geodeeplab.errors import (
         ContractError,
         GeoDeepLabError,
@@ -17,33 +18,51 @@ if TYPE_CHECKING:
         OutputError,
         SceneError,
     )
-    from geodeeplab.models import DenseCRF, build_model, build_published, load_model, load_pretrained, save_model
+    from geodeeplab.models import (
+        Contract,
+        DenseCRF,
+        as_model,
+        build_model,
+        build_published,
+        load_model,
+        load_pretrained,
+        save_model,
+    )
+    from geodeeplab.pipeline.preflight import Preflight, preflight
     from geodeeplab.pipeline.result import Segmentation
     from geodeeplab.pipeline.segment import segment
     from geodeeplab.pipeline.vectorize import vectorize
-    from geodeeplab.raster import open_scene
+    from geodeeplab.raster import open_array, open_scene, open_stack
 
 __all__ = [
+    "Contract",
     "ContractError",
+    "Dask",
     "DenseCRF",
     "GeoDeepLabError",
     "GeoDeepLabWarning",
     "ModelError",
     "OptionError",
     "OutputError",
+    "Preflight",
     "SceneError",
     "Segmentation",
+    "as_model",
     "build_model",
     "build_published",
     "load_model",
     "load_pretrained",
+    "open_array",
     "open_scene",
+    "open_stack",
+    "preflight",
     "save_model",
     "segment",
     "vectorize",
 ]
 
 _HOMES = {
+    "cluster": ["Dask"],
     "errors": [
         "ContractError",
         "GeoDeepLabError",
@@ -53,11 +72,21 @@ _HOMES = {
         "OutputError",
         "SceneError",
     ],
-    "models": ["DenseCRF", "build_model", "build_published", "load_model", "load_pretrained", "save_model"],
+    "models": [
+        "Contract",
+        "DenseCRF",
+        "as_model",
+        "build_model",
+        "build_published",
+        "load_model",
+        "load_pretrained",
+        "save_model",
+    ],
+    "pipeline.preflight": ["Preflight", "preflight"],
     "pipeline.result": ["Segmentation"],
     "pipeline.segment": ["segment"],
     "pipeline.vectorize": ["vectorize"],
-    "raster": ["open_scene"],
+    "raster": ["open_array", "open_scene", "open_stack"],
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 

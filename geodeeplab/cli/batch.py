@@ -111,7 +111,9 @@ def run_batch(
             facts.append(run(one))
         except GeoDeepLabError as error:
             failed.append(one.scene)
-            click.echo(f"error: {' '.join('; '.join([str(error), *getattr(error, '__notes__', [])]).split())}", err=True)
+            click.echo(
+                f"error: {' '.join('; '.join([str(error), *getattr(error, '__notes__', [])]).split())}", err=True
+            )
         except KeyboardInterrupt as error:
             if done := count - len(failed):
                 error.add_note(f"{done} of {len(batch)} scenes are done")

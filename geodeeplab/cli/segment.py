@@ -21,6 +21,7 @@ from geodeeplab.errors import GeoDeepLabError
 @click.option("--confidence", help="100 × the class's probability (.tif), or a folder.")
 @click.option("--probabilities", help="Every class's probability (.tif), or a folder.")
 @click.option("--probability-dtype", type=click.Choice(["uint8", "float16"]), default="uint8", show_default=True)
+@click.option("--shards", type=click.Path(path_type=Path), help="Folder for the label raster in pieces, with a VRT.")
 @click.option("--model", default="landcover-aerial", show_default=True, help="Bundled model or model file.")
 @click.option("--contract", type=click.Path(path_type=Path), help="Contract (.json) of an ONNX file without one.")
 @click.option("--bands", metavar="B,B,…", help="The scene's bands for the model's: red,green,blue or 4,3,2.")
@@ -44,6 +45,7 @@ from geodeeplab.errors import GeoDeepLabError
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), default="auto", show_default=True)
 @click.option("--compile", "compiled", is_flag=True, help="Compile the network first (torch.compile).")
+@click.option("--dask", metavar="N|ADDRESS", help="Compute on N local processes, or on a Dask cluster.")
 @click.option("--resume", is_flag=True, help="Go on with a run that was cut off.")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 @click.option("--json", "as_json", is_flag=True, help="Print the run's facts as JSON on stdout.")
@@ -54,6 +56,7 @@ def command(
     confidence: str | None,
     probabilities: str | None,
     probability_dtype: str,
+    shards: Path | None,
     model: str,
     contract: Path | None,
     bands: str | None,
@@ -75,6 +78,7 @@ def command(
     device: str,
     precision: str,
     compiled: bool,
+    dask: str | None,
     resume: bool,
     overwrite: bool,
     as_json: bool,
@@ -84,6 +88,7 @@ def command(
     Several SCENEs are one mosaic, earlier ones on top. Where the outputs are folders, each SCENE, and each raster in a
     SCENE that is a folder, gets results of its own; those that are there already are left out.
     """
+    from geodeeplab.cluster import parse_dask
     from geodeeplab.models import as_model
     from geodeeplab.pipeline.crf import parse_crf
     from geodeeplab.pipeline.segment import segment
@@ -95,6 +100,7 @@ def command(
     run = partial(
         segment,
         probability_dtype=probability_dtype,
+        shards=shards,
         model=as_model(model, contract) if is_batch else model,
         contract=None if is_batch else contract,
         bands=split_names(bands),
@@ -115,6 +121,7 @@ def command(
         device=device,
         precision=precision,
         compiled=compiled,
+        executor=None if dask is None else parse_dask(dask),
         resume=resume,
         overwrite=overwrite,
     )

@@ -6,10 +6,9 @@ from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from geodeeplab.inference import TileBatch, Wanted, iter_batches
+from geodeeplab.inference import TileBatch, iter_batches
 from geodeeplab.pipeline.gsd import Magnifier
 from geodeeplab.pipeline.plan import Plan
 from geodeeplab.raster.remote import is_remote
@@ -77,18 +76,6 @@ def cover(plan: Plan) -> Coverage:
     return Coverage(tiles=tiles, empty=empty, is_exact=False, read_s=read_s / share, example=_middle(filled))
 
 
-def wanted_by(plan: Plan) -> Wanted | None:
-    """Give where labels are wanted on the grid that the model sees; None for everywhere."""
-    aoi, grid = plan.aoi, plan.scene.grid
-    if aoi is None:
-        return None
-
-    def on_scene(window: Window) -> NDArray[np.bool_]:
-        return aoi.mask(window, grid)
-
-    return on_scene if plan.zoom is None else Magnifier(grid.shape, plan.zoom.factor).scaled_wanted(on_scene)
-
-
 def read_example(plan: Plan, tile: tuple[int, int]) -> tuple[TileBatch, float]:
     """Read a batch of tiles from a tile with a pixel to label on; give the seconds that it took, too."""
     lattice, batch_size = plan.lattice, plan.engine.forward.batch_size
@@ -101,7 +88,7 @@ def read_example(plan: Plan, tile: tuple[int, int]) -> tuple[TileBatch, float]:
     )
     started = time.perf_counter()
     on_gpu = plan.engine.device.torch_device.type == "cuda"
-    batches = iter_batches(plan.seen, lattice, shard, batch_size=batch_size, wanted=wanted_by(plan), pin=on_gpu)
+    batches = iter_batches(plan.seen, lattice, shard, batch_size=batch_size, wanted=plan.wanted_seen, pin=on_gpu)
     with closing(batches):  # type: ignore[type-var]  # a generator
         batch = next(one for one in batches if one.filled)
     return batch, time.perf_counter() - started
@@ -122,14 +109,14 @@ def _area(plan: Plan) -> Shard | None:
 def _count(plan: Plan, area: Shard) -> tuple[list[tuple[int, int]], float]:
     """Read all tiles that touch an area, as the run does; give those with a pixel to label, and the seconds."""
     started = time.perf_counter()
-    batches = iter_batches(plan.seen, plan.lattice, area, batch_size=1, wanted=wanted_by(plan))
+    batches = iter_batches(plan.seen, plan.lattice, area, batch_size=1, wanted=plan.wanted_seen)
     filled = [(tile.row, tile.col) for batch in batches for tile, slot in batch.tiles if slot is not None]
     return filled, time.perf_counter() - started
 
 
 def _sample(plan: Plan, places: list[_Place]) -> tuple[list[tuple[int, int]], int, float]:
     """Read places of a scene; give the tiles with a pixel to label, the number looked at, and the seconds."""
-    lattice, wanted = plan.lattice, wanted_by(plan)
+    lattice, wanted = plan.lattice, plan.wanted_seen
     started, looked, filled = time.perf_counter(), 0, []
     for place in places:
         window = _window(plan, place)

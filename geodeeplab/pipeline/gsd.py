@@ -59,14 +59,15 @@ def choose_zoom(grid: Grid, contract: Contract, wanted: str | float | None) -> Z
         return None
     if max(factor) > LARGEST_ENLARGEMENT:
         raise OptionError(
-            f"the scene's pixels of {max(grid.gsd_m):.3g} m would be enlarged {max(factor):.3g} times to {target:.3g} m, "
-            f"at most {LARGEST_ENLARGEMENT} times makes sense: pass --gsd-m native, or another model"
+            f"pixels of {max(grid.gsd_m):.3g} m would be enlarged {max(factor):.3g} times to {target:.3g} m, "
+            f"at most {LARGEST_ENLARGEMENT} times makes sense: pass --gsd-m native, or take another model"
         )
+    whose = "the model's " if wanted in (None, "model") else ""
     own = " × ".join(f"{one:.3g}" for one in dict.fromkeys(grid.gsd_m))
     return Zoom(
         factor=factor,
         gsd_m=target,
-        note=f"the scene's pixels of {own} m are scaled to the model's {target:.3g} m (--gsd-m native leaves them)",
+        note=f"the scene's pixels of {own} m are scaled to {whose}{target:.3g} m (--gsd-m native leaves them)",
     )
 
 

@@ -3,20 +3,25 @@
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from geodeeplab.errors import OptionError
+from rasterio.windows import Window
+
+from geodeeplab.errors import OptionError, OutputError
 from geodeeplab.inference import CONFIDENCE_NODATA
 from geodeeplab.pipeline.plan import Plan
 from geodeeplab.raster import (
     RASTER_SUFFIXES,
+    VRT_NAME,
     BlockSpool,
     check_distinct,
     check_output,
     classes_tag,
+    shard_paths,
     write_label_cog,
+    write_label_shards,
     write_raster,
 )
 from geodeeplab.vector import POLYGON_SUFFIXES, trace_polygons, write_polygons
@@ -36,12 +41,21 @@ class Outputs:
     """Confidence raster."""
     probabilities: Path | None
     """Raster of all classes' probabilities."""
+    shards: Path | None = None
+    """Folder for the label raster in pieces."""
+    shard_windows: Mapping[Path, Window] = field(default_factory=dict)
+    """Path and window of each piece, once they are known."""
 
     @property
     def paths(self) -> list[Path]:
         """Those that were asked for."""
         every = (self.polygons, self.labels, self.confidence, self.probabilities)
-        return [path for path in every if path is not None]
+        vrt = () if self.shards is None else (self.shards / VRT_NAME,)
+        return [*(path for path in every if path is not None), *vrt, *self.shard_windows]
+
+    def with_windows(self, windows: Sequence[Window]) -> "Outputs":
+        """Give the same with the pieces of the label raster, if they are asked for."""
+        return self if self.shards is None else replace(self, shard_windows=shard_paths(self.shards, windows))
 
 
 def check_outputs(
@@ -50,6 +64,7 @@ def check_outputs(
     labels: OutputPath | None,
     confidence: OutputPath | None,
     probabilities: OutputPath | None,
+    shards: OutputPath | None,
     overwrite: bool,
     inputs: Iterable[OutputPath],
 ) -> Outputs:
@@ -68,11 +83,25 @@ def check_outputs(
         labels=check(labels, RASTER_SUFFIXES),
         confidence=check(confidence, RASTER_SUFFIXES),
         probabilities=check(probabilities, RASTER_SUFFIXES),
+        shards=None if shards is None else _check_folder(Path(shards)),
     )
     if not outputs.paths:
         raise OptionError("nothing to write: give an output such as -o landcover.gpkg, --labels or --confidence")
     check_distinct(outputs.paths)
     return outputs
+
+
+def _check_folder(folder: Path) -> Path:
+    """Make the folder for the pieces of the label raster.
+
+    Raises:
+        OutputError: if it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"the folder {folder} cannot be made ({error.strerror}): choose another") from error
+    return folder
 
 
 def write_outputs(
@@ -99,6 +128,9 @@ def write_outputs(
     if outputs.labels is not None:
         write_label_cog(spool, temporary[outputs.labels], grid=grid, classes=classes, tags=tags)
         lap("labels")
+    if outputs.shard_windows:
+        write_label_shards(spool, outputs.shard_windows, temporary, grid=grid, classes=classes, tags=tags)
+        lap("shards")
     if outputs.confidence is not None:
         path = temporary[outputs.confidence]
         write_raster(spool, path, grid=grid, nodata=CONFIDENCE_NODATA, layer="confidence", tags=tags)

@@ -82,6 +82,18 @@ class Plan:
         return [note for note in told if note]
 
     @property
+    def wanted_seen(self) -> Wanted | None:
+        """Where labels are wanted on the grid that the model sees; None for everywhere."""
+        aoi, grid = self.aoi, self.scene.grid
+        if aoi is None:
+            return None
+
+        def on_scene(window: Window) -> np.ndarray:
+            return aoi.mask(window, grid)
+
+        return on_scene if self.zoom is None else Magnifier(grid.shape, self.zoom.factor).scaled_wanted(on_scene)
+
+    @property
     def unasked(self) -> str | None:
         """What is done to the scene that nobody asked for."""
         return self.zoom.note if self.zoom is not None and self.request.gsd_m is None else self.values.note
@@ -103,17 +115,13 @@ class Plan:
 
         Law: the pixels do not depend on the shard.
         """
-        wanted = None if self.aoi is None else self._is_wanted
+        wanted = self.wanted_seen
         if self.zoom is None:
             yield from self.engine.iter_rows(self.scene, self.lattice, shard=shard, wanted=wanted, facts=facts)
             return
         magnifier = Magnifier(self.scene.shape, self.zoom.factor)
         rows = self.engine.iter_rows(
-            self.seen,
-            self.lattice,
-            shard=magnifier.scaled_shard(shard),
-            wanted=None if wanted is None else magnifier.scaled_wanted(wanted),
-            facts=facts,
+            self.seen, self.lattice, shard=magnifier.scaled_shard(shard), wanted=wanted, facts=facts
         )
         with closing(rows):  # type: ignore[type-var]  # a generator
             if self.scene.is_all_valid and wanted is None:
@@ -121,18 +129,15 @@ class Plan:
                 return
             reader = RowReader(self.scene, col_start=shard.col_start, col_stop=shard.col_stop)
             for finished in magnifier.to_scene(rows, shard):
-                yield self._masked(finished, shard, reader, wanted)
+                yield self._masked(finished, shard, reader)
 
-    def _is_wanted(self, window: Window) -> np.ndarray:
-        assert self.aoi is not None
-        return self.aoi.mask(window, self.scene.grid)
-
-    def _masked(self, finished: FinishedRows, shard: Shard, reader: RowReader, wanted: Wanted | None) -> FinishedRows:
+    def _masked(self, finished: FinishedRows, shard: Shard, reader: RowReader) -> FinishedRows:
         """Take the labels off pixels of the scene that are invalid, or not wanted."""
         count = len(finished.labels)
         keep = reader.read(finished.row_start, finished.row_start + count).valid
-        if wanted is not None:
-            keep &= wanted(Window(shard.col_start, finished.row_start, keep.shape[1], count))
+        if self.aoi is not None:
+            window = Window(shard.col_start, finished.row_start, keep.shape[1], count)
+            keep &= self.aoi.mask(window, self.scene.grid)
         for name, pixels in finished.layers.items():
             pixels[..., ~keep] = self.engine.decision.fill(name)
         return finished

@@ -5,6 +5,8 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from rasterio.windows import Window
+
 from geodeeplab.errors import GeoDeepLabWarning, SceneError
 from geodeeplab.inference import RunFacts
 from geodeeplab.models import DEFAULT_MODEL, ContractLike, ModelLike
@@ -15,6 +17,10 @@ from geodeeplab.pipeline.plan import Plan, open_plan
 from geodeeplab.pipeline.request import Request
 from geodeeplab.pipeline.result import Segmentation
 from geodeeplab.raster import AoiLike, EncodedBlock, SceneLike, Workspace, open_workspace, scene_paths
+from geodeeplab.tiling import Lattice, Shard
+
+PIECE_SIZE = 8192
+"""Pixels of a piece of the label raster along each axis, where there is only one shard."""
 
 Progress = Callable[[int, int], None]
 """Called with the pixels done and the pixels in all; it may raise to cancel the run, which can be resumed then."""
@@ -28,6 +34,7 @@ def segment(
     confidence: OutputPath | None = None,
     probabilities: OutputPath | None = None,
     probability_dtype: str = "uint8",
+    shards: OutputPath | None = None,
     model: ModelLike = DEFAULT_MODEL,
     contract: ContractLike | None = None,
     bands: Sequence[str | int] | None = None,
@@ -66,6 +73,8 @@ def segment(
         confidence: raster to write (.tif) of 100 × the probability of the most likely class, 255 for nodata.
         probabilities: raster to write (.tif) of every class's probability, one band a class.
         probability_dtype: `uint8` (100 × the probability, 255 for nodata) or `float16` (NaN for nodata).
+        shards: folder to write the label raster to in pieces, with a VRT of them: those that the executor computes, or
+            squares of 8192 px.
         model: a bundled model's name, a model file (.safetensors or .onnx), a network, or a loaded model.
         contract: the contract of a model that carries none, or a JSON file with it.
         bands: the scene's bands for the model's, by name or 1-based number; by default by the model's names.
@@ -105,6 +114,7 @@ def segment(
         labels=labels,
         confidence=confidence,
         probabilities=probabilities,
+        shards=shards,
         overwrite=overwrite or resume,
         inputs=scene_paths(scene),
     )
@@ -164,6 +174,7 @@ def _run(
 ) -> dict[str, Any]:
     """Spool the finished rows, then write every output from the spool; give the run's facts."""
     shards, run = executor.cut(plan), RunFacts()
+    outputs = outputs.with_windows(_pieces(plan, shards))
     header = plan.pins | {"shards": [(shard.shape, shard.row_start, shard.col_start) for shard in shards]}
     clock.lap("open")
     with open_workspace(
@@ -216,6 +227,15 @@ def _fill(workspace: Workspace, plan: Plan, executor: Executor, run: RunFacts, p
 
     if todo:
         executor.run(plan, todo, take, run)
+
+
+def _pieces(plan: Plan, shards: Sequence[Shard]) -> list[Window]:
+    """Give the pieces of a label raster in pieces: the shards, or squares where there is only one."""
+    if len(shards) == 1:
+        height, width = plan.scene.shape
+        lattice = Lattice(shape=(height, width), tile_size=1, overlap=0)
+        shards = list(lattice.iter_shards(PIECE_SIZE, PIECE_SIZE))
+    return [Window(one.col_start, one.row_start, one.shape[1], one.shape[0]) for one in shards]
 
 
 def _nothing_found(plan: Plan) -> str:

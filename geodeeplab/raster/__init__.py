@@ -6,17 +6,19 @@ from geodeeplab.raster.blocks import EncodedBlock, Layer, encode_block
 from geodeeplab.raster.classes import classes_tag, read_classes
 from geodeeplab.raster.cog import RASTER_SUFFIXES, LabelClass, write_label_cog, write_raster
 from geodeeplab.raster.grid import Grid
+from geodeeplab.raster.label_shards import VRT_NAME, shard_paths, write_label_shards
 from geodeeplab.raster.locked import LockedSource
 from geodeeplab.raster.outputs import atomic_outputs, check_distinct, check_output, scratch_folder
 from geodeeplab.raster.rows import RowReader, reflect_indices
 from geodeeplab.raster.scaled import ScaledSource, scaled_indices
-from geodeeplab.raster.scene import Scene, SceneLike, names_stac, open_scene, scene_paths
+from geodeeplab.raster.scene import Scene, SceneLike, names_stac, open_array, open_scene, open_stack, scene_paths
 from geodeeplab.raster.source import Pixels, Source
 from geodeeplab.raster.spool import BlockSpool
 from geodeeplab.raster.workspace import Workspace, open_workspace
 
 __all__ = [
     "RASTER_SUFFIXES",
+    "VRT_NAME",
     "Aoi",
     "AoiLike",
     "Band",
@@ -39,14 +41,18 @@ __all__ = [
     "classes_tag",
     "encode_block",
     "names_stac",
+    "open_array",
     "open_scene",
+    "open_stack",
     "open_workspace",
     "read_classes",
     "reflect_indices",
     "scaled_indices",
     "scene_paths",
     "scratch_folder",
+    "shard_paths",
     "to_aoi",
     "write_label_cog",
+    "write_label_shards",
     "write_raster",
 ]

@@ -61,6 +61,7 @@ def write_label_cog(
     tags: Mapping[str, str] | None = None,
     overwrite: bool = False,
     progress: Finishing | None = None,
+    window: Window | None = None,
 ) -> None:
     """Write a layer of labels as a COG: uint8, nodata 0, colour table, category names, overviews by mode.
 
@@ -76,24 +77,34 @@ def write_label_cog(
         tags: Metadata of the dataset, say its provenance.
         overwrite: Whether a file that exists is replaced, with its `.aux.xml`.
         progress: Told how far the work is.
+        window: The part of the scene to write, whose grid is given; default all of it.
 
     Raises:
         OptionError: Two classes have the same id.
         OutputError: The path is taken, or the raster cannot be written; then nothing is left behind.
+    """
+    look = _Look(
+        nodata=NODATA_LABEL,
+        colors={NODATA_LABEL: (0, 0, 0), **{item.id: item.color for item in classes}},
+        names=category_names(classes),
+        tags=tags or {},
+        resampling="MODE",
+    )
+    _write_cog(spool, layer, Path(dst_path), grid, look, overwrite=overwrite, progress=progress, window=window)
+
+
+def category_names(classes: Sequence[LabelClass]) -> list[str]:
+    """Give the name of each pixel value from 0 on.
+
+    Raises:
+        OptionError: Two classes have the same id.
     """
     names = [NODATA_NAME] + [""] * max((item.id for item in classes), default=0)
     for item in classes:
         if names[item.id]:
             raise OptionError(f"classes {names[item.id]!r} and {item.name!r} share id {item.id}: give each its own")
         names[item.id] = item.name
-    look = _Look(
-        nodata=NODATA_LABEL,
-        colors={NODATA_LABEL: (0, 0, 0), **{item.id: item.color for item in classes}},
-        names=names,
-        tags=tags or {},
-        resampling="MODE",
-    )
-    _write_cog(spool, layer, Path(dst_path), grid, look, overwrite=overwrite, progress=progress)
+    return names
 
 
 def write_raster(
@@ -152,6 +163,7 @@ def _write_cog(
     *,
     overwrite: bool,
     progress: Finishing | None,
+    window: Window | None = None,
 ) -> None:
     """Copy a layer into a COG through a VRT: block by block, never the whole raster in memory."""
     if not spool.is_complete:
@@ -169,6 +181,7 @@ def _write_cog(
             names=look.names,
             band_names=look.band_names,
             tags=look.tags,
+            window=window,
         )
 
         def copy() -> None:

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
+import numpy.typing as npt
 from affine import Affine
 from rasterio.crs import CRS
 from rasterio.windows import Window
@@ -20,6 +21,7 @@ from geodeeplab.raster.remote import open_file
 from geodeeplab.raster.source import Pixels, Source
 from geodeeplab.raster.stac import stac_parts
 from geodeeplab.raster.stac_item import is_stac
+from geodeeplab.raster.stacked import open_stacked
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -172,6 +174,43 @@ def open_scene(
         source.close()
         raise
     return opened
+
+
+def open_array(
+    array: npt.ArrayLike,
+    *,
+    transform: Affine | None = None,
+    crs: CRS | str | None = None,
+    bands: Sequence[str] | None = None,
+    nodata: float | None = None,
+    valid: npt.NDArray[np.bool_] | None = None,
+) -> Scene:
+    """Make a scene of an array; it is not copied and must not change.
+
+    Args:
+        array: (C, H, W), or (H, W) for one band.
+        transform: from pixel corner (col, row) to CRS coordinates; without one, coordinates are pixels.
+        crs: the coordinate reference system; it is never guessed.
+        bands: names of the bands; by default their numbers.
+        nodata: value of pixels without data.
+        valid: (H, W), True where a pixel is valid.
+
+    Raises:
+        SceneError: the array cannot be a scene.
+    """
+    return Scene(ArraySource(array, transform=transform, crs=crs, bands=bands, nodata=nodata, valid=valid))
+
+
+def open_stack(paths: Sequence[str | PathLike[str]]) -> Scene:
+    """Open files that hold a band each, or some, as one scene of all their bands, in this order.
+
+    All have the same bounds; files of coarser pixels, by a whole factor, are repeated onto the finest. A band without a
+    name is named after its file.
+
+    Raises:
+        SceneError: a file cannot be a scene, or the files do not fit together.
+    """
+    return Scene(open_stacked(paths))
 
 
 def scene_paths(scene: SceneLike) -> list[str | PathLike[str]]:

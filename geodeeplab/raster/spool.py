@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio.windows import Window
 
 from geodeeplab.errors import OutputError
 from geodeeplab.raster.blocks import EncodedBlock, Layer, read_block
@@ -250,29 +251,39 @@ class BlockSpool:
         names: Sequence[str] = (),
         band_names: Sequence[str] = (),
         tags: Mapping[str, str] | None = None,
+        window: Window | None = None,
     ) -> None:
-        """Write a VRT that shows a layer as one georeferenced raster; pixels not appended yet are nodata.
+        """Write a VRT that shows a layer, or a part of it, as one georeferenced raster; missing pixels are nodata.
 
         Args:
             path: Where; it refers to the spool's files, and to VRTs of parts that are written into its folder.
-            grid: Shape, transform and CRS of the scene.
+            grid: Shape, transform and CRS of the scene, or of the part.
             layer: The layer's name.
             nodata: Its nodata value.
             colors: Colour (red, green, blue) per pixel value, 0–255; none given: no colour table.
             names: Category name per pixel value, from value 0 on.
             band_names: Description of each band; none given: no descriptions.
             tags: Metadata of the dataset.
+            window: The part of the scene to show; default all of it.
 
         Raises:
-            ValueError: The grid has another shape than the spool.
+            ValueError: The grid has another shape than the spool, or than the window.
             OutputError: The file cannot be written.
         """
-        if tuple(grid.shape) != self.shape:
-            raise ValueError(f"the grid has shape {grid.shape}, the spool {self.shape}")
+        window = Window(0, 0, self.shape[1], self.shape[0]) if window is None else window
+        if tuple(grid.shape) != (window.height, window.width):
+            raise ValueError(f"the grid has shape {grid.shape}, the spool {self.shape}, the window {window}")
         described = self.layer(layer)
         band = VrtBand(dtype=described.dtype, count=described.bands, nodata=nodata, descriptions=tuple(band_names))
         folder = self.folder.resolve()
-        files = [(entry.box, folder / entry.file(described)) for entry in self.entries]
+        row, col = window.row_off, window.col_off
+        part = (row, row + window.height, col, col + window.width)
+        files = [
+            ((top - row, bottom - row, left - col, right - col), folder / entry.file(described))
+            for entry in self.entries
+            for top, bottom, left, right in [entry.box]
+            if top < part[1] and bottom > part[0] and left < part[3] and right > part[2]
+        ]
         with output_errors(path):
             write_block_vrt(
                 Path(path),

@@ -34,7 +34,7 @@ def write_block_vrt(
     files: Sequence[tuple[Box, Path]],
     *,
     band: VrtBand,
-    parts: Path,
+    parts: Path | None,
     colors: Mapping[int, tuple[int, int, int]],
     names: Sequence[str],
     tags: Mapping[str, str],
@@ -49,7 +49,8 @@ def write_block_vrt(
         grid: Shape, transform (rotated and sheared too) and CRS; without CRS the VRT has none.
         files: The box of each file and its absolute path, by first row; boxes must not overlap.
         band: Type, number and nodata value of the bands.
-        parts: What the paths of the parts begin with.
+        parts: What the paths of the parts begin with. None makes one VRT without parts, which refers to the files by
+            their names: they lie in its folder.
         colors: Colour (red, green, blue) per pixel value, 0–255; empty: no colour table. Nodata is transparent.
         names: Category name per pixel value, from value 0 on; empty: none.
         tags: Metadata of the dataset.
@@ -57,9 +58,9 @@ def write_block_vrt(
     Raises:
         OSError: A file cannot be written.
     """
-    sources = []
+    sources: list[tuple[Box, Path]] = []
     for index, strip in enumerate(_strips(files)):
-        if len(strip) > 1:
+        if len(strip) > 1 and parts is not None:
             box = (strip[0][0][0], max(box[1] for box, _ in strip), 0, grid.width)
             part = parts.with_name(f"{parts.name}-{index}.vrt")
             inner = ElementTree.Element("VRTDataset", rasterXSize=str(grid.width), rasterYSize=str(box[1] - box[0]))
@@ -78,7 +79,7 @@ def write_block_vrt(
             categories = _add(element, "CategoryNames")
             for name in names:
                 _add(categories, "Category", name)
-        _add_sources(element, number, sources)
+        _add_sources(element, number, sources, is_beside=parts is None)
     path.write_text(ElementTree.tostring(root, encoding="unicode"), encoding="utf-8")
 
 
@@ -128,12 +129,20 @@ def _add_colors(band: ElementTree.Element, colors: Mapping[int, tuple[int, int, 
 
 
 def _add_sources(
-    band: ElementTree.Element, number: int, files: Iterable[tuple[Box, Path]], *, first_row: int = 0
+    band: ElementTree.Element,
+    number: int,
+    files: Iterable[tuple[Box, Path]],
+    *,
+    first_row: int = 0,
+    is_beside: bool = False,
 ) -> None:
     """Show the files' pixels at their places, unscaled."""
     for (top, bottom, left, right), path in files:
         simple = _add(band, "SimpleSource")
-        _add(simple, "SourceFilename", str(path), relativeToVRT="0")
+        if is_beside:
+            _add(simple, "SourceFilename", path.name, relativeToVRT="1")
+        else:
+            _add(simple, "SourceFilename", str(path), relativeToVRT="0")
         _add(simple, "SourceBand", str(number))
         size = {"xSize": str(right - left), "ySize": str(bottom - top)}
         _add(simple, "SrcRect", xOff="0", yOff="0", **size)

@@ -1,5 +1,6 @@
 """`Dask` with real workers: the same labels as in one process, whatever happens on the way."""
 
+import json
 import os
 import signal
 import subprocess
@@ -233,8 +234,8 @@ class TestInvariance:
         client = two_workers._held[0].client
         gdl.segment(scene, labels=tmp_path / "one.tif", model=tiny_model)
         file = tmp_path / "scheduler.json"
-        client.write_scheduler_file(str(file))
         assert client.scheduler is not None
+        file.write_text(json.dumps({"address": client.scheduler.address}))
         cases: dict[str, Any] = {"address": client.scheduler.address, "file": file, "client": client}
         for name, where in cases.items():
             gdl.segment(scene, labels=tmp_path / f"{name}.tif", model=tiny_model, executor=Dask(where, shard_size=200))
@@ -242,9 +243,10 @@ class TestInvariance:
 
 
 CLIENT = """
-import sys
+import signal, sys
 import geodeeplab as gdl
 from geodeeplab.cluster import Dask
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background has it ignored
 scene, labels, model = sys.argv[1:]
 gdl.segment(scene, labels=labels, model=model, executor=Dask(2, threads=1, shard_size=200),
             progress=lambda done, total: print(done, flush=True))

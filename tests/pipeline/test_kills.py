@@ -1,0 +1,438 @@
+"""Real `geodeeplab segment` processes that are killed: what a resumed run gives, and what is left lying about."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyogrio
+import pytest
+import rasterio
+
+import geodeeplab as gdl
+from geodeeplab.models import Model
+from geodeeplab.tiling import Lattice
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no kill -9")
+
+SAMPLE = Path(__file__).parents[2] / "sample_data" / "scene.tif"
+PATIENCE_S = 600
+OUTPUTS = {"output": "a.gpkg", "labels": "a.tif", "confidence": "c.tif"}
+FINAL = ["a.gpkg", "a.tif", "a.tif.aux.xml", "c.tif"]
+WORK, LOCK = ".a.gpkg.geodeeplab-work", ".a.gpkg.geodeeplab-work.lock"
+
+Pixels = dict[str, Any]
+Kill = Callable[..., subprocess.Popen[str]]
+
+COUNTING = """
+import os, sys
+from geodeeplab.cli import main
+from geodeeplab.inference.engine import Forward
+counter, *argv = sys.argv[1:]
+forward, log = Forward.__call__, os.open(counter, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+def counted(self, batch):
+    os.write(log, b"." * batch.filled)
+    return forward(self, batch)
+Forward.__call__ = counted
+sys.argv = ["geodeeplab", *argv]
+main()
+"""
+"""`geodeeplab` that writes a dot to a file for each tile that goes through the network."""
+
+STALLING = """
+import os, sys, time
+from functools import reduce
+from importlib import import_module
+from geodeeplab.cli import main
+target, left, after, marker, *argv = sys.argv[1:]
+module, names = target.split(":")
+*path, name = names.split(".")
+owner, left = reduce(getattr, path, import_module(module)), int(left)
+function = getattr(owner, name)
+def stalled(*args, **options):
+    global left
+    left -= not after or os.path.exists(after)
+    if not left:
+        open(marker, "w").close()
+        time.sleep(600)
+    return function(*args, **options)
+setattr(owner, name, stalled)
+sys.argv = ["geodeeplab", *argv]
+main()
+"""
+"""`geodeeplab` that stops for good at the n-th call of a function, and makes a file to say so."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Left:
+    """What a killed process left in its outputs' folder."""
+
+    finals: list[str]
+    """Final names that are there."""
+    rows: int
+    """Rows of the scene that the journal names."""
+    blocks: int
+    """Lines of the journal, but the header."""
+    stage: str
+    """How far the run was."""
+
+
+def look(folder: Path) -> Left:
+    """Look at what is left; as the journal and the record of the swap say, not as a run would tell."""
+    names = sorted(path.name for path in folder.iterdir())
+    finals = [name for name in names if not name.startswith(".")]
+    journal, record = folder / WORK / "blocks.journal", folder / WORK / "outputs.json"
+    lines = journal.read_bytes().split(b"\n")[1:-1] if journal.exists() else []
+    rows = max((json.loads(line)["rows"][1] for line in lines), default=0)
+    state = json.loads(record.read_bytes())["state"] if record.exists() else None
+    if WORK not in names:
+        stage = "done" if finals else "start"
+    elif state in ("swapping", "done"):
+        stage = "swap"
+    elif state == "writing":
+        at = {".gpkg": "polygons", "-2.tif": "confidence", "-1.tif": "labels"}
+        stage = next((at[suffix] for suffix in at if _has_temporary(names, suffix)), "labels")
+    else:
+        stage = "tiles" if not lines else "blocks"
+    return Left(finals=finals, rows=rows, blocks=len(lines), stage=stage)
+
+
+def _has_temporary(names: Sequence[str], suffix: str) -> bool:
+    return any(name.startswith(".") and name.endswith(suffix) and name not in (WORK, LOCK) for name in names)
+
+
+def read_outputs(folder: Path) -> Pixels:
+    """Read both rasters, and the geometries and attributes of the polygons."""
+    found: Pixels = {}
+    for name in ("a.tif", "c.tif"):
+        with rasterio.open(folder / name) as src:
+            found[name] = src.read(1).tobytes(), src.tags().get("GEODEEPLAB_CLASSES")
+    _, _, geometries, fields = pyogrio.raw.read(folder / "a.gpkg")
+    found["a.gpkg"] = list(geometries), [list(field) for field in fields]
+    return found
+
+
+def check_complete(folder: Path, whole: Pixels) -> None:
+    """Check that a folder holds the outputs of an uninterrupted run, and nothing else."""
+    assert sorted(path.name for path in folder.iterdir()) == FINAL
+    for name, content in read_outputs(folder).items():
+        assert content == whole[name], name
+
+
+def arguments(scene: Path, folder: Path, *options: object) -> list[str]:
+    folder.mkdir(exist_ok=True)
+    places = [f"--{name}={folder / file}" for name, file in OUTPUTS.items()]
+    return ["segment", str(scene), *places, *map(str, options)]
+
+
+def start(*argv: object) -> subprocess.Popen[str]:
+    """Start a process of its own session, so that all it starts can be killed with it."""
+    return subprocess.Popen(
+        [sys.executable, *map(str, argv)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "2"},
+        start_new_session=True,
+    )
+
+
+def finish(*argv: object) -> dict[str, Any]:
+    """Run a command that ends well; give its facts."""
+    process = start(*argv, "--json")
+    out, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, err
+    facts: dict[str, Any] = json.loads(out)
+    return facts
+
+
+@pytest.fixture
+def kill() -> Iterator[Kill]:
+    """Give a function that starts a command and sends it a signal when it is time to, or never if it ends before."""
+    running: list[subprocess.Popen[str]] = []
+
+    def start_and_kill(
+        *argv: object, when: Callable[[float], bool], number: signal.Signals = signal.SIGKILL
+    ) -> subprocess.Popen[str]:
+        process = start(*argv)
+        running.append(process)
+        started = time.monotonic()
+        while process.poll() is None and not when(time.monotonic() - started):
+            assert time.monotonic() - started < PATIENCE_S
+            time.sleep(0.001)
+        with suppress(ProcessLookupError):
+            process.send_signal(number)
+        process.wait(timeout=PATIENCE_S)
+        return process
+
+    yield start_and_kill
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+class TestQuick:
+    """The tiny model, killed where it is made to stop; the runs are resumed in this process."""
+
+    @pytest.fixture
+    def scene(self, make_raster: Callable[..., Path], blocks: Callable[..., np.ndarray]) -> Path:
+        return make_raster(blocks(400, 300), photometric="rgb")
+
+    @pytest.fixture
+    def options(self, tiny_model: Path) -> list[object]:
+        return ["--model", tiny_model, "--tile-size", 64, "--overlap", 16]
+
+    @staticmethod
+    def segment(scene: Path, folder: Path, model: Model, **options: bool) -> dict[str, Any]:
+        places = {name: folder / file for name, file in OUTPUTS.items()}
+        return gdl.segment(scene, **places, model=model, tile_size=64, overlap=16, **options).facts  # type: ignore[arg-type]
+
+    @pytest.fixture
+    def whole(self, scene: Path, tiny: Model, tmp_path: Path) -> Pixels:
+        folder = tmp_path / "whole"
+        folder.mkdir()
+        self.segment(scene, folder, tiny)
+        return read_outputs(folder)
+
+    def test_kill_9_keeps_the_work(
+        self, scene: Path, options: list[object], whole: Pixels, tiny: Model, tmp_path: Path
+    ) -> None:
+        # A block's files without its line in the journal; all blocks, and polygons half-way.
+        stalls = {"blocks": ("geodeeplab.raster.spool:append_record", 4), "polygons": ("pyogrio:read_info", 1)}
+        runs = {}
+        for stage, (target, call) in stalls.items():  # side by side, as starting takes longest
+            argv = arguments(scene, tmp_path / stage, *options)
+            runs[stage] = start("-c", STALLING, target, call, "", tmp_path / f"{stage}.stalled", *argv)
+        try:
+            for stage, process in runs.items():
+                while not (tmp_path / f"{stage}.stalled").exists():
+                    assert process.poll() is None, process.communicate()
+                    time.sleep(0.01)
+        finally:
+            for process in runs.values():
+                process.kill()
+                process.communicate()
+        for stage, rows in (("blocks", 3 * 48), ("polygons", 400)):
+            folder = tmp_path / stage
+            left = look(folder)
+            assert (left.stage, left.finals, left.rows) == (stage, [], rows)
+            with pytest.raises(
+                gdl.OutputError, match=rf"interrupted run left {100 * rows // 400} % in .*: pass --resume"
+            ):
+                self.segment(scene, folder, tiny)
+            facts = self.segment(scene, folder, tiny, resume=True)
+            assert facts["resumed_share"] == pytest.approx(rows / 400)
+            assert sum(facts["tiles"].values()) == (36 if stage == "blocks" else 0), "one row of tiles again, at most"
+            check_complete(folder, whole)
+
+    # Each moment that leaves another state behind: the function, which of its calls, counted once this file is there.
+    MOMENTS: tuple[tuple[str, int, str, str], ...] = (
+        ("geodeeplab.inference.tiles:RowReader.read", 10, "", "tiles"),
+        ("geodeeplab.inference.engine:Engine._timed_forward", 20, "", "blocks"),
+        ("geodeeplab.inference.canvas:Canvas.to_host", 5, "", "blocks"),
+        ("geodeeplab.raster.workspace:BlockSpool", 1, "", "tiles"),  # a folder without a journal
+        ("geodeeplab.raster.spool:write_synced", 6, "", "blocks"),  # labels of a block, no confidence
+        ("geodeeplab.raster.spool:append_record", 1, "", "tiles"),
+        ("geodeeplab.pipeline.outputs:write_label_cog", 1, "", "labels"),
+        ("geodeeplab.raster.cog:_check_complete", 1, "", "labels"),
+        ("geodeeplab.raster.cog:_check_complete", 2, "", "confidence"),
+        ("pyogrio.raw:write", 1, "", "confidence"),
+        ("pyogrio:read_info", 1, "", "polygons"),
+        ("geodeeplab.raster.outputs:sync_file", 2, "", "polygons"),
+        ("geodeeplab.raster.swap:os.replace", 1, "RECORD", "polygons"),  # its own record
+        ("geodeeplab.raster.swap:os.replace", 2, "RECORD", "swap"),
+        ("geodeeplab.raster.swap:os.replace", 4, "RECORD", "swap"),
+        ("geodeeplab.raster.swap:_sync_folders", 1, "", "swap"),
+        ("geodeeplab.raster.swap:_remove_backups", 1, "", "swap"),
+        ("shutil:rmtree", 2, "", "swap"),
+    )
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("old", [False, True], ids=["new", "overwrite"])
+    @pytest.mark.parametrize(("target", "call", "after", "stage"), MOMENTS)
+    def test_kill_9_wherever_it_is(
+        self,
+        scene: Path,
+        options: list[object],
+        whole: Pixels,
+        tiny: Model,
+        tmp_path: Path,
+        kill: Kill,
+        target: str,
+        call: int,
+        after: str,
+        stage: str,
+        old: bool,
+    ) -> None:
+        folder, marker = tmp_path / "out", tmp_path / "stalled"
+        record = folder / WORK / "outputs.json"
+        argv = arguments(scene, folder, *options)
+        for name in FINAL if old else ():
+            (folder / name).write_text("old")
+        if old:
+            argv.append("--overwrite")
+        process = kill(
+            *("-c", STALLING, target, call, record if after else "", marker, *argv), when=lambda _: marker.exists()
+        )
+        assert process.returncode == -signal.SIGKILL
+        left = look(folder)
+        assert left.stage == stage
+        is_done = record.exists() and json.loads(record.read_bytes())["state"] == "done"
+        if stage != "swap":
+            assert left.finals == (FINAL if old else [])
+            assert all((folder / name).read_text() == "old" for name in left.finals)
+        if is_done:
+            check_complete_but_for_hidden(folder, whole)
+            with suppress(gdl.OutputError):
+                self.segment(scene, folder, tiny, resume=True)
+        elif left.rows:
+            facts = self.segment(scene, folder, tiny, resume=True)
+            assert facts["resumed_share"] == pytest.approx(left.rows / 400)
+        else:
+            with pytest.warns(gdl.GeoDeepLabWarning, match="nothing to resume"):
+                if old:
+                    with pytest.raises(gdl.OutputError, match="exists: pass --overwrite"):
+                        self.segment(scene, folder, tiny, resume=True)
+                    self.segment(scene, folder, tiny, overwrite=True)
+                else:
+                    self.segment(scene, folder, tiny, resume=True)
+        check_complete(folder, whole)
+
+    @pytest.mark.slow
+    def test_a_run_that_is_killed_again_and_again_comes_to_its_end(
+        self, scene: Path, options: list[object], whole: Pixels, tmp_path: Path, kill: Kill
+    ) -> None:
+        folder, marker, rows = tmp_path / "out", tmp_path / "stalled", []
+        argv = arguments(scene, folder, *options, "--resume")
+        for _ in range(4):
+            marker.unlink(missing_ok=True)
+            kill(
+                *("-c", STALLING, "geodeeplab.raster.spool:append_record", 3, "", marker, *argv),
+                when=lambda _: marker.exists(),
+            )
+            rows.append(look(folder).rows)
+        assert rows == [96, 192, 288, 384]
+        assert finish("-m", "geodeeplab", *argv)["resumed_share"] == pytest.approx(384 / 400)
+        check_complete(folder, whole)
+
+
+def check_complete_but_for_hidden(folder: Path, whole: Pixels) -> None:
+    assert look(folder).finals == FINAL
+    for name, content in read_outputs(folder).items():
+        assert content == whole[name], name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Uninterrupted:
+    """A run that nobody disturbed."""
+
+    seconds: float
+    """From the start of its process to the end."""
+    pixels: Pixels
+    """What it gave."""
+    lattice: Lattice
+    """Its tiles."""
+
+
+@pytest.mark.slow
+class TestBundledModel:
+    """The bundled model on the sample scene, killed at any moment."""
+
+    @pytest.fixture(scope="class")
+    def whole(self, tmp_path_factory: pytest.TempPathFactory) -> Uninterrupted:
+        folder = tmp_path_factory.mktemp("whole")
+        for _ in range(2):  # the first one warms caches
+            started = time.monotonic()
+            facts = finish("-m", "geodeeplab", *arguments(SAMPLE, folder, "--overwrite"))
+            seconds = time.monotonic() - started
+        height, width = facts["shape"]
+        lattice = Lattice(shape=(height, width), tile_size=facts["tile_size"], overlap=facts["overlap"])
+        return Uninterrupted(seconds=seconds, pixels=read_outputs(folder), lattice=lattice)
+
+    @staticmethod
+    def go_on(folder: Path, whole: Uninterrupted, left: Left, counter: Path, *, moment: str) -> None:
+        """Resume a run and check all that it promises; print a row of the table of kills."""
+        rows, cols = whole.lattice.rows.count, whole.lattice.cols.count
+        if left.stage == "done":
+            check_complete(folder, whole.pixels)
+            print(f"| {moment} | done | 100 % | – |")
+            return
+        if left.finals:
+            assert left.stage == "swap"
+        before = counter.stat().st_size if counter.exists() else 0
+        facts = finish("-c", COUNTING, counter, *arguments(SAMPLE, folder, "--resume"))
+        check_complete(folder, whole.pixels)
+        assert facts["resumed_share"] == pytest.approx(left.rows / facts["shape"][0])
+        assert (facts["resumed_share"] > 0) == (left.blocks > 0)
+        again = counter.stat().st_size - rows * cols
+        print(f"| {moment} | {left.stage} | {facts['resumed_share']:.0%} | {max(again, 0)} of {rows * cols} |")
+        assert counter.stat().st_size - before == facts["tiles"]["forwarded"]
+        assert again <= 2 * cols
+
+    @pytest.mark.parametrize("number", range(20))
+    def test_kill_9_at_a_random_moment(self, whole: Uninterrupted, tmp_path: Path, kill: Kill, number: int) -> None:
+        moments = np.random.default_rng(4).uniform(0, whole.seconds, 20)
+        folder, counter = tmp_path / "out", tmp_path / "tiles"
+        command = ["-c", COUNTING, counter, *arguments(SAMPLE, folder)]
+        kill(*command, when=lambda seconds: seconds >= moments[number])
+        left = look(folder)
+        moment = f"{moments[number]:.2f} s of {whole.seconds:.2f} s"
+        self.go_on(folder, whole, left, counter, moment=moment)
+
+    @pytest.mark.parametrize("stage", ["tiles", "blocks", "labels", "confidence", "polygons"])
+    def test_kill_9_in_each_stage(self, whole: Uninterrupted, tmp_path: Path, kill: Kill, stage: str) -> None:
+        folder, counter = tmp_path / "out", tmp_path / "tiles"
+        command = ["-c", COUNTING, counter, *arguments(SAMPLE, folder)]
+
+        def is_there(_: float) -> bool:
+            try:
+                left = look(folder)
+            except (FileNotFoundError, ValueError):  # a file that was just renamed, or half a record
+                return False
+            return left.stage == stage and (stage != "blocks" or left.blocks == 2)
+
+        kill(*command, when=is_there)
+        left = look(folder)
+        assert left.stage == stage
+        assert not left.finals
+        self.go_on(folder, whole, left, counter, moment=f"in {stage}")
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    @pytest.mark.parametrize("stage", ["tiles", "blocks", "labels", "polygons"])
+    def test_a_polite_signal(
+        self, whole: Uninterrupted, tmp_path: Path, kill: Kill, stage: str, number: signal.Signals
+    ) -> None:
+        before = signal.signal(number, signal.default_int_handler)  # a shell's background jobs hand an ignored one on
+        try:
+            folder, counter = tmp_path / "out", tmp_path / "tiles"
+            command = ["-c", COUNTING, counter, *arguments(SAMPLE, folder)]
+
+            def is_there(_: float) -> bool:
+                try:
+                    return look(folder).stage == stage
+                except (FileNotFoundError, ValueError):
+                    return False
+
+            process = kill(*command, when=is_there, number=number)
+        finally:
+            signal.signal(number, before)
+        out, err = process.communicate()
+        (line,) = [line for line in err.splitlines() if line]
+        assert (process.returncode, out) == (1, "")
+        left = look(folder)
+        if stage == "tiles":
+            assert not list(folder.iterdir())
+            assert line == "error: interrupted, nothing was written: run the command again"
+        else:
+            assert [path.name for path in folder.iterdir()] == [WORK], "no lock, no temporary file"
+            assert line.startswith("error: interrupted before the outputs were written; ")
+            assert line.endswith(f" % of the scene is kept in {folder / WORK}: pass --resume to go on")
+        self.go_on(folder, whole, left, counter, moment=f"{number.name} in {stage}")
