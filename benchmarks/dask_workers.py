@@ -19,9 +19,9 @@ from pathlib import Path
 
 import torch
 
-from geodeeplab.cluster import Dask, overhead
+from geodeeplab.cluster import Dask
 from geodeeplab.models import load_model
-from geodeeplab.pipeline.executor import Executor, InThisProcess
+from geodeeplab.pipeline.executor import Executor, InThisProcess, repeated_tiles
 from geodeeplab.pipeline.plan import open_plan
 from geodeeplab.pipeline.request import Request
 from geodeeplab.pipeline.segment import segment
@@ -99,7 +99,7 @@ def report(
         for label, executor in executors.items():
             shards, taken = executor.cut(plan), seconds[label]
             times = f"{statistics.median(taken):.1f} ({min(taken):.1f} to {max(taken):.1f})"
-            print(f"| {label} | {len(shards)} | {overhead(plan, shards):.2f} | {times} |")
+            print(f"| {label} | {len(shards)} | {1 + repeated_tiles(plan, shards):.2f} | {times} |")
     one, two = seconds["Dask(1)"], seconds["Dask(2)"]
     ratio = statistics.median(a / b for a, b in zip(one, two, strict=True))
     print(f"\ntwo workers against one: {ratio:.2f} × (budget {BUDGET}); three workers started in {start_s:.1f} s")

@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from memory import write_chip, write_repeating_vrt
 
 from geodeeplab.inference import Decision, Device, Engine, Forward, RunFacts, TileBatch, iter_batches, pick_device
-from geodeeplab.inference.lanes import map_in_lanes
+from geodeeplab.inference.lanes import Lanes
 from geodeeplab.models import Contract, Model, ModelBand, ModelClass, Normalisation, build_model, load_model
 from geodeeplab.pipeline.segment import segment
 from geodeeplab.raster import encode_block, open_scene
 from geodeeplab.tiling import Lattice
+from memory import write_chip, write_repeating_vrt
 
 CLASSES = 7
 TILE_SIZE, OVERLAP = 512, 128
@@ -129,7 +129,7 @@ def measure(scene_path: Path, model: Model, name: str, device: Device, options: 
 def bare(forward: Forward, batches: Sequence[TileBatch], *, lanes: int, threads: int) -> float:
     """Time the forward passes of batches in memory."""
     started = time.perf_counter()
-    for logits in map_in_lanes(forward, batches, lanes=lanes, threads=threads):
+    for logits in Lanes(forward, lanes=lanes, threads=threads).map(batches):
         last = logits
     if last is not None and last.is_cuda:
         torch.cuda.synchronize()
@@ -180,7 +180,7 @@ class Pretend(Forward):
 
 
 HEAD = (
-    "| network | precision | bare, all cores (ms a tile) | bare, lanes | segment | ratio | new Mpx/s | read (ms a tile) "
+    "| network | precision | bare, all cores (ms a tile) | bare, lanes | segment | ratio | new Mpx/s | read (ms) "
     "| blend | encode | COG |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
 )
 

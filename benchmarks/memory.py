@@ -28,10 +28,11 @@ from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 from torch import Tensor, nn
 
-from geodeeplab.inference import Engine, pick_device
+from geodeeplab.inference import Forward, pick_device
 from geodeeplab.models import Contract, Model, ModelBand, ModelClass, Normalisation, SegmentationNetwork
 from geodeeplab.models.backbones import FeatureExtractor
 from geodeeplab.pipeline.segment import segment
+from process_memory import read_status, reset_peak
 
 CLASSES = 10
 BANDS = ("red", "green", "blue")
@@ -147,15 +148,12 @@ def tiny_model() -> Model:
 def forward_once(model: Model, batch_size: int) -> None:
     """Run the network over one batch as the engine does."""
     contract = model.contract
-    engine = Engine(
-        model.network,
-        Normalisation(contract),
-        class_ids=[item.id for item in contract.classes],
-        device=pick_device("cpu"),
-        batch_size=batch_size,
-    )
+    forward = Forward(model.network, Normalisation(contract), device=pick_device("cpu"), batch_size=batch_size)
     size = contract.tile_size
-    engine.logits(np.zeros((batch_size, len(BANDS), size, size), np.uint8), np.ones((batch_size, size, size), bool))
+    forward.logits(
+        torch.zeros(batch_size, len(BANDS), size, size, dtype=torch.uint8),
+        torch.ones(batch_size, size, size, dtype=torch.bool),
+    )
 
 
 def write_chip(image_path: Path, dst_path: Path) -> None:
@@ -204,19 +202,6 @@ def write_repeating_vrt(chip_path: Path, dst_path: Path, *, height: int, width: 
         f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}"><SRS>{wkt}</SRS>'
         f"<GeoTransform>500000, 1, 0, 5000000, 0, -1</GeoTransform>{''.join(bands)}</VRTDataset>"
     )
-
-
-def read_status(key: str) -> int:
-    """Read a size of this process from /proc/self/status, in bytes."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{key}:"):
-            return int(line.split()[1]) * 1024
-    raise SystemExit(f"/proc/self/status has no {key}: this benchmark needs Linux")
-
-
-def reset_peak() -> None:
-    """Set VmHWM back to what is held now."""
-    Path("/proc/self/clear_refs").write_text("5")
 
 
 TABLE_HEAD = (

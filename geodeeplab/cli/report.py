@@ -12,9 +12,14 @@ def closing_line(facts: dict[str, Any]) -> str:
     )
     skipped = f", {tiles['skipped']} empty" if tiles["skipped"] else ""
     resumed = f", {facts['resumed_share']:.0%} resumed" if facts["resumed_share"] else ""
+    shards = (
+        f", {facts['shards']} shards with {facts['repeated_tiles']:.1%} of the tiles repeated"
+        if facts["shards"] > 1
+        else ""
+    )
     notes = "".join(f"; {note}" for note in facts["notes"])
     return (
         f"{' '.join(facts['outputs'])}: {width} × {height} px in {seconds['total']:.1f} s "
         f"({facts['mpx_per_s']:.2f} Mpx/s on {facts['device']} {facts['precision']}; "
-        f"{tiles['forwarded']} tiles{skipped}{resumed}; waited {waited}{notes})"
+        f"{tiles['forwarded']} tiles{skipped}{shards}{resumed}; waited {waited}{notes})"
     )

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,9 @@ def command(
         raise click.UsageError("--crf-params and --crf-bands need --crf")
     outputs = {"output": output, "labels": labels, "confidence": confidence, "probabilities": probabilities}
     is_batch = are_folders(outputs, scenes)
+    if is_batch and shards is not None:
+        raise click.UsageError("--shards is for the result of one scene: leave it out, or give files as outputs")
+    workers = None if dask is None else parse_dask(dask)
     run = partial(
         segment,
         probability_dtype=probability_dtype,
@@ -121,7 +125,7 @@ def command(
         device=device,
         precision=precision,
         compiled=compiled,
-        executor=None if dask is None else parse_dask(dask),
+        executor=workers,
         resume=resume,
         overwrite=overwrite,
     )
@@ -142,11 +146,12 @@ def command(
 
     facts: dict[str, Any] | list[dict[str, Any]]
     failed: list[str] = []
-    if is_batch:
-        batch = plan_batch(scenes, outputs)
-        facts, failed = run_batch(batch, lambda one: run_one(one.scene, one.outputs), overwrite=overwrite)
-    else:
-        facts = run_one(scenes[0] if len(scenes) == 1 else scenes, outputs)
+    with nullcontext() if workers is None else workers:
+        if is_batch:
+            batch = plan_batch(scenes, outputs)
+            facts, failed = run_batch(batch, lambda one: run_one(one.scene, one.outputs), overwrite=overwrite)
+        else:
+            facts = run_one(scenes[0] if len(scenes) == 1 else scenes, outputs)
     if as_json:
         click.echo(json.dumps(facts, indent=2))
     if failed:

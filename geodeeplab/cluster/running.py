@@ -1,8 +1,10 @@
 """Shards as Dask tasks: a few in flight for each worker, results as they come."""
 
 import time
+from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from geodeeplab.cluster.worker import Job, ShardResult, check_worker, segment_shard
@@ -27,6 +29,11 @@ def check_workers(client: "Client", job: Job) -> None:
         OptionError: if a worker would not, or there is none.
         GeoDeepLabError: if a worker cannot open scene or model; of the same kind as in the client.
     """
+    with dask_errors():
+        _check_workers(client, job)
+
+
+def _check_workers(client: "Client", job: Job) -> None:
     addresses = wait_for_workers(client)
     checks = {
         address: client.submit(check_worker, job, workers=[address], key=f"check-{job.run_id}-{address}", pure=False)
@@ -36,10 +43,9 @@ def check_workers(client: "Client", job: Job) -> None:
         done = _wait(list(checks.values()))
         gone = set(checks) - set(client.nthreads())
         for address in [one for one, check in checks.items() if check in done]:
-            _result(checks.pop(address))
+            checks.pop(address).result()
         for address in gone & set(checks):  # a worker that comes later is checked with its first shard
             del checks[address]
-    wait_for_workers(client)
 
 
 def wait_for_workers(client: "Client") -> list[str]:
@@ -75,13 +81,17 @@ def iter_results(
     running: set[Future[Any]] = set()
     try:
         while waiting or running:
-            supervise()
-            room = IN_FLIGHT * len(wait_for_workers(client)) - len(running)
-            for _ in range(min(room, len(waiting))):
-                running.add(_submit(client, job, waiting.popleft()))
-            for future in _wait(list(running)):
+            with dask_errors():
+                supervise()
+                room = IN_FLIGHT * len(wait_for_workers(client)) - len(running)
+                for _ in range(min(room, len(waiting))):
+                    running.add(_submit(client, job, waiting.popleft()))
+                done = _wait(list(running))
+            for future in done:
                 running.remove(future)
-                yield _result(future)
+                with dask_errors():
+                    result: ShardResult = future.result()
+                yield result
     finally:
         for future in running:
             future.cancel()
@@ -103,14 +113,14 @@ def _wait(futures: "list[Future[Any]]") -> "set[Future[Any]]":
     return done
 
 
-def _result(future: "Future[Any]") -> ShardResult:
-    from asyncio import CancelledError
-
+@contextmanager
+def dask_errors() -> Iterator[None]:
+    """Say what Dask's own failures mean."""
     from distributed import KilledWorker
     from distributed.comm.core import CommClosedError
 
     try:
-        result: ShardResult = future.result()
+        yield
     except KilledWorker as error:
         raise OptionError(
             "several Dask workers died over the same part of the scene, most likely for want of memory: "
@@ -118,4 +128,3 @@ def _result(future: "Future[Any]") -> ShardResult:
         ) from error
     except (CancelledError, CommClosedError) as error:
         raise OptionError(f"the Dask scheduler is gone ({error}): start it again, and pass --resume") from error
-    return result

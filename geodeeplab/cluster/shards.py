@@ -1,7 +1,7 @@
 """Cutting a scene into shards for several workers, along the lattice, so that few tiles are computed twice."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -85,18 +85,6 @@ def choose_cut(lattice: Lattice, *, workers: int, most_cells: int, most_columns:
         if fit:
             return min(fit, key=_order)
     return min(cuts, key=_order)
-
-
-def overhead(plan: Plan, shards: Sequence[Shard]) -> float:
-    """Give the tiles that all shards touch over the tiles of the lattice, 1.0 where none is computed twice."""
-    zoom = (1.0, 1.0) if plan.zoom is None else plan.zoom.factor
-    rows, cols = (scaled_indices(length, one) for length, one in zip(plan.scene.shape, zoom, strict=True))
-    lattice, tiles = plan.lattice, 0
-    for shard in shards:
-        down = lattice.rows.touching(int(rows[shard.row_start]), int(rows[shard.row_stop - 1]) + 1)
-        across = lattice.cols.touching(int(cols[shard.col_start]), int(cols[shard.col_stop - 1]) + 1)
-        tiles += len(down) * len(across)
-    return tiles / (lattice.rows.count * lattice.cols.count)
 
 
 def _order(cut: Cut) -> tuple[int, int, int, int]:

@@ -8,6 +8,10 @@ from geodeeplab.errors import OptionError
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 DEFAULT_BATCH = {"cpu": 1, "mps": 4, "cuda": 16}
+LARGEST_BATCH = 32
+"""Beyond it a GPU gains next to nothing, and the last batch of a shard is mostly padding."""
+MEMORY_SHARE = 0.7
+"""Share of a GPU's free memory that forward passes may take; the rest is for the band and for others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +55,22 @@ def pick_device(name: str = "auto", precision: str = "auto") -> Device:
         raise OptionError(f"precision is one of auto, {', '.join(PRECISIONS)}, not {precision!r}")
     lanes = torch.get_num_threads() if device.type == "cpu" else 1
     return Device(torch_device=device, precision=precision, lanes=lanes)
+
+
+def fitting_batch(one_tile: int, two_tiles: int, free: int) -> int:
+    """Give the largest power of two, up to `LARGEST_BATCH`, whose forward pass fits into a GPU's free memory.
+
+    Args:
+        one_tile: peak memory of a forward pass of one tile, in bytes.
+        two_tiles: the same of two tiles.
+        free: free memory before any, in bytes.
+    """
+    per_tile = max(two_tiles - one_tile, 1)
+    fixed = max(one_tile - per_tile, 0)
+    batch = 1
+    while batch < LARGEST_BATCH and fixed + 2 * batch * per_tile <= MEMORY_SHARE * free:
+        batch *= 2
+    return batch
 
 
 def _best_available() -> str:

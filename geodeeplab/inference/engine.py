@@ -19,7 +19,7 @@ from geodeeplab.inference.blend import RollingBand
 from geodeeplab.inference.canvas import Canvas, OnTheWay
 from geodeeplab.inference.decision import Decision
 from geodeeplab.inference.forward import Forward
-from geodeeplab.inference.lanes import map_in_lanes, torch_threads
+from geodeeplab.inference.lanes import Lanes, torch_threads
 from geodeeplab.inference.stages import Stage
 from geodeeplab.inference.tiles import TileBatch, Wanted, iter_batches
 from geodeeplab.raster import Scene
@@ -112,7 +112,6 @@ class Engine:
                 yield from run
             finally:
                 read.stop()  # so that the other stage ends at its next batch, not after its row of tiles
-                facts.waited_for_reads_s += read.starved_s
                 facts.waited_for_writes_s += run.blocked_s
 
     def _finish(
@@ -147,13 +146,10 @@ class Engine:
             device=device,
         )
         canvas: Canvas | None = None
-        lanes = map_in_lanes(
-            lambda batch: (batch, *self._timed_forward(batch)),
-            batches,
-            lanes=self.device.lanes,
-            threads=self.device.threads,
+        lanes = Lanes(
+            self._timed_forward, lanes=self.device.lanes, threads=self.device.threads, is_busy=self.forward.is_busy
         )
-        for batch, logits, seconds in lanes:
+        for batch, logits, seconds in lanes.map(batches):
             facts.forward_s += seconds
             for tile, slot in batch.tiles:
                 started = time.perf_counter()
@@ -171,6 +167,8 @@ class Engine:
                         yield canvas
                     canvas = None
 
-    def _timed_forward(self, batch: TileBatch) -> tuple[Tensor | None, float]:
+        facts.waited_for_reads_s += lanes.starved_s
+
+    def _timed_forward(self, batch: TileBatch) -> tuple[TileBatch, Tensor | None, float]:
         started = time.perf_counter()
-        return self.forward(batch), time.perf_counter() - started
+        return batch, self.forward(batch), time.perf_counter() - started

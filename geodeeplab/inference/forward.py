@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from geodeeplab.errors import GeoDeepLabWarning, OptionError
 from geodeeplab.inference.augment import average, check_tta
-from geodeeplab.inference.device import Device
+from geodeeplab.inference.device import Device, fitting_batch
 from geodeeplab.inference.tiles import TileBatch
 
 Refine = Callable[[np.ndarray, np.ndarray, Tensor], Tensor]
@@ -55,6 +55,7 @@ class Forward:
             mode = "reduce-overhead" if device.torch_device.type == "cuda" else "default"
             self._call = torch.compile(self.network, mode=mode, dynamic=False)
         self._copies = torch.cuda.Stream(device.torch_device) if device.torch_device.type == "cuda" else None
+        self._last: torch.cuda.Event | None = None
         self._lock = threading.Lock()
 
     def __call__(self, batch: TileBatch) -> Tensor | None:
@@ -83,7 +84,32 @@ class Forward:
         with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype is not None):
             there, valid_there = self._to_device(pixels), self._to_device(valid)
             logits = average(self._forward, self.normalise(there, valid_there), valid_there, self.tta)
+        if self._copies is not None:
+            self._last = torch.cuda.current_stream(device).record_event()
         return logits.float() if self.refine is None else self.refine(pixels.numpy(), valid.numpy(), logits.float())
+
+    def find_batch_size(self, channels: int, tile_size: int) -> int:
+        """Find how many tiles of (channels, tile_size, tile_size) suit the device, and take it as `batch_size`.
+
+        On CUDA it is what fits, by the memory that one and two tiles take; elsewhere the device's default.
+        """
+        device = self.device.torch_device
+        if device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(device)
+            peaks = []
+            for count in (1, 2):
+                torch.cuda.reset_peak_memory_stats(device)
+                held = torch.cuda.memory_allocated(device)
+                pixels = torch.zeros(count, channels, tile_size, tile_size, dtype=torch.uint8)
+                self.logits(pixels, torch.ones(count, tile_size, tile_size, dtype=torch.bool))
+                torch.cuda.synchronize(device)
+                peaks.append(torch.cuda.max_memory_allocated(device) - held)
+            self.batch_size = fitting_batch(peaks[0], peaks[1], free)
+        return self.batch_size
+
+    def is_busy(self) -> bool:
+        """Tell whether a GPU still works on logits that were given."""
+        return self._last is not None and not self._last.query()
 
     def _forward(self, images: Tensor, valid: Tensor) -> Tensor:
         if self.compiled and self._copies is not None:

@@ -1,7 +1,6 @@
 """How many tiles of a run have a pixel to label: counted where that is cheap, else estimated from a sample."""
 
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -9,7 +8,6 @@ import numpy as np
 from rasterio.windows import Window
 
 from geodeeplab.inference import TileBatch, iter_batches
-from geodeeplab.pipeline.gsd import Magnifier
 from geodeeplab.pipeline.plan import Plan
 from geodeeplab.raster.remote import is_remote
 from geodeeplab.tiling import Shard
@@ -103,7 +101,7 @@ def _area(plan: Plan) -> Shard | None:
         return None
     row, col = int(window.row_off), int(window.col_off)
     area = Shard(row_start=row, row_stop=row + int(window.height), col_start=col, col_stop=col + int(window.width))
-    return area if plan.zoom is None else Magnifier(plan.scene.shape, plan.zoom.factor).scaled_shard(area)
+    return plan.on_model_grid(area)
 
 
 def _count(plan: Plan, area: Shard) -> tuple[list[tuple[int, int]], float]:
@@ -175,11 +173,3 @@ def _sharing(plan: Plan) -> float:
 
 def _middle(filled: list[tuple[int, int]]) -> tuple[int, int] | None:
     return filled[len(filled) // 2] if filled else None
-
-
-def iter_tile_counts(plan: Plan, shards: list[Shard]) -> Iterator[int]:
-    """Yield the tiles of each shard of a scene: those on the lines between shards count for both."""
-    magnifier = None if plan.zoom is None else Magnifier(plan.scene.shape, plan.zoom.factor)
-    for shard in shards:
-        rows, cols = plan.lattice.touching(shard if magnifier is None else magnifier.scaled_shard(shard))
-        yield len(rows) * len(cols)

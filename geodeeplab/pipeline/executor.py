@@ -1,6 +1,6 @@
 """Who computes a run's shards: this process, or others."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from typing import Protocol
 
@@ -53,6 +53,18 @@ class InThisProcess:
             with closing(plan.iter_rows(shard, facts)) as rows:  # type: ignore[type-var]  # a generator
                 for finished in rows:
                     take(encode_block(finished.row_start, shard.col_start, finished.layers, count="labels"))
+
+
+def iter_tile_counts(plan: Plan, shards: Sequence[Shard]) -> Iterator[int]:
+    """Yield the tiles that each shard touches: those on the lines between shards count for both."""
+    for shard in shards:
+        rows, cols = plan.lattice.touching(plan.on_model_grid(shard))
+        yield len(rows) * len(cols)
+
+
+def repeated_tiles(plan: Plan, shards: Sequence[Shard]) -> float:
+    """Give the share of tiles that are computed again because several shards touch them."""
+    return sum(iter_tile_counts(plan, shards)) / (plan.lattice.rows.count * plan.lattice.cols.count) - 1
 
 
 def bytes_per_column(plan: Plan) -> int:

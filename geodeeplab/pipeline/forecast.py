@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from geodeeplab.inference import RollingBand, TileBatch
-from geodeeplab.inference.lanes import map_in_lanes, torch_threads
-from geodeeplab.pipeline.coverage import cover, iter_tile_counts, read_example
-from geodeeplab.pipeline.executor import InThisProcess, bytes_per_column
+from geodeeplab.inference.lanes import Lanes, torch_threads
+from geodeeplab.pipeline.coverage import cover, read_example
+from geodeeplab.pipeline.executor import InThisProcess, bytes_per_column, iter_tile_counts
 from geodeeplab.pipeline.plan import Plan
 from geodeeplab.tiling import Lattice
 
@@ -168,7 +168,7 @@ def _time_batch(plan: Plan, batch: TileBatch) -> _Timing:
 
     def one_round() -> tuple[float, Tensor]:
         started = time.perf_counter()
-        *_, logits = map_in_lanes(forwarded, [batch] * device.lanes, lanes=device.lanes, threads=device.threads)
+        *_, logits = Lanes(forwarded, lanes=device.lanes, threads=device.threads).map([batch] * device.lanes)
         return time.perf_counter() - started, logits
 
     first_round_s, logits = one_round()

@@ -71,6 +71,11 @@ class Plan:
     """From the scene's numbers to the model's."""
 
     @cached_property
+    def magnifier(self) -> Magnifier:
+        """The way back from the grid that the model sees to the scene's."""
+        return Magnifier(self.scene.shape, self.zoom.factor if self.zoom else (1.0, 1.0))
+
+    @cached_property
     def pins(self) -> dict[str, Any]:
         """All that the pixels depend on, ready for JSON."""
         return pins_of(self)
@@ -80,6 +85,10 @@ class Plan:
         """What the user should be told."""
         told = (self.zoom and self.zoom.note, self.values.note, self.crf and self.crf.facts["note"])
         return [note for note in told if note]
+
+    def on_model_grid(self, shard: Shard) -> Shard:
+        """Give the block of the grid that the model sees that a block of the scene needs."""
+        return shard if self.zoom is None else self.magnifier.scaled_shard(shard)
 
     @property
     def wanted_seen(self) -> Wanted | None:
@@ -91,7 +100,7 @@ class Plan:
         def on_scene(window: Window) -> np.ndarray:
             return aoi.mask(window, grid)
 
-        return on_scene if self.zoom is None else Magnifier(grid.shape, self.zoom.factor).scaled_wanted(on_scene)
+        return on_scene if self.zoom is None else self.magnifier.scaled_wanted(on_scene)
 
     @property
     def unasked(self) -> str | None:
@@ -119,9 +128,9 @@ class Plan:
         if self.zoom is None:
             yield from self.engine.iter_rows(self.scene, self.lattice, shard=shard, wanted=wanted, facts=facts)
             return
-        magnifier = Magnifier(self.scene.shape, self.zoom.factor)
+        magnifier = self.magnifier
         rows = self.engine.iter_rows(
-            self.seen, self.lattice, shard=magnifier.scaled_shard(shard), wanted=wanted, facts=facts
+            self.seen, self.lattice, shard=self.on_model_grid(shard), wanted=wanted, facts=facts
         )
         with closing(rows):  # type: ignore[type-var]  # a generator
             if self.scene.is_all_valid and wanted is None:
@@ -190,6 +199,8 @@ def open_plan(request: Request) -> Iterator[Plan]:
             compiled=request.compiled,
             is_batch_fixed=model.fixed_batch is not None,
         )
+        if request.batch_size is None and model.fixed_batch is None and not request.compiled:
+            forward.find_batch_size(len(scene.bands), tile_size)
         decision = _decision(contract, request, classes)
         engine = Engine(forward, decision, blend=request.blend)
         yield Plan(

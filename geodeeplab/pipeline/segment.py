@@ -11,7 +11,7 @@ from geodeeplab.errors import GeoDeepLabWarning, SceneError
 from geodeeplab.inference import RunFacts
 from geodeeplab.models import DEFAULT_MODEL, ContractLike, ModelLike
 from geodeeplab.models.crf import DenseCRF
-from geodeeplab.pipeline.executor import Executor, InThisProcess
+from geodeeplab.pipeline.executor import Executor, InThisProcess, repeated_tiles
 from geodeeplab.pipeline.outputs import OutputPath, Outputs, check_outputs, write_outputs
 from geodeeplab.pipeline.plan import Plan, open_plan
 from geodeeplab.pipeline.request import Request
@@ -198,6 +198,7 @@ def _run(
         "tiles": {"forwarded": run.tiles_forwarded, "skipped": run.tiles_skipped},
         "resumed_share": resumed,
         "shards": len(shards),
+        "repeated_tiles": repeated_tiles(plan, shards),
         "pixels": pixels,
         "polygons": polygons,
         "mpx_per_s": (1 - resumed) * height * width / 1e6 / clock.seconds["segment"],

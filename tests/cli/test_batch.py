@@ -58,7 +58,9 @@ class TestBatch:
         argv = ["--labels", f"{new}/", "--confidence", f"{new}/", "--probabilities", out, "-o", f"{new}/"]
         ran = run("segment", scenes, *argv, "--model", tiny_model)
         assert (ran.status, ran.err) == (0, "")
-        assert [line.split(":")[0].split()[0] for line in ran.out.splitlines()] == [f"{new}/{one}.gpkg" for one in "abc"]
+        assert [line.split(":")[0].split()[0] for line in ran.out.splitlines()] == [
+            f"{new}/{one}.gpkg" for one in "abc"
+        ]
         found = [f"{one}{end}" for one in "abc" for end in (".gpkg", ".tif", ".tif.aux.xml", "_confidence.tif")]
         assert names_in(new) == sorted(found)
         assert names_in(out) == ["a_probabilities.tif", "b_probabilities.tif", "c_probabilities.tif", "new"]
@@ -115,9 +117,7 @@ class TestFailures:
     def test_ctrl_c_ends_the_batch_and_says_what_is_done(
         self, run: Run, batch: list[object], out: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from geodeeplab.pipeline import segment as pipeline
-
-        write_outputs = pipeline.write_outputs
+        from geodeeplab.pipeline.outputs import write_outputs
 
         def interrupt(spool: Any, plan: Any, *rest: Any, **options: Any) -> int | None:  # noqa: ANN401
             if "b.tif" in plan.scene.path:
@@ -125,7 +125,7 @@ class TestFailures:
             return write_outputs(spool, plan, *rest, **options)
 
         with monkeypatch.context() as patch:
-            patch.setattr(pipeline, "write_outputs", interrupt)
+            patch.setattr("geodeeplab.pipeline.segment.write_outputs", interrupt)
             ran = run(*batch)
         assert ran.status == 1
         (line,) = [line for line in ran.err.splitlines() if line]
@@ -151,7 +151,9 @@ class TestRefusals:
     def test_no_scene(self, expect_refused: Refused, tmp_path: Path, out: Path, tiny_model: Path) -> None:
         empty = tmp_path / "empty"
         empty.mkdir()
-        expect_refused("segment", empty, "--labels", out, "--model", tiny_model, match="no scene in .*: rasters end with")
+        expect_refused(
+            "segment", empty, "--labels", out, "--model", tiny_model, match="no scene in .*: rasters end with"
+        )
 
     def test_a_file_among_folders(self, expect_refused: Refused, batch: list[object], out: Path) -> None:
         expect_refused(*batch, "-o", out / "a.gpkg", match="all outputs are folders or none is, and .*a.gpkg is none")
@@ -171,7 +173,9 @@ class TestRefusals:
         before = names_in(scenes)
         for given in (scenes, scenes / "a.tif"):
             argv = ["segment", given, f"--{option}", f"{scenes}/", "--model", tiny_model]
-            expect_refused(*argv, match=rf"rasters for --{option} would lie among the scenes in .*: choose another folder")
+            expect_refused(
+                *argv, match=rf"rasters for --{option} would lie among the scenes in .*: choose another folder"
+            )
         assert names_in(scenes) == before
 
     def test_polygons_beside_their_scenes(self, run: Run, scenes: Path, tiny_model: Path) -> None:

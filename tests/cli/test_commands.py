@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pyogrio
 import pytest
-import rasterio
 import torch
 
 MakeRaster = Callable[..., Path]

@@ -29,7 +29,9 @@ class TestScenes:
         expect_scene_refused(tmp_path / "none.tif", match="none.tif' does not exist: check the path")
 
     def test_a_folder(self, expect_scene_refused: Refused, tmp_path: Path) -> None:
-        expect_scene_refused(tmp_path, match="a folder of scenes needs a folder of results: give one, such as -o results/")
+        expect_scene_refused(
+            tmp_path, match="a folder of scenes needs a folder of results: give one, such as -o results/"
+        )
 
     @pytest.mark.parametrize("content", [b"", b"id,name\n1,a\n", b"II*\0" + bytes(40)])
     def test_no_raster(self, expect_scene_refused: Refused, tmp_path: Path, content: bytes) -> None:

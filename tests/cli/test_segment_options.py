@@ -68,7 +68,7 @@ class TestWhere:
     @pytest.fixture
     def triangle(self, scene: Path, tmp_path: Path) -> Path:
         """An area of interest over the scene and beyond it, in degrees."""
-        corners = shapely.Polygon([(499_990, 4_999_860), (500_120, 4_999_990), (500_170, 4_999_830)])
+        corners = shapely.Polygon([(499_990, 4_999_860.3), (500_120.4, 4_999_990), (500_171, 4_999_830)])
         wkb = shapely.to_wkb(np.array([corners], dtype=object))
         path = tmp_path / "area.gpkg"
         pyogrio.raw.write(path, wkb, field_data=[], fields=[], geometry_type="Polygon", crs="EPSG:32633")
@@ -189,7 +189,7 @@ class TestWhat:
         halves = read(out / "h.tif")
         assert np.isnan(halves[:, ~valid]).all()
         assert np.abs(halves[:, valid].sum(axis=0) - 1).max() < 2e-3
-        assert np.abs(100 * halves - probabilities)[:, valid].max() <= 0.51
+        assert np.abs(100 * halves - probabilities)[:, valid].max() <= 0.55  # half an integer, and the halves' own
 
     def test_refusals(self, expect_refused: Refused, segment_args: list[object], out: Path) -> None:
         for options, match in (
@@ -203,8 +203,8 @@ class TestWhat:
             (["--gsd-m", "-1"], "native, model or a distance in metres above 0, not '-1': try 0.5"),
             (["--gsd-m", "nan"], "native, model or a distance in metres above 0, not 'nan': try 0.5"),
             (["--gsd-m", "model"], "'tiny' does not say its ground sample distance: give metres instead"),
-            (["--grid-crs", "EPSG:1"], "EPSG:1"),
-            (["--contract", out / "none.json"], "carries its own contract: leave out the other one|none.json"),
+            (["--grid-crs", "the moon's"], "'the moon's' is no CRS .*: give e.g. EPSG:32633"),
+            (["--contract", out / "none.json"], "the contract .*none.json' cannot be read"),
             (["--probabilities", out / "p.gpkg"], "which nobody here writes: use .tif or .tiff"),
         ):
             expect_refused(*segment_args, *options, match=match)
@@ -230,7 +230,7 @@ class TestHow:
         assert json.loads(run(*segment_args, "--tta", "d4", "--json").out)["tta"] == "d4"
 
     def test_a_foreign_onnx_file_with_a_contract(
-        self, run: Run, scene: Path, out: Path, tmp_path: Path
+        self, run: Run, scene: Path, tiny_model: Path, out: Path, tmp_path: Path
     ) -> None:
         onnx = pytest.importorskip("onnx")
         pytest.importorskip("onnxruntime")
@@ -252,6 +252,8 @@ class TestHow:
         refused = run(*argv)
         assert refused.status == 1
         assert "carries no GeoDeepLab contract: " in refused.err
+        second = run(*argv, "--model", tiny_model, "--contract", contract)
+        assert "tiny.safetensors carries its own contract: leave out the other one" in second.err
         ran = run(*argv, "--contract", contract)
         assert (ran.status, ran.err) == (0, "")
         pixels, labels = read(scene), read(out / "a.tif")
@@ -272,7 +274,14 @@ class TestScenes:
 
     @pytest.mark.parametrize("at", [(0, 77), (61, 0)])
     def test_two_halves_are_the_whole_bit_for_bit(
-        self, labels_of: LabelsOf, run: Run, scene: Path, tiny_model: Path, out: Path, tmp_path: Path, at: tuple[int, int]
+        self,
+        labels_of: LabelsOf,
+        run: Run,
+        scene: Path,
+        tiny_model: Path,
+        out: Path,
+        tmp_path: Path,
+        at: tuple[int, int],
     ) -> None:
         row, col = at
         windows = [Window(0, 0, col or 200, row or 150), Window(col, row, 200 - col, 150 - row)]
@@ -309,7 +318,12 @@ class TestScenes:
         for name, band in zip(("B04", "B03", "B02"), pixels, strict=True):
             make_raster(band[None], f"{name}.tif")
         assets = {
-            name: {"href": f"./{name}.tif", "type": "image/tiff", "roles": ["data"], "eo:bands": [{"common_name": color}]}
+            name: {
+                "href": f"./{name}.tif",
+                "type": "image/tiff",
+                "roles": ["data"],
+                "eo:bands": [{"common_name": color}],
+            }
             for name, color in (("B02", "blue"), ("B03", "green"), ("B04", "red"))
         }
         item = {"type": "Feature", "stac_version": "1.0.0", "id": "one", "properties": {}, "assets": assets}
@@ -330,8 +344,20 @@ class TestResume:
             copy_window(scene, tmp_path / "left.tif", Window(0, 0, 90, 150)),
             copy_window(scene, tmp_path / "right.tif", Window(90, 0, 110, 150)),
         ]
-        options = ["--gsd-m", 0.8, "--aoi", area, "--tta", "flips", "--classes", "wood,roof", "--other", "--min-confidence"]
-        options += [0.5, "--probability-dtype", "float16", "--tile-size", 48, "--blend", "linear", "--batch-size", 2]
+        options: list[object] = ["--gsd-m", 0.8, "--aoi", area, "--tta", "flips", "--classes", "wood,roof", "--other"]
+        options += [
+            "--min-confidence",
+            0.45,
+            "--tile-size",
+            80,
+            "--overlap",
+            40,
+            "--blend",
+            "linear",
+            "--batch-size",
+            2,
+        ]
+        options += ["--probability-dtype", "float16"]
 
         def argv(folder: Path) -> list[object]:
             folder.mkdir(exist_ok=True)
@@ -356,7 +382,7 @@ class TestResume:
         assert 0 < json.loads(ran.out)["resumed_share"] < 1
         for name in ("a.tif", "c.tif", "p.tif"):
             pixels = read(out / "whole" / name)
-            assert len(np.unique(pixels)) > 3
+            assert len(np.unique(pixels)) > 2
             np.testing.assert_array_equal(read(out / "cut" / name), pixels)
         first, second = (pyogrio.raw.read(out / name / "a.gpkg")[2:] for name in ("whole", "cut"))
         assert list(first[0]) == list(second[0])

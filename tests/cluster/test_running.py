@@ -12,23 +12,20 @@ from geodeeplab.cluster import running
 from geodeeplab.errors import OptionError
 
 
-def failed(error: BaseException) -> Any:  # noqa: ANN401 - a future, as far as it matters
-    def result() -> None:
-        raise error
-
-    return SimpleNamespace(result=result)
-
-
 def test_a_shard_that_kills_its_workers_is_said_to_need_memory() -> None:
     error = KilledWorker("segment", cast(Any, SimpleNamespace(address="tcp://w:1")), 3)
-    with pytest.raises(OptionError, match=r"several Dask workers died .* want of memory: use fewer workers"):
-        running._result(failed(error))
+    with (
+        pytest.raises(OptionError, match=r"several Dask workers died .* want of memory: use fewer workers"),
+        running.dask_errors(),
+    ):
+        raise error
 
 
 @pytest.mark.parametrize("error", [CancelledError("lost"), CommClosedError("lost")])
 def test_a_scheduler_that_goes_away_leaves_a_run_to_resume(error: BaseException) -> None:
-    with pytest.raises(OptionError, match=r"the Dask scheduler is gone \(lost\): start it again, and pass --resume"):
-        running._result(failed(error))
+    words = r"the Dask scheduler is gone \(lost\): start it again, and pass --resume"
+    with pytest.raises(OptionError, match=words), running.dask_errors():
+        raise error
 
 
 def test_a_cluster_without_workers_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:

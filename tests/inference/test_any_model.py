@@ -11,7 +11,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from torch import Tensor
 
 from geodeeplab.inference import Forward, pick_device
-from geodeeplab.inference.lanes import map_in_lanes
+from geodeeplab.inference.lanes import Lanes
 from geodeeplab.models import Model, as_model, export_onnx, load_model
 
 Tiles = tuple[Tensor, Tensor]
@@ -41,7 +41,7 @@ def in_lanes(model: Model, tiles: Tiles) -> list[Tensor]:
     forward = forward_of(model)
     with torch.inference_mode():
         singles = [(tiles[0][i : i + 1], tiles[1][i : i + 1]) for i in range(2)]
-        return list(map_in_lanes(lambda tile: forward.logits(*tile), singles * 2, lanes=2, threads=1))
+        return list(Lanes[Tiles, Tensor](lambda tile: forward.logits(*tile), lanes=2, threads=1).map(singles * 2))
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@ import torch
 
 from geodeeplab.errors import OptionError
 from geodeeplab.inference import pick_device
+from geodeeplab.inference.device import fitting_batch
 
 
 def test_the_cpu_can_always_be_named() -> None:
@@ -33,3 +34,11 @@ def test_an_unknown_precision_is_refused() -> None:
 @pytest.mark.gpu
 def test_cuda_is_chosen_where_it_is() -> None:
     assert pick_device().torch_device.type == "cuda"
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "free", "batch"),
+    [(100, 150, 10_000, 32), (100, 150, 1_000, 8), (100, 150, 100, 1), (100, 100, 10, 1), (100, 200, 400, 2)],
+)
+def test_a_batch_fits_into_the_free_memory(one: int, two: int, free: int, batch: int) -> None:
+    assert fitting_batch(one, two, free) == batch

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from geodeeplab.inference.lanes import map_in_lanes, torch_threads
+from geodeeplab.inference.lanes import Lanes, torch_threads
 
 
 @pytest.mark.parametrize("lanes", [1, 2, 3])
@@ -20,7 +20,7 @@ def test_results_come_in_order_whatever_ends_first(lanes: int) -> None:
             later.set()
         return number * number
 
-    assert list(map_in_lanes(square, range(7), lanes=lanes, threads=1)) == [n * n for n in range(7)]
+    assert list(Lanes(square, lanes=lanes, threads=1).map(range(7))) == [n * n for n in range(7)]
 
 
 def test_never_far_ahead_of_the_consumer() -> None:
@@ -31,14 +31,14 @@ def test_never_far_ahead_of_the_consumer() -> None:
             taken.append(number)
             yield number
 
-    results = map_in_lanes(lambda number: number, items(), lanes=2, threads=1)
+    results = Lanes[int, int](lambda number: number, lanes=2, threads=1).map(items())
     assert next(results) == 0
     assert len(taken) == 3  # as many as lanes, and one
 
 
 def test_lanes_have_threads_of_their_own_and_the_setting_is_undone() -> None:
     before = torch.get_num_threads()
-    seen = list(map_in_lanes(lambda _: torch.get_num_threads(), range(4), lanes=2, threads=1))
+    seen = list(Lanes[int, int](lambda _: torch.get_num_threads(), lanes=2, threads=1).map(range(4)))
     assert seen == [1] * 4
     assert torch.get_num_threads() == before
     with torch_threads(3):
@@ -54,4 +54,29 @@ def test_an_error_surfaces(lanes: int) -> None:
         return number
 
     with pytest.raises(ValueError, match="the third"):
-        list(map_in_lanes(fail, range(5), lanes=lanes, threads=1))
+        list(Lanes(fail, lanes=lanes, threads=1).map(range(5)))
+
+
+def test_waiting_for_items_counts_only_while_nothing_is_computed() -> None:
+    is_started, may_end, taken = threading.Event(), threading.Event(), []
+
+    def items() -> Iterator[int]:
+        yield 0
+        is_started.wait(10)
+        taken.append("while the first is computed")
+        yield 1
+        may_end.set()
+
+    def work(number: int) -> int:
+        is_started.set()
+        if number == 0:
+            assert may_end.wait(10)
+        return number
+
+    lanes = Lanes(work, lanes=2, threads=1)
+    assert list(lanes.map(items())) == [0, 1]
+    before = lanes.starved_s
+    slow = Lanes[int, int](lambda number: number, lanes=2, threads=1, is_busy=lambda: True)
+    assert list(slow.map(range(3))) == [0, 1, 2]
+    assert slow.starved_s == 0
+    assert 0 <= before < 10

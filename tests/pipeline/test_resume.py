@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from geodeeplab.pipeline.executor import InThisProcess
 
 MakeRaster = Callable[..., Path]
 Blocks = Callable[..., NDArray[np.uint8]]
-TILE = {"tile_size": 64, "overlap": 16}
+TILE: dict[str, Any] = {"tile_size": 64, "overlap": 16}
 
 
 class Cut(Exception):
@@ -55,7 +56,7 @@ def whole(scene: Path, tiny: Model, tmp_path: Path) -> dict[str, NDArray[np.uint
     return {name: read(path) for name, path in paths.items()}
 
 
-def outputs_in(folder: Path) -> dict[str, Path]:
+def outputs_in(folder: Path) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
     return {name: folder / f"{name}.tif" for name in ("labels", "confidence", "probabilities")}
 
@@ -96,13 +97,14 @@ def test_another_option_model_or_scene_is_refused(
     out = tmp_path / "a.tif"
     with pytest.raises(Cut):
         gdl.segment(scene, labels=out, model=tiny, **TILE, progress=cut_after(2))
-    for change, words in [
+    changes: list[tuple[dict[str, Any], str]] = [
         ({"overlap": 8}, "overlap 16, now 8"),
         ({"blend": "linear"}, "blend"),
         ({"min_confidence": 0.5}, "min_confidence"),
         ({"model": gdl.load_model()}, "model_checksum"),
         ({"confidence": tmp_path / "b.tif"}, "layers"),
-    ]:
+    ]
+    for change, words in changes:
         options = {"labels": out, "model": tiny, **TILE} | change
         with pytest.raises(gdl.OutputError, match=words):
             gdl.segment(scene, **options, resume=True)
