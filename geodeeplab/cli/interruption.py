@@ -8,14 +8,19 @@ nobody had asked. So the request is noted too, and asked about at every step of 
 import signal
 import threading
 from types import FrameType
-from typing import NoReturn
+
+INSISTING = 4
+"""So many more requests end the process at once."""
 
 _requested = threading.Event()
+_repeated = 0
 
 
 def let_signals_interrupt() -> None:
     """Let a polite request to end (Ctrl-C, kill, a closed terminal) raise KeyboardInterrupt; ignored ones stay so."""
+    global _repeated
     _requested.clear()
+    _repeated = 0
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)  # Windows has no SIGHUP
         if number is not None and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
@@ -28,6 +33,13 @@ def check_interruption() -> None:
         raise KeyboardInterrupt
 
 
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    _requested.set()
-    raise KeyboardInterrupt
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Interrupt once; then let the run tidy up undisturbed, unless somebody insists: it may end at any moment."""
+    global _repeated
+    if not _requested.is_set():
+        _requested.set()
+        raise KeyboardInterrupt
+    _repeated += 1
+    if _repeated >= INSISTING:
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)

@@ -10,14 +10,14 @@ from geodeeplab.models.crf import DenseCRF, Guide
 
 
 class CRFRefiner:
-    """A dense CRF over the tiles of a batch, one tile a thread, as many at once as torch has threads; on the CPU.
+    """A dense CRF over the tiles of a batch, one tile a thread; on the CPU.
 
     Law: the refined logits of a tile depend on nothing but this tile, to the bit.
     """
 
-    def __init__(self, crf: DenseCRF, guide: Guide) -> None:
-        """Take the CRF and the guide, one for all tiles of a scene."""
-        self.crf, self.guide = crf, guide
+    def __init__(self, crf: DenseCRF, guide: Guide, *, threads: int = 1) -> None:
+        """Take the CRF and the guide, one for all tiles of a scene, and how many tiles are refined at once."""
+        self.crf, self.guide, self.threads = crf, guide, threads
 
     def __call__(self, pixels: np.ndarray, valid: np.ndarray, logits: Tensor) -> Tensor:
         """Give refined log-probabilities (N, K, T, T) where the logits are.
@@ -27,7 +27,7 @@ class CRFRefiner:
             valid: (N, T, T), True where there is data; tiles without any stay as they are.
             logits: (N, K, T, T) float32, on any device.
         """
-        with ThreadPoolExecutor(torch.get_num_threads(), thread_name_prefix="crf") as pool:
+        with ThreadPoolExecutor(self.threads, thread_name_prefix="crf") as pool:
             refined = list(pool.map(self._refine, pixels, valid, logits.cpu().numpy()))
         return torch.from_numpy(np.stack(refined)).to(logits.device)
 

@@ -39,6 +39,7 @@ def plan_crf(
     bands: Sequence[str | int] | None,
     tile_size: int,
     overlap: int | None,
+    threads: int = 1,
 ) -> CRFPlan:
     """Fit the CRF to tiles, model and scene.
 
@@ -50,6 +51,7 @@ def plan_crf(
         bands: the bands that guide it, see `choose_guide`.
         tile_size: pixels of a tile along each axis.
         overlap: pixels that neighbouring tiles share, as stated; None takes the model's.
+        threads: tiles that one call of `refine` works on at once.
     """
     wanted = contract.overlap if overlap is None else overlap
     fitted, enough, note = fit_to_tiles(crf, tile_size=tile_size, overlap=wanted)
@@ -57,7 +59,7 @@ def plan_crf(
         warnings.warn(note, GeoDeepLabWarning, stacklevel=3)
     guide = choose_guide(scene, contract, limits=limits, bands=bands)
     facts = asdict(fitted) | {"guide": asdict(guide), "numba": version("numba"), "note": note}
-    return CRFPlan(overlap=enough, refine=CRFRefiner(fitted, guide), facts=facts)
+    return CRFPlan(overlap=enough, refine=CRFRefiner(fitted, guide, threads=threads), facts=facts)
 
 
 def parse_crf(text: str) -> DenseCRF:

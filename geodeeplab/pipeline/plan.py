@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 from rasterio.windows import Window
 
 from geodeeplab.errors import OptionError
@@ -184,6 +185,7 @@ def open_plan(request: Request) -> Iterator[Plan]:
                 bands=request.crf_bands,
                 tile_size=tile_size,
                 overlap=overlap,
+                threads=1 if device.lanes > 1 else torch.get_num_threads(),  # lanes refine their tiles side by side
             )
             overlap = crf.overlap
         if overlap is None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from geodeeplab.cli.interruption import check_interruption, let_signals_interrupt
+from geodeeplab.cli.interruption import INSISTING, check_interruption, let_signals_interrupt
 from geodeeplab.cli.options import progress_bar
 
 
@@ -33,6 +33,21 @@ def test_a_request_that_c_code_swallowed_ends_the_run_at_its_next_step(number: s
         signal.raise_signal(number)  # raised here, and dropped as a callback from C would drop it
     with progress_bar() as progress, pytest.raises(KeyboardInterrupt):
         progress(1, 2)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no signals to a process")
+@pytest.mark.usefixtures("handlers")
+def test_clean_up_is_not_disturbed_unless_somebody_insists(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    for _ in range(INSISTING - 1):
+        signal.raise_signal(signal.SIGINT)  # while the run tidies up
+    assert signal.getsignal(signal.SIGINT) is not signal.SIG_DFL
+    signals: list[int] = []
+    raise_signal = signal.raise_signal
+    monkeypatch.setattr(signal, "raise_signal", signals.append)
+    raise_signal(signal.SIGINT)
+    assert (signals, signal.getsignal(signal.SIGINT)) == ([signal.SIGINT], signal.SIG_DFL)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such handlers")

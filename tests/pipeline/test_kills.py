@@ -25,6 +25,8 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no kill -9"
 
 SAMPLE = Path(__file__).parents[2] / "sample_data" / "scene.tif"
 PATIENCE_S = 600
+IN_FLIGHT = 2
+"""Forward passes side by side; more than two rows of tiles are lost where a row is done but not yet on the disk."""
 OUTPUTS = {"output": "a.gpkg", "labels": "a.tif", "confidence": "c.tif"}
 FINAL = ["a.gpkg", "a.tif", "a.tif.aux.xml", "c.tif"]
 WORK, LOCK = ".a.gpkg.geodeeplab-work", ".a.gpkg.geodeeplab-work.lock"
@@ -105,6 +107,15 @@ def look(folder: Path) -> Left:
     return Left(finals=finals, rows=rows, blocks=len(lines), stage=stage)
 
 
+def is_in(folder: Path, stage: str) -> bool:
+    """Tell whether a process is in a stage now; in that of blocks, whether the first is safe for sure."""
+    try:
+        left = look(folder)
+    except (FileNotFoundError, ValueError):  # a file that was just renamed, or half a line
+        return False
+    return left.stage == stage and (stage != "blocks" or left.blocks == 2)
+
+
 def read_outputs(folder: Path) -> Pixels:
     """Read both rasters, and the geometries and attributes of the polygons."""
     found: Pixels = {}
@@ -141,7 +152,7 @@ def start(*argv: object) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "2"},
+        env=os.environ | {"OMP_NUM_THREADS": str(IN_FLIGHT)},
         start_new_session=True,
     )
 
@@ -180,7 +191,7 @@ def kill() -> Iterator[Kill]:
         process.communicate()
 
 
-class TestQuick:
+class TestTinyModel:
     """The tiny model, killed where it is made to stop; the runs are resumed in this process."""
 
     @pytest.fixture
@@ -346,10 +357,11 @@ class Uninterrupted:
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Uninterrupted:
     folder = tmp_path_factory.mktemp("whole")
-    for _ in range(2):  # the first one warms caches
+    seconds = float("inf")
+    for _ in range(2):
         started = time.monotonic()
         facts = finish("-m", "geodeeplab", *arguments(SAMPLE, folder, "--overwrite"))
-        seconds = time.monotonic() - started
+        seconds = min(seconds, time.monotonic() - started)
     height, width = facts["shape"]
     lattice = Lattice(shape=(height, width), tile_size=facts["tile_size"], overlap=facts["overlap"])
     return Uninterrupted(seconds=seconds, pixels=read_outputs(folder), lattice=lattice)
@@ -376,7 +388,7 @@ class TestBundledModel:
         again = counter.stat().st_size - rows * cols
         print(f"| {moment} | {left.stage} | {facts['resumed_share']:.0%} | {max(again, 0)} of {rows * cols} |")
         assert counter.stat().st_size - before == facts["tiles"]["forwarded"]
-        assert again <= 2 * cols
+        assert again <= 2 * cols + IN_FLIGHT, "the row above the first missing one, and that one"
 
     @pytest.mark.parametrize("number", range(20))
     def test_kill_9_at_a_random_moment(
@@ -395,14 +407,7 @@ class TestBundledModel:
         folder, counter = tmp_path / "out", tmp_path / "tiles"
         command = ["-c", COUNTING, counter, *arguments(SAMPLE, folder)]
 
-        def is_there(_: float) -> bool:
-            try:
-                left = look(folder)
-            except (FileNotFoundError, ValueError):  # a file that was just renamed, or half a record
-                return False
-            return left.stage == stage and (stage != "blocks" or left.blocks == 2)
-
-        kill(*command, when=is_there)
+        kill(*command, when=lambda _: is_in(folder, stage))
         left = look(folder)
         assert left.stage == stage
         assert not left.finals
@@ -418,13 +423,7 @@ class TestBundledModel:
             folder, counter = tmp_path / "out", tmp_path / "tiles"
             command = ["-c", COUNTING, counter, *arguments(SAMPLE, folder)]
 
-            def is_there(_: float) -> bool:
-                try:
-                    return look(folder).stage == stage
-                except (FileNotFoundError, ValueError):
-                    return False
-
-            process = kill(*command, when=is_there, number=number)
+            process = kill(*command, when=lambda _: is_in(folder, stage), number=number)
         finally:
             signal.signal(number, before)
         out, err = process.communicate()
