@@ -54,6 +54,8 @@ class Dask:
     As a context manager it keeps its workers for several runs; else each run starts and ends its own.
     """
 
+    threads_per_pass: int | None = 1  # the same on workers of any size: labels depend on it
+
     def __init__(
         self,
         workers: "int | str | os.PathLike[str] | Client",

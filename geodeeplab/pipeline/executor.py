@@ -19,6 +19,9 @@ TakeBlock = Callable[[EncodedBlock], None]
 class Executor(Protocol):
     """Computes shards."""
 
+    threads_per_pass: int | None
+    """Threads of each forward pass on a CPU, the same in all its processes; None for what suits the precision."""
+
     def cut(self, plan: Plan) -> list[Shard]:
         """Cut the scene into shards, which partition it; the same plan gives the same shards."""
         ...
@@ -37,6 +40,8 @@ class Executor(Protocol):
 
 class InThisProcess:
     """Computes shards one after the other: usually one, or columns where the scene is too wide for memory."""
+
+    threads_per_pass: int | None = None
 
     def __init__(self, *, memory_limit: int = MEMORY_LIMIT) -> None:
         """Take the bytes that may be held for the width of a shard."""

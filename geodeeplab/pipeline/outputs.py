@@ -20,6 +20,7 @@ from geodeeplab.raster import (
     check_output,
     classes_tag,
     shard_paths,
+    workspace_folder,
     write_label_cog,
     write_label_shards,
     write_raster,
@@ -74,6 +75,9 @@ def check_outputs(
         OptionError: if there is none, two are the same, or one is an input or has an unknown suffix.
         OutputError: if a folder is missing or not writable, or a path is taken and `overwrite` false.
     """
+    first = next((path for path in (polygons, labels, confidence, probabilities) if path is not None), None)
+    if first is not None and workspace_folder(Path(first)).is_dir():
+        overwrite = True  # an earlier run was cut off, perhaps while it renamed outputs: they are checked after that
 
     def check(path: OutputPath | None, suffixes: Sequence[str]) -> Path | None:
         return None if path is None else check_output(path, suffixes=suffixes, overwrite=overwrite, inputs=inputs)

@@ -163,7 +163,9 @@ def open_plan(request: Request) -> Iterator[Plan]:
     """
     wanted_rescale = parse_rescale(request.rescale)
     model = as_model(request.model, request.contract)
-    device = pick_device(request.device, model.settle_precision(request.precision))
+    # The CRF takes a core a tile, so tiles go side by side with it.
+    threads = 1 if request.threads is None and request.crf is not None else request.threads
+    device = pick_device(request.device, model.settle_precision(request.precision), threads=threads)
     contract = model.contract
     if request.compiled and isinstance(model.network, OnnxNetwork):
         raise OptionError("an ONNX file is run by its own runtime, which has compiled it: leave --compile out")

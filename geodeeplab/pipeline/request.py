@@ -60,6 +60,8 @@ class Request:
     """`auto`, `cpu`, `cuda`, `cuda:N` or `mps`."""
     precision: str = "auto"
     """`auto`, `fp32`, `bf16` or `fp16`."""
+    threads: int | None = None
+    """Threads of each forward pass on a CPU; None for what suits the precision."""
     compiled: bool = False
     """Whether the network is compiled first."""
 

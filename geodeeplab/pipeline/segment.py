@@ -54,6 +54,7 @@ def segment(
     batch_size: int | None = None,
     device: str = "auto",
     precision: str = "auto",
+    threads: int | None = None,
     compiled: bool = False,
     executor: Executor | None = None,
     resume: bool = False,
@@ -98,6 +99,8 @@ def segment(
         batch_size: tiles per forward; by default what suits the device.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         precision: `auto`, `fp32`, `bf16` or `fp16`.
+        threads: threads of each forward pass on a CPU, where passes run side by side on the rest; by default 1 in half
+            precision and all in `fp32`.
         compiled: compile the network first (torch.compile; on CUDA into a graph).
         executor: who computes; by default this process.
         resume: go on with a run of these outputs that was cut off; with nothing to resume it starts afresh.
@@ -108,7 +111,7 @@ def segment(
         OptionError, OutputError: before any work, for options and outputs that cannot be.
         SceneError, ContractError, ModelError: for a scene or a model that cannot be used, or not together.
     """
-    clock = _Clock()
+    clock, executor = _Clock(), executor or InThisProcess()
     outputs = check_outputs(
         polygons=output,
         labels=labels,
@@ -141,13 +144,14 @@ def segment(
         batch_size=batch_size,
         device=device,
         precision=precision,
+        threads=executor.threads_per_pass if threads is None else threads,
         compiled=compiled,
     )
     with open_plan(request) as plan:
         facts = _run(
             plan,
             outputs,
-            executor or InThisProcess(),
+            executor,
             clock,
             resume=resume,
             overwrite=overwrite,

@@ -14,7 +14,7 @@ from geodeeplab.raster.scaled import ScaledSource, scaled_indices
 from geodeeplab.raster.scene import Scene, SceneLike, names_stac, open_array, open_scene, open_stack, scene_paths
 from geodeeplab.raster.source import Pixels, Source
 from geodeeplab.raster.spool import BlockSpool
-from geodeeplab.raster.workspace import Workspace, open_workspace
+from geodeeplab.raster.workspace import Workspace, open_workspace, workspace_folder
 
 __all__ = [
     "RASTER_SUFFIXES",
@@ -52,6 +52,7 @@ __all__ = [
     "scratch_folder",
     "shard_paths",
     "to_aoi",
+    "workspace_folder",
     "write_label_cog",
     "write_label_shards",
     "write_raster",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import rasterio
 from affine import Affine
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
@@ -84,7 +85,8 @@ def to_crs(wanted: CRS | str) -> CRS:
         OptionError: it is no CRS.
     """
     try:
-        return CRS.from_user_input(wanted)
+        with rasterio.Env():  # takes PROJ's own words to the log
+            return CRS.from_user_input(wanted)
     except (CRSError, ValueError) as error:  # the latter for EPSG:text
         raise OptionError(f"'{wanted}' is no CRS ({error}): give e.g. EPSG:32633") from error
 

@@ -149,7 +149,8 @@ def _begin(
 ) -> Workspace:
     """Resume what is there, or start afresh."""
     with output_errors(outputs[0]):
-        if recover_outputs(folder / RECORD_NAME):
+        is_done = recover_outputs(folder / RECORD_NAME)
+        if is_done and not resume:
             _remove(folder)  # all was done but this
     journal = _read(folder, overwrite=overwrite)
     share = 0.0 if journal is None else count_pixels(journal) / math.prod(journal.header["shape"])
@@ -162,15 +163,16 @@ def _begin(
             )
         _check_same(folder, journal, header, shape, layers)
         earlier = journal.header["header"]
+        may_replace = earlier["overwrite"] or is_done  # these are its own
         for path in outputs:
-            check_place(path, overwrite=earlier["overwrite"] and os.path.abspath(path) in earlier["outputs"])
+            check_place(path, overwrite=may_replace and os.path.abspath(path) in earlier["outputs"])
         spool = BlockSpool.open(folder)
         share = spool.pixel_count / math.prod(shape)
         return Workspace(
             outputs=outputs,
             folder=folder,
             spool=spool,
-            overwrite=earlier["overwrite"],
+            overwrite=may_replace,
             note=None if share else f"nothing that the interrupted run left in {folder} is whole: starting afresh",
             resumed_share=share,
         )
@@ -181,11 +183,11 @@ def _begin(
     for path in outputs:
         check_place(path, overwrite=overwrite)
     _remove(folder)
-    with output_errors(outputs[0]):
-        folder.mkdir()
-        sync_folder(folder.parent)
     pins = {"made_with": header, "outputs": [os.path.abspath(path) for path in outputs], "overwrite": overwrite}
     try:
+        with output_errors(outputs[0]):
+            folder.mkdir()
+            sync_folder(folder.parent)
         spool = BlockSpool(folder, shape, layers, pins)
     except BaseException:
         _remove(folder)

@@ -42,3 +42,15 @@ def test_cuda_is_chosen_where_it_is() -> None:
 )
 def test_a_batch_fits_into_the_free_memory(one: int, two: int, free: int, batch: int) -> None:
     assert fitting_batch(one, two, free) == batch
+
+
+def test_on_a_cpu_passes_run_side_by_side_but_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    half, full = pick_device("cpu", "bf16"), pick_device("cpu", "fp32")
+    assert (half.lanes, half.threads) == (8, 1)
+    assert (full.lanes, full.threads) == (1, 8)
+    chosen = pick_device("cpu", "fp32", threads=3)
+    assert (chosen.lanes, chosen.threads) == (2, 3)
+    assert pick_device("cpu", "bf16", threads=12).lanes == 1
+    with pytest.raises(OptionError, match="at least one thread, not 0"):
+        pick_device("cpu", "fp32", threads=0)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,11 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no kill -9"
 SAMPLE = Path(__file__).parents[2] / "sample_data" / "scene.tif"
 PATIENCE_S = 600
 IN_FLIGHT = 2
-"""Forward passes side by side; more than two rows of tiles are lost where a row is done but not yet on the disk."""
+"""Forward passes side by side.
+
+Computed again are the row of tiles above the first missing one, for its overlap, and that one; with it may be lost what
+the lanes have begun of the next one, if the block was about to be kept.
+"""
 OUTPUTS = {"output": "a.gpkg", "labels": "a.tif", "confidence": "c.tif"}
 FINAL = ["a.gpkg", "a.tif", "a.tif.aux.xml", "c.tif"]
 WORK, LOCK = ".a.gpkg.geodeeplab-work", ".a.gpkg.geodeeplab-work.lock"
@@ -94,16 +98,16 @@ def look(folder: Path) -> Left:
     journal, record = folder / WORK / "blocks.journal", folder / WORK / "outputs.json"
     lines = journal.read_bytes().split(b"\n")[1:-1] if journal.exists() else []
     rows = max((json.loads(line)["rows"][1] for line in lines), default=0)
-    if WORK not in names:
-        stage = "done" if finals else "start"
-    elif record.exists():
+    if record.exists():
         content = json.loads(record.read_bytes())
         stems = {Path(one["final"]).name: Path(one["temporary"]).stem for one in content["outputs"]}
         order = [("a.gpkg", "polygons"), ("c.tif", "confidence"), ("a.tif", "labels")]  # the last one first
         begun = [stage for final, stage in order if any(name.startswith(stems[final]) for name in names)]
         stage = [*begun, "labels"][0] if content["state"] == "writing" else content["state"]
-    else:
+    elif journal.exists():
         stage = "blocks" if lines else "tiles"
+    else:
+        stage = "start" if WORK in names or not finals else "done"
     return Left(finals=finals, rows=rows, blocks=len(lines), stage=stage)
 
 
@@ -247,7 +251,7 @@ class TestTinyModel:
 
     # Each moment that leaves another state behind: the function, which of its calls, the state.
     MOMENTS: tuple[tuple[str, int, str], ...] = (
-        ("geodeeplab.raster.spool:write_journal", 1, "tiles"),  # a folder without a journal
+        ("geodeeplab.raster.spool:write_journal", 1, "start"),  # a folder without a journal
         ("geodeeplab.inference.tiles:RowReader.read", 10, "tiles"),
         ("geodeeplab.raster.spool:append_record", 1, "tiles"),
         ("geodeeplab.inference.engine:Engine._timed_forward", 20, "blocks"),
@@ -301,7 +305,9 @@ class TestTinyModel:
         assert left.stage == stage
         if stage == "done":
             check_pixels(folder, whole)
-            with suppress(gdl.OutputError):
+            with (
+                suppress(gdl.OutputError) if function.endswith("sync_folder") else nullcontext()
+            ):  # the journal is gone
                 self.segment(scene, folder, tiny, resume=True)
         else:
             if stage != "swapping":
@@ -312,8 +318,9 @@ class TestTinyModel:
 
     def go_on(self, scene: Path, folder: Path, model: Model, left: Left, *, old: bool) -> None:
         if left.rows:
-            with pytest.raises(gdl.OutputError, match=r"interrupted run left \d+ % in|exists: pass --overwrite"):
+            with pytest.raises(gdl.OutputError, match=r"interrupted run left \d+ % in"):
                 self.segment(scene, folder, model)
+            assert look(folder).finals == (FINAL if old else []), "whatever was half renamed is as it was"
             facts = self.segment(scene, folder, model, resume=True)
             assert facts["resumed_share"] == pytest.approx(left.rows / 400)
         elif old:
@@ -346,6 +353,8 @@ class TestTinyModel:
 class Uninterrupted:
     """A run that nobody disturbed."""
 
+    start_s: float
+    """From the start of its process to that of the work."""
     seconds: float
     """From the start of its process to the end."""
     pixels: Pixels
@@ -357,14 +366,16 @@ class Uninterrupted:
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Uninterrupted:
     folder = tmp_path_factory.mktemp("whole")
-    seconds = float("inf")
+    timed = []
     for _ in range(2):
         started = time.monotonic()
         facts = finish("-m", "geodeeplab", *arguments(SAMPLE, folder, "--overwrite"))
-        seconds = min(seconds, time.monotonic() - started)
+        seconds = time.monotonic() - started
+        timed.append((seconds, seconds - facts["seconds"]["total"]))
+    seconds, start_s = min(timed)
     height, width = facts["shape"]
     lattice = Lattice(shape=(height, width), tile_size=facts["tile_size"], overlap=facts["overlap"])
-    return Uninterrupted(seconds=seconds, pixels=read_outputs(folder), lattice=lattice)
+    return Uninterrupted(start_s=start_s, seconds=seconds, pixels=read_outputs(folder), lattice=lattice)
 
 
 @pytest.mark.slow
@@ -372,7 +383,9 @@ class TestBundledModel:
     """The bundled model on the sample scene, killed at any moment."""
 
     @staticmethod
-    def go_on(folder: Path, uninterrupted: Uninterrupted, left: Left, counter: Path, *, moment: str) -> None:
+    def go_on(
+        folder: Path, uninterrupted: Uninterrupted, left: Left, counter: Path, *, moment: str, lost_rows: int = 2
+    ) -> None:
         """Resume a run and check all that it promises; print a row of the table of kills."""
         rows, cols = uninterrupted.lattice.rows.count, uninterrupted.lattice.cols.count
         if left.stage == "done":
@@ -388,13 +401,13 @@ class TestBundledModel:
         again = counter.stat().st_size - rows * cols
         print(f"| {moment} | {left.stage} | {facts['resumed_share']:.0%} | {max(again, 0)} of {rows * cols} |")
         assert counter.stat().st_size - before == facts["tiles"]["forwarded"]
-        assert again <= 2 * cols + IN_FLIGHT, "the row above the first missing one, and that one"
+        assert again <= lost_rows * cols + IN_FLIGHT
 
     @pytest.mark.parametrize("number", range(20))
     def test_kill_9_at_a_random_moment(
         self, uninterrupted: Uninterrupted, tmp_path: Path, kill: Kill, number: int
     ) -> None:
-        moments = np.random.default_rng(4).uniform(0, uninterrupted.seconds, 20)
+        moments = np.random.default_rng(4).uniform(uninterrupted.start_s, uninterrupted.seconds, 20)
         folder, counter = tmp_path / "out", tmp_path / "tiles"
         command = ["-c", COUNTING, counter, *arguments(SAMPLE, folder)]
         kill(*command, when=lambda seconds: seconds >= moments[number])
@@ -437,4 +450,5 @@ class TestBundledModel:
             assert [path.name for path in folder.iterdir()] == [WORK], "no lock, no temporary file"
             assert line.startswith("error: interrupted before the outputs were written; ")
             assert line.endswith(f" % of the scene is kept in {folder / WORK}: pass --resume to go on")
-        self.go_on(folder, uninterrupted, left, counter, moment=f"{number.name} in {stage}")
+        moment = f"{number.name} in {stage}"
+        self.go_on(folder, uninterrupted, left, counter, moment=moment, lost_rows=3)  # it may meet a block being kept
