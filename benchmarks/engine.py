@@ -44,7 +44,8 @@ def main() -> None:
         for network in options.networks:
             model = make_model(network)
             for precision in options.precisions:
-                device = pick_device(options.device, precision)
+                parameters = sum(parameter.numel() for parameter in model.network.parameters())
+                device = pick_device(options.device, precision, parameters=parameters)
                 print(measure(scene, model, network, device, options), flush=True)
 
 

@@ -45,7 +45,7 @@ from geodeeplab.errors import GeoDeepLabError
 @click.option("--batch-size", type=int, help="Tiles per forward.  [default: what suits the device]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), default="auto", show_default=True)
-@click.option("--threads", type=int, help="Threads of each forward pass on a CPU.  [default: 1, in fp32 all]")
+@click.option("--threads", type=int, help="Threads of each forward pass on a CPU.  [default: 1, all if it is large]")
 @click.option("--compile", "compiled", is_flag=True, help="Compile the network first (torch.compile).")
 @click.option("--dask", metavar="N|ADDRESS", help="Compute on N local processes, or on a Dask cluster.")
 @click.option("--resume", is_flag=True, help="Go on with a run that was cut off.")

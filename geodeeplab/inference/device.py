@@ -8,6 +8,8 @@ from geodeeplab.errors import OptionError
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 DEFAULT_BATCH = {"cpu": 1, "mps": 4, "cuda": 16}
+LARGE_WEIGHTS = 100_000_000
+"""Bytes of weights beyond which one forward pass on all cores is faster than one on each (measured on two cores)."""
 LARGEST_BATCH = 32
 """Beyond it a GPU gains next to nothing, and the last batch of a shard is mostly padding."""
 MEMORY_SHARE = 0.7
@@ -38,16 +40,20 @@ class Device:
         return DEFAULT_BATCH.get(self.torch_device.type, 1)
 
 
-def pick_device(name: str = "auto", precision: str = "auto", *, threads: int | None = None) -> Device:
+def pick_device(
+    name: str = "auto", precision: str = "auto", *, threads: int | None = None, parameters: int = 0
+) -> Device:
     """Choose a device and a precision.
 
-    On a CPU in half precision, as many forward passes as torch has threads run side by side, each in one thread; in
-    float32 one pass at a time takes all of them: two would fight for the cache (measured: a fifth slower).
+    On a CPU as many forward passes as torch has threads run side by side, each in one thread. Only a network with more
+    than `LARGE_WEIGHTS` bytes of weights runs one pass at a time on all of them: side by side, passes would fight for
+    the cache.
 
     Args:
         name: `auto` (CUDA, then MPS, then CPU) or a torch device such as `cpu`, `cuda:1`, `mps`.
         precision: `auto` (bf16 or fp16 where the device is fast at it, else fp32), `fp32`, `bf16` or `fp16`.
         threads: threads of each forward pass on a CPU; by default as above.
+        parameters: how many parameters the network has.
 
     Raises:
         OptionError: for a device that is not there, or an unknown precision.
@@ -61,7 +67,8 @@ def pick_device(name: str = "auto", precision: str = "auto", *, threads: int | N
         return Device(torch_device=device, precision=precision)
     cores = torch.get_num_threads()
     if threads is None:
-        threads = cores if precision == "fp32" else 1
+        size = 4 if precision == "fp32" else 2
+        threads = cores if size * parameters > LARGE_WEIGHTS else 1
     if threads < 1:
         raise OptionError(f"a forward pass has at least one thread, not {threads}: choose 1 or more")
     return Device(torch_device=device, precision=precision, lanes=max(1, cores // threads), threads=threads)

@@ -20,7 +20,7 @@ class Executor(Protocol):
     """Computes shards."""
 
     threads_per_pass: int | None
-    """Threads of each forward pass on a CPU, the same in all its processes; None for what suits the precision."""
+    """Threads of each forward pass on a CPU, the same in all its processes; None for what suits the network."""
 
     def cut(self, plan: Plan) -> list[Shard]:
         """Cut the scene into shards, which partition it; the same plan gives the same shards."""

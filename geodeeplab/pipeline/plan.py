@@ -165,7 +165,9 @@ def open_plan(request: Request) -> Iterator[Plan]:
     model = as_model(request.model, request.contract)
     # The CRF takes a core a tile, so tiles go side by side with it.
     threads = 1 if request.threads is None and request.crf is not None else request.threads
-    device = pick_device(request.device, model.settle_precision(request.precision), threads=threads)
+    parameters = sum(parameter.numel() for parameter in model.network.parameters())
+    precision = model.settle_precision(request.precision)
+    device = pick_device(request.device, precision, threads=threads, parameters=parameters)
     contract = model.contract
     if request.compiled and isinstance(model.network, OnnxNetwork):
         raise OptionError("an ONNX file is run by its own runtime, which has compiled it: leave --compile out")

@@ -61,7 +61,7 @@ class Request:
     precision: str = "auto"
     """`auto`, `fp32`, `bf16` or `fp16`."""
     threads: int | None = None
-    """Threads of each forward pass on a CPU; None for what suits the precision."""
+    """Threads of each forward pass on a CPU; None for what suits the network."""
     compiled: bool = False
     """Whether the network is compiled first."""
 

@@ -99,8 +99,8 @@ def segment(
         batch_size: tiles per forward; by default what suits the device.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         precision: `auto`, `fp32`, `bf16` or `fp16`.
-        threads: threads of each forward pass on a CPU, where passes run side by side on the rest; by default 1 in half
-            precision and all in `fp32`.
+        threads: threads of each forward pass on a CPU, where passes run side by side on the rest; by default 1, or
+            all where the network has more than 100 MB of weights.
         compiled: compile the network first (torch.compile; on CUDA into a graph).
         executor: who computes; by default this process.
         resume: go on with a run of these outputs that was cut off; with nothing to resume it starts afresh.

@@ -44,11 +44,16 @@ def test_a_batch_fits_into_the_free_memory(one: int, two: int, free: int, batch:
     assert fitting_batch(one, two, free) == batch
 
 
-def test_on_a_cpu_passes_run_side_by_side_but_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_cpu_passes_run_side_by_side_unless_the_network_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
-    half, full = pick_device("cpu", "bf16"), pick_device("cpu", "fp32")
-    assert (half.lanes, half.threads) == (8, 1)
-    assert (full.lanes, full.threads) == (1, 8)
+    for precision, parameters, lanes, threads in [
+        ("fp32", 24_000_000, 8, 1),
+        ("fp32", 26_000_000, 1, 8),
+        ("bf16", 49_000_000, 8, 1),
+        ("bf16", 51_000_000, 1, 8),
+    ]:
+        device = pick_device("cpu", precision, parameters=parameters)
+        assert (device.lanes, device.threads) == (lanes, threads)
     chosen = pick_device("cpu", "fp32", threads=3)
     assert (chosen.lanes, chosen.threads) == (2, 3)
     assert pick_device("cpu", "bf16", threads=12).lanes == 1
