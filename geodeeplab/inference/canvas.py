@@ -1,8 +1,8 @@
 """The rows that one tile row finishes, on the device until they leave together."""
 
 from collections.abc import Mapping
+from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -63,7 +63,7 @@ class OnTheWay:
             }
             self._arrived = torch.cuda.current_stream().record_event()
 
-    def wait(self) -> dict[str, NDArray[np.generic]]:
+    def wait(self) -> dict[str, NDArray[Any]]:
         """Give the maps as arrays when they are there."""
         if self._arrived is not None:
             self._arrived.synchronize()

@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -32,11 +32,11 @@ class FinishedRows:
 
     row_start: int
     """First row, in the scene."""
-    layers: dict[str, NDArray[np.generic]]
+    layers: dict[str, NDArray[Any]]
     """The outputs of `Decision`, (n, W) or (K, n, W)."""
 
     @property
-    def labels(self) -> NDArray[np.generic]:
+    def labels(self) -> NDArray[Any]:
         """(n, W) uint8 class ids, 0 where the scene has no data."""
         return self.layers["labels"]
 
