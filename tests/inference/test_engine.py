@@ -1,5 +1,6 @@
 """The laws of tiled inference, on stand-in networks whose answer is known, and on the bundled model."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -127,7 +128,7 @@ def test_a_constant_model_gives_a_constant_raster_to_the_last_corner(
     confidence = np.concatenate([r.layers["confidence"] for r in rows])
     assert labels.shape == confidence.shape == shape
     assert (labels == 2).all()
-    assert (confidence == round(100 * np.e / (np.e + 2))).all()
+    assert (confidence == round(100 * math.e / (math.e + 2))).all()
 
 
 def whole(network: nn.Module, array: NDArray[np.uint8]) -> NDArray[np.uint8]:
