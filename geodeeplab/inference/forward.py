@@ -120,6 +120,8 @@ class Forward:
     def _to_device(self, tensor: Tensor) -> Tensor:
         """Copy to the device; from page-locked memory on a stream of its own, while the GPU computes."""
         if self._copies is None:
+            if self.device.torch_device.type == "mps" and tensor.dtype == torch.uint16:
+                tensor = tensor.float()  # Metal has no such type
             return tensor.to(self.device.torch_device)
         with torch.cuda.stream(self._copies):
             copy = tensor.to(self.device.torch_device, non_blocking=True)
