@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 
+from geodeeplab.cli.allocator import keep_freed_memory
 from geodeeplab.inference import Decision, Device, Engine, Forward, RunFacts, TileBatch, iter_batches, pick_device
 from geodeeplab.inference.lanes import Lanes
 from geodeeplab.models import Contract, Model, ModelBand, ModelClass, Normalisation, build_model, load_model
@@ -33,8 +34,9 @@ TILE_SIZE, OVERLAP = 512, 128
 
 
 def main() -> None:
-    """Measure each network and precision, and print two tables."""
+    """Measure each network and precision, and print a table."""
     options = parse_arguments()
+    keep_freed_memory()  # as the command line does
     print(HEAD)
     with tempfile.TemporaryDirectory(prefix="geodeeplab-engine-") as name:
         chip, scene = Path(name) / "chip.tif", Path(name) / "scene.vrt"

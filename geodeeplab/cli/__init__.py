@@ -7,6 +7,7 @@ from typing import NoReturn
 
 import click
 
+from geodeeplab.cli.allocator import keep_freed_memory
 from geodeeplab.cli.interruption import let_signals_interrupt
 from geodeeplab.errors import GeoDeepLabError, GeoDeepLabWarning
 
@@ -41,6 +42,7 @@ def main() -> None:
     """Run a command; our errors become one line on stderr and exit status 1, bad usage 2."""
     warnings.showwarning = _show_warning
     let_signals_interrupt()
+    keep_freed_memory()
     try:
         commands.main(prog_name="geodeeplab", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
