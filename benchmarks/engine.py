@@ -105,11 +105,9 @@ def measure(scene_path: Path, model: Model, name: str, device: Device, options: 
                 overwrite=True,
             ).facts
             finishing.append(facts["seconds"]["labels"])
-            waits.append(facts["seconds"])
             seconds: float = facts["seconds"]["segment"]
             return seconds
 
-        waits: list[dict[str, float]] = []
         sides: dict[str, Callable[[], float]] = {
             "lanes": lambda: bare(forward, batches, lanes=device.lanes, threads=device.threads),
             "cores": lambda: bare(forward, batches, lanes=1, threads=torch.get_num_threads()),
