@@ -130,7 +130,9 @@ def test_bands_that_do_not_fit_are_refused(
 def test_a_hair_off_is_the_same_grid(make_raster: MakeRaster) -> None:
     one = make_raster(noise(4, 4), "a.tif", transform=at(10))
     two = make_raster(noise(4, 4), "b.tif", transform=at(10) @ Affine.translation(0.005, 0.005))
-    open_stacked([one, two]).close()
+    source = open_stacked([one, two])
+    assert (source.grid.transform, len(source.bands)) == (at(10), 2)
+    source.close()
 
 
 def test_nothing_to_stack() -> None:
