@@ -186,7 +186,7 @@ def _run(
     ) as workspace:
         for note in filter(None, [plan.unasked, workspace.note]):
             warnings.warn(note, GeoDeepLabWarning, stacklevel=3)
-        _fill(workspace, plan, executor, run, progress)
+        _fill(workspace, plan, executor, shards, run, progress)
         clock.lap("segment")
         spool = workspace.spool
         if not spool.class_pixels:
@@ -219,11 +219,13 @@ def _run(
     }
 
 
-def _fill(workspace: Workspace, plan: Plan, executor: Executor, run: RunFacts, progress: Progress) -> None:
+def _fill(
+    workspace: Workspace, plan: Plan, executor: Executor, shards: Sequence[Shard], run: RunFacts, progress: Progress
+) -> None:
     """Compute what the spool has not yet."""
     spool = workspace.spool
     height, width = plan.scene.shape
-    todo = [rest for shard in executor.cut(plan) if (rest := spool.resume_shard(shard)) is not None]
+    todo = [rest for shard in shards if (rest := spool.resume_shard(shard)) is not None]
     progress(spool.pixel_count, height * width)
 
     def take(block: EncodedBlock) -> None:

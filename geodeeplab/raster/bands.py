@@ -95,14 +95,14 @@ def _find_band(bands: Sequence[Band], wanted: str | int, *, path: str) -> Band:
 
 def _candidates(bands: Sequence[Band], wanted: str) -> Iterable[list[Band]]:
     """Yield the bands that answer to a name, by one way of answering after the other."""
-    exact, common = wanted.strip().casefold(), _common_name(wanted)
+    exact, common = wanted.strip().casefold(), common_name(wanted)
     yield [b for b in bands if b.name.casefold() == exact]
     yield [b for b in bands if b.colorinterp == exact and exact not in NAMELESS]
-    yield [b for b in bands if _common_name(b.name) == common]
+    yield [b for b in bands if common_name(b.name) == common]
     yield [b for b in bands if b.colorinterp == common and common not in NAMELESS]
 
 
-def _common_name(name: str) -> str:
+def common_name(name: str) -> str:
     """Reduce a name to what its spellings share: "Near Infrared", "near_infrared" and "NIR" are all "nir"."""
     plain = "".join(ch for ch in name.casefold() if ch not in " _-")
     return COMMON_NAMES.get(plain, plain)

@@ -1,7 +1,7 @@
 """Several rasters as one: they share a grid, or are brought onto one."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from os import PathLike, fspath
@@ -9,15 +9,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import rasterio
 from affine import Affine
 from rasterio.crs import CRS
 from rasterio.windows import Window
 
 from geodeeplab.raster.bands import Band
-from geodeeplab.raster.file_source import FileSource
 from geodeeplab.raster.grid import Grid
-from geodeeplab.raster.opening import open_dataset
 from geodeeplab.raster.parts import (
     Part,
     check_bands,
@@ -29,6 +26,7 @@ from geodeeplab.raster.parts import (
     offset_in,
 )
 from geodeeplab.raster.projection import common_grid, to_crs
+from geodeeplab.raster.remote import open_file
 from geodeeplab.raster.scaled import fill_values
 from geodeeplab.raster.source import Pixels, Source
 from geodeeplab.raster.warped import BLOCK_SHAPE, LEAST_ROWS, Resampling, shrink_factors, warped_source
@@ -143,7 +141,6 @@ def open_mosaic(
     grid_crs: CRS | str | None = None,
     gsd_m: float | None = None,
     resampling: Resampling = "bilinear",
-    opener: Callable[[str], Source] | None = None,
 ) -> Source:
     """Open raster files as one source; see `join`.
 
@@ -152,14 +149,12 @@ def open_mosaic(
         grid_crs: see `join`.
         gsd_m: see `join`.
         resampling: see `join`.
-        opener: opens one file; default as `open_scene` opens a local one.
 
     Raises:
         SceneError: a file cannot be a scene, or the files do not fit together.
         OptionError: no file, no such CRS, or a pixel size that is none.
     """
-    opener = open_file if opener is None else opener
-    parts = [lazy_part(partial(opener, fspath(path))) for path in paths]
+    parts = [lazy_part(partial(open_file, fspath(path))) for path in paths]
     return join(parts, grid_crs=grid_crs, gsd_m=gsd_m, resampling=resampling)
 
 
@@ -199,16 +194,6 @@ def join(
             for part, window in zip(parts, common.windows, strict=True)
         ]
     )
-
-
-def open_file(path: str) -> FileSource:
-    """Open a raster file.
-
-    Raises:
-        SceneError: it cannot be a scene, see `open_dataset`.
-    """
-    with rasterio.Env():  # takes GDAL's own warnings to the log instead of stderr
-        return FileSource(open_dataset(path), path=path)
 
 
 def _warped_part(part: Part, grid: Grid, resampling: Resampling) -> Part:

@@ -240,7 +240,7 @@ def _open_source(
     if isinstance(scene, Sequence):
         if len(scene) == 1 and grid_crs is None:
             return open_file(fspath(scene[0]))
-        return open_mosaic(scene, grid_crs=grid_crs, gsd_m=gsd_m, opener=open_file)
+        return open_mosaic(scene, grid_crs=grid_crs, gsd_m=gsd_m)
     if grid_crs is not None:
         raise OptionError("an array stays on its own grid: warp it before, or pass a file with grid_crs")
     return ArraySource(scene) if isinstance(scene, np.ndarray) else from_xarray(scene)  # type: ignore[arg-type]

@@ -7,10 +7,10 @@ from os import PathLike
 from typing import Any
 
 from geodeeplab.errors import SceneError
-from geodeeplab.raster.bands import Band, describe_bands, find_bands
+from geodeeplab.raster.bands import Band, common_name, describe_bands, find_bands
 from geodeeplab.raster.parts import Part, lazy_part
 from geodeeplab.raster.source import Source
-from geodeeplab.raster.stac_item import StacBand, StacItem, is_stac, plain_name, read_stac
+from geodeeplab.raster.stac_item import StacBand, StacItem, is_stac, read_stac
 from geodeeplab.raster.stacked import StackedBand, StackedSource, open_part, stacked_band
 
 __all__ = ["is_stac", "open_item", "open_stac", "read_stac", "stac_parts"]
@@ -81,9 +81,9 @@ def open_item(item: StacItem, *, bands: Wanted = None) -> StackedSource:
 
 def _find(item: StacItem, wanted: str) -> StacBand:
     """Find the band of an item that answers to a name."""
-    exact, plain = wanted.strip().casefold(), plain_name(wanted)
+    exact, plain = wanted.strip().casefold(), common_name(wanted)
     ways = (
-        [band for band in item.bands if band.common_name and plain_name(band.common_name) == plain],
+        [band for band in item.bands if band.common_name and common_name(band.common_name) == plain],
         [band for band in item.bands if band.name and band.name.casefold() == exact],
         [band for band in item.bands if band.key.casefold() == exact],
     )

@@ -16,7 +16,6 @@ from urllib.parse import urljoin, urlsplit
 from urllib.request import Request, urlopen
 
 from geodeeplab.errors import SceneError
-from geodeeplab.raster.bands import COMMON_NAMES
 from geodeeplab.raster.remote import gdal_path, is_remote, public_name
 
 SUFFIXES = (".json", ".geojson")
@@ -82,12 +81,6 @@ def is_stac(path: str | PathLike[str]) -> bool:
     name = fspath(path)
     plain = urlsplit(name).path if "://" in name else name
     return plain.lower().endswith(SUFFIXES)
-
-
-def plain_name(name: str) -> str:
-    """Reduce a common name to what its spellings share."""
-    plain = "".join(ch for ch in name.casefold() if ch not in " _-")
-    return COMMON_NAMES.get(plain, plain)
 
 
 def read_stac(document: str | PathLike[str] | Mapping[str, Any]) -> list[StacItem]:

@@ -16,8 +16,9 @@ from rasterio.windows import Window
 
 from geodeeplab.errors import OptionError, SceneError
 from geodeeplab.raster import mosaic
-from geodeeplab.raster.mosaic import MosaicSource, join, open_file, open_mosaic
+from geodeeplab.raster.mosaic import MosaicSource, join, open_mosaic
 from geodeeplab.raster.parts import lazy_part, part_of
+from geodeeplab.raster.remote import open_file, open_file_source
 from geodeeplab.raster.source import Pixels, Source
 
 MakeRaster = Callable[..., Path]
@@ -280,7 +281,8 @@ def test_few_parts_are_open_at_a_time(make_raster: MakeRaster, monkeypatch: pyte
     monkeypatch.setattr(mosaic, "MOST_OPEN", 3)
     paths = [make_raster(noise(2, 2, seed=i), f"{i}.tif", transform=at(0, 2 * i)) for i in range(6)]
     opener = Counting()
-    source = open_mosaic(paths, opener=opener)
+    monkeypatch.setattr(mosaic, "open_file", opener)
+    source = open_mosaic(paths)
     assert not opener.open
     opener.opened.clear()
     for i in (0, 1, 2, 0, 3, 0, 1):
@@ -294,10 +296,11 @@ def test_few_parts_are_open_at_a_time(make_raster: MakeRaster, monkeypatch: pyte
     assert not opener.open
 
 
-def test_parts_under_others_are_not_opened(make_raster: MakeRaster) -> None:
+def test_parts_under_others_are_not_opened(make_raster: MakeRaster, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = [make_raster(noise(4, 4, seed=i), f"{i}.tif") for i in range(2)]
     opener = Counting()
-    source = open_mosaic(paths, opener=opener)
+    monkeypatch.setattr(mosaic, "open_file", opener)
+    source = open_mosaic(paths)
     opener.opened.clear()
     read(source)
     assert opener.opened == [str(paths[0])]
@@ -305,7 +308,7 @@ def test_parts_under_others_are_not_opened(make_raster: MakeRaster) -> None:
 
 def test_open_sources_stay_open(make_raster: MakeRaster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mosaic, "MOST_OPEN", 1)
-    sources = [open_file(str(make_raster(noise(2, 2), f"{i}.tif", transform=at(0, 2 * i)))) for i in range(3)]
+    sources = [open_file_source(str(make_raster(noise(2, 2), f"{i}.tif", transform=at(0, 2 * i)))) for i in range(3)]
     source = MosaicSource([part_of(one) for one in sources])
     read(source)
     assert not any(one._src.closed for one in sources)
@@ -314,7 +317,7 @@ def test_open_sources_stay_open(make_raster: MakeRaster, monkeypatch: pytest.Mon
 
 
 def test_open_sources_are_closed_though_never_read(make_raster: MakeRaster) -> None:
-    opened = open_file(str(make_raster(noise(2, 2))))
+    opened = open_file_source(str(make_raster(noise(2, 2))))
     join([part_of(opened)], grid_crs="EPSG:3857").close()
     assert opened._src.closed
 

@@ -16,7 +16,7 @@ from rasterio.windows import Window
 
 from geodeeplab.errors import OptionError, SceneError
 from geodeeplab.raster.grid import Grid
-from geodeeplab.raster.mosaic import open_file
+from geodeeplab.raster.remote import open_file
 from geodeeplab.raster.rows import RowReader
 from geodeeplab.raster.scaled import ScaledSource, exact_factor, factor_to_gsd, scaled_grid, scaled_indices
 from geodeeplab.raster.scene import Scene

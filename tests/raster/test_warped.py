@@ -18,8 +18,9 @@ from rasterio.windows import Window
 from geodeeplab.errors import OptionError, SceneError
 from geodeeplab.raster import warped
 from geodeeplab.raster.grid import Grid
-from geodeeplab.raster.mosaic import open_file, open_mosaic
+from geodeeplab.raster.mosaic import open_mosaic
 from geodeeplab.raster.projection import common_grid, near_longitude, pixel_steps, projection, to_crs
+from geodeeplab.raster.remote import open_file, open_file_source
 from geodeeplab.raster.scaled import ScaledSource
 from geodeeplab.raster.source import Pixels, Source
 from geodeeplab.raster.warped import WarpedSource, shrink_factors, warped_source
@@ -204,7 +205,7 @@ def test_palettes_are_not_interpolated(make_raster: MakeRaster) -> None:
 
 def test_what_a_warped_source_says_of_itself(make_raster: MakeRaster) -> None:
     path = make_raster(smooth(20, 30), names=("a", "b"))
-    source = open_file(str(path))
+    source = open_file_source(str(path))
     one = WarpedSource(source, grid_in("EPSG:3857", source))
     assert (one.path, one.bands, one.files, one.tags) == (str(path), source.bands, source.files, source.tags)
     assert one.block_shape([1]) == (256, 256)
