@@ -4,27 +4,16 @@ Every sum is taken in float64 and in an order that is fixed for the pixel, so th
 whatever window it is computed. No kernel runs in several threads; none holds the GIL.
 """
 
-from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-Args = ParamSpec("Args")
-Returned = TypeVar("Returned")
+from geodeeplab.compiled import compiled
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
-
-
-def compiled(function: Callable[Args, Returned]) -> Callable[Args, Returned]:
-    """Compile a kernel; its machine code is kept for later processes wherever a folder can be written to."""
-    try:
-        kernel: Callable[Args, Returned] = njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # numba found no folder to write to
-        kernel = njit(nogil=True)(function)
-    return kernel
 
 
 @compiled

@@ -224,7 +224,7 @@ class TestCompiling:
     def test_kernels_work_where_no_folder_can_be_written(self, monkeypatch: pytest.MonkeyPatch) -> None:
         from numba.core.caching import CacheImpl
 
-        from geodeeplab.models.crf.compiled import compiled
+        from geodeeplab.compiled import compiled
 
         def double(value: int) -> int:
             return 2 * value

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from geodeeplab.models.crf.compiled import compiled
+from geodeeplab.compiled import compiled
 
 
 def number_corners(

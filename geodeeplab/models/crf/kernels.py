@@ -6,7 +6,7 @@ A pixel counts among its own neighbours, as in the authors' implementation.
 import numpy as np
 from numpy.typing import NDArray
 
-from geodeeplab.models.crf.compiled import compiled
+from geodeeplab.compiled import compiled
 from geodeeplab.models.crf.lattice import PermutohedralLattice
 
 TRUNCATION = 4.0

@@ -11,7 +11,7 @@ import copy
 import numpy as np
 from numpy.typing import NDArray
 
-from geodeeplab.models.crf.compiled import compiled
+from geodeeplab.compiled import compiled
 from geodeeplab.models.crf.corners import link_chains, number_corners
 from geodeeplab.models.crf.simplices import embed, find_simplices, pack_coordinates
 

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from geodeeplab.models.crf.compiled import compiled
+from geodeeplab.compiled import compiled
 
 
 class MessageKernel(Protocol):

@@ -8,8 +8,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from geodeeplab.compiled import compiled
 from geodeeplab.errors import OptionError
-from geodeeplab.models.crf.compiled import compiled
 
 
 def embed(dims: int) -> NDArray[np.float64]:
