@@ -98,7 +98,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--dubai", type=Path, metavar="FOLDER", help="folder with Tile 6, scored against its labels")
     parser.add_argument("--python", default=sys.executable, help="interpreter that runs the others")
     parser.add_argument("--runners", nargs="+", choices=RUNNERS, default=RUNNERS)
-    parser.add_argument("--tile-size", type=int, default=512)
+    parser.add_argument("--tile-size", type=int, default=768)
     parser.add_argument("--overlap", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--settings", type=Path, metavar="FILE", help="a --json of before: takes its settings as tuned")

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
         load_pretrained,
         save_model,
     )
+    from geodeeplab.pipeline.polygons import PolygonOptions
     from geodeeplab.pipeline.preflight import Preflight, preflight
-    from geodeeplab.pipeline.result import Segmentation
+    from geodeeplab.pipeline.result import Segmentation, Vectorization
     from geodeeplab.pipeline.segment import segment
     from geodeeplab.pipeline.vectorize import vectorize
     from geodeeplab.raster import open_array, open_scene, open_stack
@@ -44,9 +45,11 @@ __all__ = [
     "ModelError",
     "OptionError",
     "OutputError",
+    "PolygonOptions",
     "Preflight",
     "SceneError",
     "Segmentation",
+    "Vectorization",
     "as_model",
     "build_model",
     "build_published",
@@ -82,8 +85,9 @@ _HOMES = {
         "load_pretrained",
         "save_model",
     ],
+    "pipeline.polygons": ["PolygonOptions"],
     "pipeline.preflight": ["Preflight", "preflight"],
-    "pipeline.result": ["Segmentation"],
+    "pipeline.result": ["Segmentation", "Vectorization"],
     "pipeline.segment": ["segment"],
     "pipeline.vectorize": ["vectorize"],
     "raster": ["open_array", "open_scene", "open_stack"],

@@ -1,6 +1,9 @@
 """Compile kernels with numba, whose machine code is kept for later processes."""
 
 from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from numba import njit
@@ -19,5 +22,16 @@ def compiled(function: Callable[Args, Returned]) -> Callable[Args, Returned]:
     try:
         kernel: Callable[Args, Returned] = njit(nogil=True, cache=True)(function)
     except RuntimeError:  # numba found no folder to write to
-        kernel = njit(nogil=True)(function)
+        return njit(nogil=True)(function)
+    # Numba compares the kernel's own file only, yet kernels of other modules are compiled into it.
+    with suppress(AttributeError):
+        kernel._cache._cache_file._source_stamp = _sources()  # type: ignore[attr-defined]
     return kernel
+
+
+@cache
+def _sources() -> tuple[tuple[str, float, int], ...]:
+    """Give name, time and size of all modules that may hold kernels."""
+    folder = Path(__file__).parent
+    found = [(path, path.stat()) for name in ("models", "raster", "vector") for path in folder.glob(f"{name}/**/*.py")]
+    return tuple(sorted((str(path.relative_to(folder)), stat.st_mtime, stat.st_size) for path, stat in found))

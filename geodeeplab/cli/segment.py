@@ -5,19 +5,23 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from geodeeplab.cli.batch import are_folders, plan_batch, run_batch
 from geodeeplab.cli.options import progress_bar, split_names
+from geodeeplab.cli.polygon_options import polygon_options
 from geodeeplab.cli.report import closing_line
 from geodeeplab.errors import GeoDeepLabError
+
+if TYPE_CHECKING:
+    from geodeeplab.pipeline.polygons import PolygonOptions
 
 
 @click.command("segment")
 @click.argument("scenes", metavar="SCENE...", nargs=-1, required=True)
-@click.option("-o", "--output", help="Polygons to write (.gpkg), or a folder for them.")
+@click.option("-o", "--output", help="Polygons to write (.gpkg, .parquet, .fgb, .geojson), or a folder for them.")
 @click.option("--labels", help="Label raster to write (.tif), or a folder.")
 @click.option("--confidence", help="100 × the class's probability (.tif), or a folder.")
 @click.option("--probabilities", help="Every class's probability (.tif), or a folder.")
@@ -48,6 +52,8 @@ from geodeeplab.errors import GeoDeepLabError
 @click.option("--threads", type=int, help="Threads of each forward pass on a CPU.  [default: 1, all if it is large]")
 @click.option("--compile", "compiled", is_flag=True, help="Compile the network first (torch.compile).")
 @click.option("--dask", metavar="N|ADDRESS", help="Compute on N local processes, or on a Dask cluster.")
+@polygon_options
+@click.option("--sieve-labels", is_flag=True, help="Apply the minimum area to the label raster, too.")
 @click.option("--resume", is_flag=True, help="Go on with a run that was cut off.")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 @click.option("--json", "as_json", is_flag=True, help="Print the run's facts as JSON on stdout.")
@@ -82,6 +88,8 @@ def command(
     threads: int | None,
     compiled: bool,
     dask: str | None,
+    polygons: "PolygonOptions",
+    sieve_labels: bool,
     resume: bool,
     overwrite: bool,
     as_json: bool,
@@ -129,6 +137,8 @@ def command(
         threads=threads,
         compiled=compiled,
         executor=workers,
+        polygons=polygons,
+        sieve_labels=sieve_labels,
         resume=resume,
         overwrite=overwrite,
     )

@@ -1,22 +1,57 @@
 """`geodeeplab vectorize`."""
 
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from geodeeplab.cli.options import progress_bar
+from geodeeplab.cli.polygon_options import polygon_options
+
+if TYPE_CHECKING:
+    from geodeeplab.pipeline.polygons import PolygonOptions
 
 
 @click.command("vectorize")
 @click.argument("labels", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Polygons to write (.gpkg).")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True,
+    help="Polygons to write (.gpkg, .parquet, .fgb, .geojson).",
+)  # fmt: skip
+@click.option("--confidence", type=click.Path(path_type=Path), help="Raster of 0–100 on the same grid, to summarise.")
 @click.option("--band", type=click.IntRange(min=1), default=1, show_default=True, help="Band of the labels.")
-@click.option("--connectivity", type=click.Choice(["4", "8"]), default="4", show_default=True)
 @click.option("--nodata", type=int, help="Label that gets no polygon.  [default: the raster's nodata value, else 0]")
+@polygon_options
 @click.option("--overwrite", is_flag=True, help="Replace an output that exists.")
-def command(labels: Path, output: Path, band: int, connectivity: str, nodata: int | None, overwrite: bool) -> None:
-    """Trace the classes of the label raster LABELS into polygons."""
+@click.option("--json", "as_json", is_flag=True, help="Print the run's facts as JSON on stdout.")
+def command(
+    labels: Path,
+    output: Path,
+    confidence: Path | None,
+    band: int,
+    nodata: int | None,
+    polygons: "PolygonOptions",
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Trace the classes of the label raster LABELS into polygons: exactly, or simplified."""
     from geodeeplab.pipeline.vectorize import vectorize
 
-    written = vectorize(
-        labels, output, band=band, connectivity=8 if connectivity == "8" else 4, nodata=nodata, overwrite=overwrite
-    )
-    click.echo(written)
+    with progress_bar() as progress:
+        facts = vectorize(
+            labels,
+            output,
+            polygons,
+            confidence=confidence,
+            band=band,
+            nodata=nodata,
+            overwrite=overwrite,
+            progress=progress,
+        ).facts
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+        return
+    height, width = facts["shape"]
+    seconds = facts["seconds"]["total"]
+    click.echo(f"{output}: {facts['polygons']} polygons of {width} × {height} px in {seconds:.1f} s")

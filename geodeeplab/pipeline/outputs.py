@@ -1,31 +1,22 @@
-"""The outputs of a run: checked before any work, written from the spool at the end, all or none."""
+"""The outputs of a run, checked before any work."""
 
-import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from rasterio.windows import Window
 
 from geodeeplab.errors import OptionError, OutputError
-from geodeeplab.inference import CONFIDENCE_NODATA
-from geodeeplab.pipeline.plan import Plan
 from geodeeplab.raster import (
     RASTER_SUFFIXES,
     VRT_NAME,
-    BlockSpool,
     check_distinct,
     check_output,
-    classes_tag,
     shard_paths,
     workspace_folder,
-    write_label_cog,
-    write_label_shards,
-    write_raster,
 )
-from geodeeplab.vector import POLYGON_SUFFIXES, trace_polygons, write_polygons
+from geodeeplab.vector import POLYGON_SUFFIXES
 
 OutputPath = str | os.PathLike[str]
 
@@ -106,54 +97,3 @@ def _check_folder(folder: Path) -> Path:
     except OSError as error:
         raise OutputError(f"the folder {folder} cannot be made ({error.strerror}): choose another") from error
     return folder
-
-
-def write_outputs(
-    spool: BlockSpool,
-    plan: Plan,
-    outputs: Outputs,
-    temporary: Mapping[Path, Path],
-    pins: Mapping[str, Any],
-    *,
-    lap: Callable[[str], None],
-) -> int | None:
-    """Write every output from the spool to its temporary path; give the number of polygons, if there are any asked for.
-
-    Args:
-        spool: all rows of all layers.
-        plan: the run.
-        outputs: which outputs.
-        temporary: where to write each path of `outputs` for now.
-        pins: what the pixels depend on, for the files' metadata.
-        lap: called with an output's name when it is written.
-    """
-    grid, classes, polygons = plan.scene.grid, plan.classes, None
-    tags = {"GEODEEPLAB": json.dumps(pins, default=str), **classes_tag(classes)}
-    if outputs.labels is not None:
-        write_label_cog(spool, temporary[outputs.labels], grid=grid, classes=classes, tags=tags)
-        lap("labels")
-    if outputs.shard_windows:
-        write_label_shards(spool, outputs.shard_windows, temporary, grid=grid, classes=classes, tags=tags)
-        lap("shards")
-    if outputs.confidence is not None:
-        path = temporary[outputs.confidence]
-        write_raster(spool, path, grid=grid, nodata=CONFIDENCE_NODATA, layer="confidence", tags=tags)
-        lap("confidence")
-    if outputs.probabilities is not None:
-        write_raster(
-            spool,
-            temporary[outputs.probabilities],
-            grid=grid,
-            nodata=plan.engine.decision.fill("probabilities"),
-            layer="probabilities",
-            band_names=[item.name for item in plan.model.contract.classes],
-            tags=tags,
-        )
-        lap("probabilities")
-    if outputs.polygons is not None:
-        batches = trace_polygons((rows for _, rows in spool.iter_rows("labels")), transform=plan.scene.transform)
-        polygons = write_polygons(
-            batches, temporary[outputs.polygons], crs=plan.scene.crs, classes=classes, metadata=tags
-        )
-        lap("polygons")
-    return polygons

@@ -33,11 +33,9 @@ class Segmentation:
         Raises:
             OptionError: if no vector output was asked for.
         """
-        import geopandas as gpd
-
         if self.polygons_path is None:
             raise OptionError("this run wrote no polygons: give segment an output such as landcover.gpkg")
-        return gpd.read_file(self.polygons_path)
+        return read_polygons(self.polygons_path)
 
     def class_areas_m2(self) -> dict[str, float]:
         """Sum the geodesic areas of the polygons by class, in square metres; NaN where the scene has no CRS.
@@ -62,3 +60,27 @@ class Segmentation:
             raise OptionError("to_xarray needs rioxarray: pip install 'geodeeplab[notebook]'") from error
         raster = rioxarray.open_rasterio(self.labels_path)
         return cast("xr.DataArray", raster).squeeze("band", drop=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vectorization:
+    """The output of `vectorize` and the facts about it."""
+
+    polygons_path: Path
+    """The vector file."""
+    facts: dict[str, Any]
+    """What was done: shape, polygons, options, seconds."""
+
+    @property
+    def polygons(self) -> "gpd.GeoDataFrame":
+        """The polygons, read from their file."""
+        return read_polygons(self.polygons_path)
+
+
+def read_polygons(path: Path) -> "gpd.GeoDataFrame":
+    """Read a vector file that GeoDeepLab wrote."""
+    import geopandas as gpd
+
+    if path.suffix.lower() == ".parquet":
+        return gpd.read_parquet(path)
+    return gpd.read_file(path, layer="landcover")

@@ -3,20 +3,32 @@
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 from rasterio.windows import Window
 
-from geodeeplab.errors import GeoDeepLabWarning, SceneError
+from geodeeplab.errors import GeoDeepLabWarning, OptionError, SceneError
 from geodeeplab.inference import RunFacts
 from geodeeplab.models import DEFAULT_MODEL, ContractLike, ModelLike
 from geodeeplab.models.crf import DenseCRF
 from geodeeplab.pipeline.executor import Executor, InThisProcess, repeated_tiles
-from geodeeplab.pipeline.outputs import OutputPath, Outputs, check_outputs, write_outputs
+from geodeeplab.pipeline.outputs import OutputPath, Outputs, check_outputs
 from geodeeplab.pipeline.plan import Plan, open_plan
+from geodeeplab.pipeline.polygons import PolygonOptions, PolygonPlan, plan_polygons
 from geodeeplab.pipeline.request import Request
 from geodeeplab.pipeline.result import Segmentation
-from geodeeplab.raster import AoiLike, EncodedBlock, SceneLike, Workspace, open_workspace, scene_paths
+from geodeeplab.pipeline.writing import Writing
+from geodeeplab.raster import (
+    NODATA_LABEL,
+    AoiLike,
+    EncodedBlock,
+    SceneLike,
+    Workspace,
+    open_workspace,
+    scene_paths,
+)
 from geodeeplab.tiling import Lattice, Shard
 
 PIECE_SIZE = 8192
@@ -35,6 +47,8 @@ def segment(
     probabilities: OutputPath | None = None,
     probability_dtype: str = "uint8",
     shards: OutputPath | None = None,
+    polygons: PolygonOptions | None = None,
+    sieve_labels: bool = False,
     model: ModelLike = DEFAULT_MODEL,
     contract: ContractLike | None = None,
     bands: Sequence[str | int] | None = None,
@@ -69,13 +83,15 @@ def segment(
     Args:
         scene: a raster file or URL, several of them as one mosaic (earlier ones lie on top), a STAC item or item
             collection, an array, a DataArray, or an open scene.
-        output: polygons to write, by suffix (.gpkg).
+        output: polygons to write, by suffix (.gpkg, .parquet, .fgb, .geojson).
         labels: label raster to write (.tif): uint8 COG, class ids, 0 for nodata.
         confidence: raster to write (.tif) of 100 × the probability of the most likely class, 255 for nodata.
         probabilities: raster to write (.tif) of every class's probability, one band a class.
         probability_dtype: `uint8` (100 × the probability, 255 for nodata) or `float16` (NaN for nodata).
         shards: folder to write the label raster to in pieces, with a VRT of them: those that the executor computes, or
             squares of 8192 px.
+        polygons: what the polygons look like: tolerance, minimum area and so on; by default the pixels' outlines.
+        sieve_labels: apply the minimum area to the label raster, too.
         model: a bundled model's name, a model file (.safetensors or .onnx), a network, or a loaded model.
         contract: the contract of a model that carries none, or a JSON file with it.
         bands: the scene's bands for the model's, by name or 1-based number; by default by the model's names.
@@ -139,7 +155,7 @@ def segment(
         classes=classes,
         min_confidence=min_confidence,
         other=other,
-        with_confidence=confidence is not None,
+        with_confidence=confidence is not None or output is not None,  # each polygon has one
         probabilities=probability_dtype if probabilities is not None else None,
         batch_size=batch_size,
         device=device,
@@ -148,11 +164,22 @@ def segment(
         compiled=compiled,
     )
     with open_plan(request) as plan:
+        layer = plan_polygons(
+            polygons or PolygonOptions(),
+            grid=plan.scene.grid,
+            classes=plan.classes,
+            nodata=NODATA_LABEL,
+            dst_path=outputs.polygons or Path("none.gpkg"),
+        )
+        if sieve_labels and layer.minimum is None:
+            raise OptionError("sieve_labels applies the minimum area to the labels: give min_area_px or min_area_m2")
         facts = _run(
             plan,
             outputs,
+            layer,
             executor,
             clock,
+            sieve_labels=sieve_labels,
             resume=resume,
             overwrite=overwrite,
             progress=progress or _no_progress,
@@ -169,9 +196,11 @@ def segment(
 def _run(
     plan: Plan,
     outputs: Outputs,
+    layer: PolygonPlan,
     executor: Executor,
     clock: "_Clock",
     *,
+    sieve_labels: bool,
     resume: bool,
     overwrite: bool,
     progress: Progress,
@@ -181,20 +210,23 @@ def _run(
     outputs = outputs.with_windows(_pieces(plan, shards))
     header = plan.pins | {"shards": [(shard.shape, shard.row_start, shard.col_start) for shard in shards]}
     clock.lap("open")
-    with open_workspace(
-        outputs.paths, header, shape=plan.scene.shape, layers=plan.layers, resume=resume, overwrite=overwrite
-    ) as workspace:
+    with (
+        open_workspace(
+            outputs.paths, header, shape=plan.scene.shape, layers=plan.layers, resume=resume, overwrite=overwrite
+        ) as workspace,
+        ExitStack() as stack,
+    ):
         for note in filter(None, [plan.unasked, workspace.note]):
             warnings.warn(note, GeoDeepLabWarning, stacklevel=3)
-        _fill(workspace, plan, executor, shards, run, progress)
+        writing = Writing(plan=plan, outputs=outputs, layer=layer, workspace=workspace, sieve_labels=sieve_labels)
+        _fill(workspace, plan, executor, shards, run, progress, stack.enter_context(writing))
         clock.lap("segment")
         spool = workspace.spool
         if not spool.class_pixels:
             workspace.discard()
             raise SceneError(_nothing_found(plan))
         pins = plan.pins | {"batch_size": plan.engine.forward.batch_size}
-        with workspace.publish() as temporary:
-            polygons = write_outputs(spool, plan, outputs, temporary, pins, lap=clock.lap)
+        polygons = writing.publish(pins, lap=clock.lap)
         pixels = {item.name: spool.class_pixels.get(item.id, 0) for item in plan.classes}
         resumed = workspace.resumed_share
     height, width = plan.scene.shape
@@ -205,6 +237,7 @@ def _run(
         "repeated_tiles": repeated_tiles(plan, shards),
         "pixels": pixels,
         "polygons": polygons,
+        "polygon_options": layer.options.facts(),
         "mpx_per_s": (1 - resumed) * height * width / 1e6 / clock.seconds["segment"],
         "seconds": clock.seconds
         | {
@@ -220,16 +253,24 @@ def _run(
 
 
 def _fill(
-    workspace: Workspace, plan: Plan, executor: Executor, shards: Sequence[Shard], run: RunFacts, progress: Progress
+    workspace: Workspace,
+    plan: Plan,
+    executor: Executor,
+    shards: Sequence[Shard],
+    run: RunFacts,
+    progress: Progress,
+    writing: Writing,
 ) -> None:
-    """Compute what the spool has not yet."""
+    """Compute what the spool has not yet, while polygons are written of what it has."""
     spool = workspace.spool
     height, width = plan.scene.shape
     todo = [rest for shard in shards if (rest := spool.resume_shard(shard)) is not None]
+    writing.follow()
     progress(spool.pixel_count, height * width)
 
     def take(block: EncodedBlock) -> None:
         spool.append(block)
+        writing.check()
         progress(spool.pixel_count, height * width)
 
     if todo:

@@ -1,65 +1,134 @@
 """`vectorize`: a label raster → polygons."""
 
+import json
 import os
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, Literal
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import repeat
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geodeeplab.errors import OptionError, SceneError
+from geodeeplab.errors import GeoDeepLabWarning, OptionError, SceneError
+from geodeeplab.pipeline.polygons import PolygonOptions, plan_polygons
+from geodeeplab.pipeline.result import Vectorization
 from geodeeplab.raster import RowReader, Scene, check_output, open_scene, read_classes
-from geodeeplab.vector import POLYGON_SUFFIXES, trace_polygons, write_polygons
+from geodeeplab.vector import POLYGON_SUFFIXES, LabelRows
 
 BAND_ROWS = 512
 MAX_LABEL = 2**31 - 1
 """The tracer's own integers have a sign."""
 
+Progress = Callable[[int, int], None]
+"""Called with the pixels read and the pixels in all; it may raise to cancel."""
+
 
 def vectorize(
     labels: str | os.PathLike[str],
     output: str | os.PathLike[str],
+    polygons: PolygonOptions | None = None,
     *,
+    confidence: str | os.PathLike[str] | None = None,
     band: int = 1,
-    connectivity: Literal[4, 8] = 4,
     nodata: int | None = None,
     overwrite: bool = False,
-) -> Path:
-    """Trace the classes of a label raster into polygons; they rasterise back to exactly the labels.
+    progress: Progress | None = None,
+) -> Vectorization:
+    """Trace the classes of a label raster into polygons.
+
+    Without options they rasterise back to exactly the labels. The names and colours of classes are those of a raster
+    that GeoDeepLab wrote, else the raster's category names and colour table.
 
     Args:
         labels: a raster of integers up to 32 bits.
-        output: the vector file, by suffix (.gpkg).
+        output: the vector file, by suffix (.gpkg, .parquet, .fgb, .geojson).
+        polygons: what the polygons look like.
+        confidence: a raster of the same grid, 0–100, whose mean and minimum each polygon gets.
         band: 1-based band of the labels.
-        connectivity: 4 or 8 neighbours make one polygon.
         nodata: label that gets no polygon; by default the raster's nodata value, and 0 if it has none.
         overwrite: replace an output that exists.
-
-    Returns:
-        The path of the output.
+        progress: called with pixels read and pixels in all; it may raise to cancel.
 
     Raises:
         OptionError, OutputError: before any work, for options and outputs that cannot be.
         SceneError: if the raster cannot be read, or holds no integers.
     """
-    path = check_output(output, suffixes=POLYGON_SUFFIXES, overwrite=overwrite, inputs=[labels])
-    with open_scene(labels, bands=[band], allow_palette=True) as scene:
-        if scene.dtype.kind not in "iu" or scene.dtype.itemsize > 4:
-            raise SceneError(
-                f"labels are integers of at most 32 bits, '{scene.path}' holds {scene.dtype.name}: "
-                "convert it, e.g. with gdal_translate -ot Int32"
-            )
-        limits = np.iinfo(scene.dtype)
-        if nodata is None:
-            stated = scene.bands[0].nodata
-            nodata = int(stated) if stated is not None and limits.min <= stated <= limits.max else 0
-        elif not limits.min <= nodata <= limits.max:
-            raise OptionError(f"labels of {scene.dtype.name} are never {nodata}: choose another nodata value, or none")
-        rows = _iter_labels(scene, nodata)
-        batches = trace_polygons(rows, transform=scene.transform, connectivity=connectivity, nodata=nodata)
-        write_polygons(batches, path, crs=scene.crs, classes=read_classes(scene), overwrite=overwrite)
-    return path
+    start = time.perf_counter()
+    inputs = [labels, *([] if confidence is None else [confidence])]
+    path = check_output(output, suffixes=POLYGON_SUFFIXES, overwrite=overwrite, inputs=inputs)
+    options = polygons or PolygonOptions()
+    with ExitStack() as stack:
+        scene = stack.enter_context(open_scene(labels, bands=[band], allow_palette=True))
+        nodata = _nodata(scene, nodata)
+        sure = None if confidence is None else stack.enter_context(_open_confidence(confidence, scene))
+        plan = plan_polygons(
+            options, grid=scene.grid, classes=read_classes(scene, nodata=nodata), nodata=nodata, dst_path=path
+        )
+        told = _Told(progress, scene.grid.height * scene.grid.width * (1 if plan.minimum is None else 2))
+
+        def read() -> Iterator[NDArray[np.integer[Any]]]:
+            return told.count(_iter_labels(scene, nodata))
+
+        bands = read() if plan.minimum is None else plan.sieve(read)
+        beside = repeat(None) if sure is None else _iter_confidence(sure)
+        count = plan.write(
+            path,
+            (LabelRows(labels=one, confidence=other) for one, other in zip(bands, beside, strict=False)),
+            with_confidence=sure is not None,
+            metadata={"GEODEEPLAB_SOURCE": json.dumps({"labels": str(labels), "nodata": nodata})},
+            overwrite=overwrite,
+        )
+    if not count:
+        warnings.warn(
+            f"'{labels}' holds nothing but nodata ({nodata}): {path} is empty", GeoDeepLabWarning, stacklevel=2
+        )
+    facts = {
+        "shape": list(scene.shape),
+        "polygons": count,
+        "options": options.facts(),
+        "nodata": nodata,
+        "seconds": {"total": time.perf_counter() - start},
+        "outputs": [str(path)],
+    }
+    return Vectorization(polygons_path=path, facts=facts)
+
+
+def _nodata(scene: Scene, asked: int | None) -> int:
+    """Give the label that gets no polygon.
+
+    Raises:
+        SceneError: for a raster of other things than labels.
+        OptionError: for a value that the raster's type does not have.
+    """
+    if scene.dtype.kind not in "iu" or scene.dtype.itemsize > 4:
+        raise SceneError(
+            f"labels are integers of at most 32 bits, '{scene.path}' holds {scene.dtype.name}: "
+            "convert it, e.g. with gdal_translate -ot Int32"
+        )
+    limits = np.iinfo(scene.dtype)
+    if asked is not None:
+        if not limits.min <= asked <= limits.max:
+            raise OptionError(f"labels of {scene.dtype.name} are never {asked}: choose another nodata value, or none")
+        return asked
+    stated = scene.bands[0].nodata
+    return int(stated) if stated is not None and limits.min <= stated <= limits.max else 0
+
+
+def _open_confidence(path: str | os.PathLike[str], labels: Scene) -> Scene:
+    """Open the raster of confidence.
+
+    Raises:
+        SceneError: if it is not on the grid of the labels, or holds no bytes.
+    """
+    scene = open_scene(path, bands=[1])
+    if scene.shape != labels.shape or not scene.transform.almost_equals(labels.transform, precision=1e-9):
+        raise SceneError(f"'{scene.path}' does not lie on the grid of '{labels.path}': warp it to that grid first")
+    if scene.dtype != np.uint8:
+        raise SceneError(f"confidence is uint8 from 0 to 100, '{scene.path}' holds {scene.dtype.name}: convert it")
+    return scene
 
 
 def _iter_labels(scene: Scene, nodata: int) -> Iterator[NDArray[np.integer[Any]]]:
@@ -71,3 +140,27 @@ def _iter_labels(scene: Scene, nodata: int) -> Iterator[NDArray[np.integer[Any]]
         if scene.dtype == np.uint32 and pixels.array.max() > MAX_LABEL:
             raise SceneError(f"labels go up to {MAX_LABEL}, '{scene.path}' holds {pixels.array.max()}: renumber them")
         yield np.where(pixels.valid, pixels.array[0], np.asarray(nodata, dtype=scene.dtype))
+
+
+def _iter_confidence(scene: Scene) -> Iterator[NDArray[np.uint8]]:
+    """Yield bands of the same rows, 255 where there is no confidence."""
+    reader = RowReader(scene)
+    height = scene.shape[0]
+    for start in range(0, height, BAND_ROWS):
+        pixels = reader.read(start, min(start + BAND_ROWS, height))
+        yield np.where(pixels.valid & (pixels.array[0] <= 100), pixels.array[0], np.uint8(255))
+
+
+class _Told:
+    """Tells how many pixels were read."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._progress, self._total, self._done = progress, total, 0
+
+    def count(self, bands: Iterator[NDArray[np.integer[Any]]]) -> Iterator[NDArray[np.integer[Any]]]:
+        """Pass bands on, and tell after each."""
+        for band in bands:
+            yield band
+            self._done += band.size
+            if self._progress is not None:
+                self._progress(self._done, self._total)

@@ -4,7 +4,7 @@ from geodeeplab.raster.aoi import Aoi, AoiLike, to_aoi
 from geodeeplab.raster.bands import Band
 from geodeeplab.raster.blocks import EncodedBlock, Layer, encode_block
 from geodeeplab.raster.classes import classes_tag, read_classes
-from geodeeplab.raster.cog import RASTER_SUFFIXES, LabelClass, write_label_cog, write_raster
+from geodeeplab.raster.cog import NODATA_LABEL, RASTER_SUFFIXES, LabelClass, write_label_cog, write_raster
 from geodeeplab.raster.grid import Grid
 from geodeeplab.raster.label_shards import VRT_NAME, shard_paths, write_label_shards
 from geodeeplab.raster.locked import LockedSource
@@ -17,6 +17,7 @@ from geodeeplab.raster.spool import BlockSpool
 from geodeeplab.raster.workspace import Workspace, open_workspace, workspace_folder
 
 __all__ = [
+    "NODATA_LABEL",
     "RASTER_SUFFIXES",
     "VRT_NAME",
     "Aoi",

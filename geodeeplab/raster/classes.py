@@ -1,13 +1,22 @@
-"""The class table of a label raster, as a tag of the file: ids, names and colours together."""
+"""The classes of a label raster: the table that GeoDeepLab writes as a tag, or what GDAL knows of anyone's raster."""
 
+import colorsys
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import rasterio
+from rasterio.errors import RasterioError
 
 from geodeeplab.errors import OptionError
 from geodeeplab.raster.cog import LabelClass
+from geodeeplab.raster.remote import gdal_path
 from geodeeplab.raster.scene import Scene
 
 CLASSES_TAG = "GEODEEPLAB_CLASSES"
+GOLDEN_ANGLE = 0.381_966
+"""Of a turn: hues that follow one another by it never lie close together."""
 
 
 def classes_tag(classes: Sequence[LabelClass]) -> dict[str, str]:
@@ -16,10 +25,76 @@ def classes_tag(classes: Sequence[LabelClass]) -> dict[str, str]:
     return {CLASSES_TAG: json.dumps(table)}
 
 
-def read_classes(scene: Scene) -> list[LabelClass]:
-    """Read the classes of a label raster that GeoDeepLab wrote; none for anyone else's."""
+def read_classes(scene: Scene, *, nodata: int = 0) -> list[LabelClass]:
+    """Read the classes of a label raster of one band.
+
+    They are those of the tag that GeoDeepLab writes; else the category names that GDAL keeps beside or in the file,
+    with the colours of the colour table; else the colour table alone, whose classes are called by their number. None
+    for a raster without any of these.
+
+    Args:
+        scene: the label raster.
+        nodata: label that is no class.
+    """
     try:
         table = json.loads(scene.source.tags.get(CLASSES_TAG, "[]"))
-        return [LabelClass(id=item["id"], name=item["name"], color=tuple(item["color"])) for item in table]
+        ours = [LabelClass(id=item["id"], name=item["name"], color=tuple(item["color"])) for item in table]
     except (json.JSONDecodeError, KeyError, TypeError, OptionError):
+        ours = []
+    return ours or _foreign_classes(scene, nodata)
+
+
+def _foreign_classes(scene: Scene, nodata: int) -> list[LabelClass]:
+    if not scene.source.files:  # an array
         return []
+    path, band = scene.source.files[0], scene.bands[0].number
+    colors, names = _color_table(path, band), _category_names(path, band)
+    if not names:
+        names = {value: str(value) for value in _without_tail(colors)}
+    return [
+        LabelClass(id=value, name=name, color=colors.get(value, _some_color(value)))
+        for value, name in names.items()
+        if name and value != nodata and 0 <= value <= 255
+    ]
+
+
+def _color_table(path: str, band: int) -> dict[int, tuple[int, int, int]]:
+    """Read the colour table; empty where there is none."""
+    try:
+        with rasterio.open(gdal_path(path)) as src:
+            return {value: tuple(color[:3]) for value, color in src.colormap(band).items()}
+    except (RasterioError, ValueError):
+        return {}
+
+
+def _category_names(path: str, band: int) -> dict[int, str]:
+    """Read the category names, which GDAL keeps in `PATH.aux.xml` or in a VRT; empty where there are none."""
+    for place in (Path(f"{path}.aux.xml"), Path(path)):
+        if not place.is_file() or (place.suffix.lower() not in (".xml", ".vrt")):
+            continue
+        try:
+            root = ET.parse(place).getroot()
+        except (ET.ParseError, OSError):
+            continue
+        for node in root.iter():
+            if node.tag in ("PAMRasterBand", "VRTRasterBand") and node.get("band") == str(band):
+                found = [category.text or "" for category in node.iterfind("CategoryNames/Category")]
+                if any(found):
+                    return dict(enumerate(found))
+    return {}
+
+
+def _without_tail(colors: Mapping[int, tuple[int, int, int]]) -> list[int]:
+    """Give the values of a colour table but those at its end that have all the same colour: nobody gave them one."""
+    values = sorted(colors)
+    while len(values) > 1 and colors[values[-1]] == colors[values[-2]]:
+        values.pop()
+    if values and len(values) < len(colors):
+        values.pop()
+    return values
+
+
+def _some_color(value: int) -> tuple[int, int, int]:
+    """Give a class without a colour one that differs from its neighbours'."""
+    red, green, blue = colorsys.hls_to_rgb(value * GOLDEN_ANGLE % 1.0, 0.55, 0.5)
+    return round(255 * red), round(255 * green), round(255 * blue)

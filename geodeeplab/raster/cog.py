@@ -37,7 +37,7 @@ class LabelClass:
     """A class of a label raster."""
 
     id: int
-    """Pixel value, 1–255; 0 is nodata."""
+    """Pixel value, 0–255; where GeoDeepLab writes the raster, 0 is nodata."""
     name: str
     """Name, which becomes the category name."""
     color: tuple[int, int, int]
@@ -45,8 +45,8 @@ class LabelClass:
 
     def __post_init__(self) -> None:
         """Check the id and the colour."""
-        if not 1 <= self.id <= 255:
-            raise OptionError(f"class {self.name!r} has id {self.id}: ids go from 1 to 255, 0 is nodata")
+        if not 0 <= self.id <= 255:
+            raise OptionError(f"class {self.name!r} has id {self.id}: ids go from 0 to 255")
         if len(self.color) != 3 or not all(0 <= value <= 255 for value in self.color):
             raise OptionError(f"class {self.name!r} has colour {self.color}: give red, green and blue from 0 to 255")
 

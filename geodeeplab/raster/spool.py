@@ -35,6 +35,8 @@ JOURNAL_NAME = "blocks.journal"
 JOURNAL_VERSION = 2
 VERIFIERS = 4
 """Threads that check the files of an earlier run: more than a disk needs."""
+FOLLOW_S = 0.2
+"""Seconds after which one who waits for rows looks whether they are still wanted."""
 
 
 S = TypeVar("S", bound=Rectangle)
@@ -96,8 +98,9 @@ class BlockSpool:
         with ThreadPoolExecutor(VERIFIERS) as pool:
             whole = list(pool.map(lambda entry: entry.is_whole(spool.folder, layers), entries))
         for entry in (entry for entry, is_whole in zip(entries, whole, strict=True) if is_whole):
-            if spool._is_free(entry):
-                spool._add(entry)
+            with spool._lock:
+                if spool._is_free(entry):
+                    spool._add(entry)
         if not journal.is_whole or len(spool._entries) != len(journal.records):
             spool._rewrite()
         spool._remove_strays()
@@ -114,6 +117,7 @@ class BlockSpool:
         self._entries: dict[Box, SpoolEntry] = {}
         self._boxes, self._pixel_count = Boxes(), 0
         self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
 
     @property
     def entries(self) -> tuple[SpoolEntry, ...]:
@@ -224,21 +228,52 @@ class BlockSpool:
         described = self.layer(layer)
         if not self.is_complete:
             raise ValueError(f"{self.pixel_count} of {math.prod(self.shape)} pixels are in the spool: append all first")
-        entries, active, ahead = self.entries, list[SpoolEntry](), 0
-        for start, stop in iter_bands(sorted({entry.box[1] for entry in entries}), height):
-            while ahead < len(entries) and entries[ahead].box[0] < stop:
-                active.append(entries[ahead])
-                ahead += 1
-            rows = np.empty((described.bands, stop - start, self.shape[1]), dtype=described.dtype)
-            for entry in active:
-                top, bottom, left, right = entry.box
-                first, last = max(start, top), min(stop, bottom)
-                path = os.fspath(self.folder / entry.file(described))
-                with output_errors(path):
-                    pixels = read_block(path, described.dtype, rows=(first - top, last - top))
-                rows[:, first - start : last - start, left:right] = pixels
-            active = [entry for entry in active if entry.box[1] > stop]
-            yield start, rows if described.bands > 1 else rows[0]
+        for start, stop in iter_bands(sorted({entry.box[1] for entry in self.entries}), height):
+            yield start, self._read_band(described, start, stop)
+
+    def follow_rows(
+        self, layers: Sequence[str], *, abandoned: threading.Event | None = None, height: int = 512
+    ) -> Iterator[tuple[NDArray[Any], ...]]:
+        """Read layers from top to bottom while blocks are added: rows come as soon as all their columns are there.
+
+        Args:
+            layers: Their names.
+            abandoned: Ends the iteration when it is set.
+            height: The most rows at a time.
+
+        Yields:
+            The next rows of each layer, (n, W).
+        """
+        described, done = [self.layer(name) for name in layers], 0
+        abandoned = abandoned or threading.Event()
+        while done < self.shape[0]:
+            with self._changed:
+                known = self._boxes.first_missing_row((done, self.shape[0], 0, self.shape[1]))
+                while known == done and not abandoned.is_set():
+                    self._changed.wait(FOLLOW_S)
+                    known = self._boxes.first_missing_row((done, self.shape[0], 0, self.shape[1]))
+            while done < known:
+                if abandoned.is_set():
+                    return
+                stop = min(done + height, known)
+                yield tuple(self._read_band(layer, done, stop) for layer in described)
+                done = stop
+            if abandoned.is_set():
+                return
+
+    def _read_band(self, layer: Layer, start: int, stop: int) -> NDArray[Any]:
+        """Read rows of which all columns are there: (n, W), or (K, n, W) of K > 1 bands."""
+        with self._lock:
+            entries = [self._entries[box] for box in self._boxes.touching((start, stop, 0, self.shape[1]))]
+        rows = np.empty((layer.bands, stop - start, self.shape[1]), dtype=layer.dtype)
+        for entry in entries:
+            top, bottom, left, right = entry.box
+            first, last = max(start, top), min(stop, bottom)
+            path = os.fspath(self.folder / entry.file(layer))
+            with output_errors(path):
+                pixels = read_block(path, layer.dtype, rows=(first - top, last - top))
+            rows[:, first - start : last - start, left:right] = pixels
+        return rows if layer.bands > 1 else rows[0]
 
     def write_vrt(
         self,
@@ -319,6 +354,7 @@ class BlockSpool:
         self._entries[entry.box] = entry
         self._pixel_count += entry.pixel_count
         self._boxes.add(entry.box)
+        self._changed.notify_all()
 
     def _forget(self, entries: Sequence[SpoolEntry]) -> None:
         """Take blocks out of the journal, then remove their files."""

@@ -1,7 +1,28 @@
 """Trace label rasters into polygons and write vector layers."""
 
-from geodeeplab.vector.attributes import area_m2
-from geodeeplab.vector.trace import PolygonBatch, trace_polygons
-from geodeeplab.vector.writers import POLYGON_SUFFIXES, write_polygons
+from geodeeplab.vector.assembly import ToOutput
+from geodeeplab.vector.batch import PolygonBatch
+from geodeeplab.vector.generalise import Generalisation, Metric
+from geodeeplab.vector.layers import OUTPUT_CRS, POLYGON_SUFFIXES, write_polygons
+from geodeeplab.vector.line_shaper import LineRule
+from geodeeplab.vector.measure import Ruler, metric_table, row_areas
+from geodeeplab.vector.sieve import sieve_rows
+from geodeeplab.vector.strips import LabelRows
+from geodeeplab.vector.tracer import trace_polygons
 
-__all__ = ["POLYGON_SUFFIXES", "PolygonBatch", "area_m2", "trace_polygons", "write_polygons"]
+__all__ = [
+    "OUTPUT_CRS",
+    "POLYGON_SUFFIXES",
+    "Generalisation",
+    "LabelRows",
+    "LineRule",
+    "Metric",
+    "PolygonBatch",
+    "Ruler",
+    "ToOutput",
+    "metric_table",
+    "row_areas",
+    "sieve_rows",
+    "trace_polygons",
+    "write_polygons",
+]

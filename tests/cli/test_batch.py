@@ -117,15 +117,17 @@ class TestFailures:
     def test_ctrl_c_ends_the_batch_and_says_what_is_done(
         self, run: Run, batch: list[object], out: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from geodeeplab.pipeline.outputs import write_outputs
+        from geodeeplab.pipeline.writing import Writing
 
-        def interrupt(spool: Any, plan: Any, *rest: Any, **options: Any) -> int | None:  # noqa: ANN401
-            if "b.tif" in plan.scene.path:
+        publish = Writing.publish
+
+        def interrupt(writing: Any, *rest: Any, **options: Any) -> int | None:  # noqa: ANN401
+            if "b.tif" in writing._plan.scene.path:
                 raise KeyboardInterrupt
-            return write_outputs(spool, plan, *rest, **options)
+            return publish(writing, *rest, **options)
 
         with monkeypatch.context() as patch:
-            patch.setattr("geodeeplab.pipeline.segment.write_outputs", interrupt)
+            patch.setattr(Writing, "publish", interrupt)
             ran = run(*batch)
         assert ran.status == 1
         (line,) = [line for line in ran.err.splitlines() if line]

@@ -31,7 +31,7 @@ def read(path: Path) -> np.ndarray:
 
 def classes_of(path: Path) -> set[tuple[int, str]]:
     """Give ids and names of the classes that polygons have."""
-    _, _, _, fields = pyogrio.raw.read(path, columns=["class_id", "class_name"])
+    _, _, _, fields = pyogrio.raw.read(path, columns=["class_id", "class_name"], layer="landcover")
     return set(zip(fields[0].tolist(), fields[1].tolist(), strict=True))
 
 
@@ -87,7 +87,7 @@ class TestWhere:
         assert 0.2 < outside.mean() < 0.8
         np.testing.assert_array_equal(labels, np.where(outside, 0, everywhere))
         np.testing.assert_array_equal(read(out / "c.tif"), np.where(outside, 255, confidence))
-        _, _, polygons, _ = pyogrio.raw.read(out / "a.gpkg")
+        _, _, polygons, _ = pyogrio.raw.read(out / "a.gpkg", layer="landcover")
         assert shapely.area(shapely.from_wkb(polygons)).sum() == (~outside).sum()
         facts = json.loads(run("segment", scene, *argv, "--labels", out / "b.tif", "--json", "--overwrite").out)
         assert facts["tiles"]["skipped"] > 0, "tiles without a pixel in the area cost nothing"
@@ -134,8 +134,8 @@ class TestWhere:
             at = np.array([~src.transform @ point for point in zip(*there, strict=True)]).astype(int)
         same = warped[at[:, 1].clip(0, warped.shape[0] - 1), at[:, 0].clip(0, warped.shape[1] - 1)] == labels.ravel()
         assert same.mean() > 0.7, "the same places have the same classes, but along edges"
-        assert pyogrio.read_info(out / "warped.gpkg")["crs"] == "EPSG:3857"
-        _, _, _, fields = pyogrio.raw.read(out / "warped.gpkg", columns=["area_m2"])
+        assert pyogrio.read_info(out / "warped.gpkg", layer="landcover")["crs"] == "EPSG:3857"
+        _, _, _, fields = pyogrio.raw.read(out / "warped.gpkg", columns=["area_m2"], layer="landcover")
         assert fields[0].sum() == pytest.approx(150 * 200, rel=0.02), "square metres on the ground"
 
 
@@ -298,7 +298,9 @@ class TestScenes:
             more = ["--confidence", out / f"{name}-c.tif", "-o", out / f"{name}.gpkg"]
             np.testing.assert_array_equal(labels_of(*order, *argv, *more, name=name), whole)
             np.testing.assert_array_equal(read(out / f"{name}-c.tif"), read(out / "c.tif"))
-            first, second = (pyogrio.raw.read(path)[2:] for path in (out / "a.gpkg", out / f"{name}.gpkg"))
+            first, second = (
+                pyogrio.raw.read(path, layer="landcover")[2:] for path in (out / "a.gpkg", out / f"{name}.gpkg")
+            )
             assert list(first[0]) == list(second[0])
             assert all(list(a) == list(b) for a, b in zip(first[1], second[1], strict=True))
 
@@ -389,6 +391,6 @@ class TestResume:
             pixels = read(out / "whole" / name)
             assert len(np.unique(pixels)) > 2
             np.testing.assert_array_equal(read(out / "cut" / name), pixels)
-        first, second = (pyogrio.raw.read(out / name / "a.gpkg")[2:] for name in ("whole", "cut"))
+        first, second = (pyogrio.raw.read(out / name / "a.gpkg", layer="landcover")[2:] for name in ("whole", "cut"))
         assert list(first[0]) == list(second[0])
         assert len(first[0]) > 5

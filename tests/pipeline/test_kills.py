@@ -126,7 +126,7 @@ def read_outputs(folder: Path) -> Pixels:
     for name in ("a.tif", "c.tif"):
         with rasterio.open(folder / name) as src:
             found[name] = src.read(1).tobytes(), src.tags().get("GEODEEPLAB_CLASSES")
-    _, _, geometries, fields = pyogrio.raw.read(folder / "a.gpkg")
+    _, _, geometries, fields = pyogrio.raw.read(folder / "a.gpkg", layer="landcover")
     found["a.gpkg"] = list(geometries), [list(field) for field in fields]
     return found
 

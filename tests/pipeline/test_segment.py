@@ -36,7 +36,7 @@ def read_labels(path: Path) -> np.ndarray:
 
 
 def read_polygons(path: Path) -> tuple[dict[str, object], np.ndarray, dict[str, np.ndarray]]:
-    meta, _, geometries, values = pyogrio.raw.read(path)
+    meta, _, geometries, values = pyogrio.raw.read(path, layer="landcover")
     return meta, shapely.from_wkb(geometries), dict(zip(meta["fields"], values, strict=True))
 
 
@@ -265,7 +265,7 @@ class TestOutputs:
         assert (pins["model"], pins["tile_size"], pins["scene"]) == ("tiny", 128, str(scene))
         assert "<Category>wood</Category>" in (tmp_path / "a.tif.aux.xml").read_text()
         _, geometries, fields = read_polygons(tmp_path / "a.gpkg")
-        assert list(fields) == ["class_id", "class_name", "area_m2"]
+        assert list(fields) == ["class_id", "class_name", "area_m2", "perimeter_m", "confidence", "confidence_min"]
         assert set(zip(fields["class_id"], fields["class_name"], strict=True)) <= {
             (1, "field"),
             (2, "wood"),
@@ -294,7 +294,7 @@ class TestOutputs:
             )
 
         with monkeypatch.context() as patch:
-            patch.setattr("geodeeplab.pipeline.outputs.write_polygons", fail)
+            patch.setattr("geodeeplab.pipeline.polygons.write_batches", fail)
             with pytest.raises(gdl.OutputError, match="a test says so"):
                 segment()
         assert [path.name for path in out.iterdir() if not path.name.startswith(".")] == ["c.tif"]

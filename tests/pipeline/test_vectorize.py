@@ -19,7 +19,7 @@ MakeRaster = Callable[..., Path]
 
 
 def burn(path: Path, shape: tuple[int, int], transform: Affine) -> np.ndarray:
-    meta, _, geometries, values = pyogrio.raw.read(path)
+    meta, _, geometries, values = pyogrio.raw.read(path, layer="landcover")
     back = np.zeros(shape, np.int32)
     ids = dict(zip(meta["fields"], values, strict=True))["class_id"]
     if len(geometries):
@@ -40,7 +40,8 @@ def test_polygons_rasterise_back(
 ) -> None:
     labels = patches.astype(dtype) * (1 if np.dtype(dtype).itemsize == 1 else 9000)
     path = make_raster(labels)
-    written = gdl.vectorize(path, tmp_path / "a.gpkg", connectivity=connectivity)
+    options = gdl.PolygonOptions(connectivity=connectivity)
+    written = gdl.vectorize(path, tmp_path / "a.gpkg", options).polygons_path
     assert written == tmp_path / "a.gpkg"
     transform = Affine(1, 0, 500_000, 0, -1, 5_000_000)
     np.testing.assert_array_equal(burn(written, labels.shape[1:], transform), labels[0])
@@ -57,7 +58,7 @@ def test_a_palette_is_a_label_raster(make_raster: MakeRaster, patches: np.ndarra
 
 def test_names_come_from_our_own_rasters_only(make_raster: MakeRaster, patches: np.ndarray, tmp_path: Path) -> None:
     gdl.vectorize(make_raster(patches), tmp_path / "a.gpkg")
-    meta, _, _, values = pyogrio.raw.read(tmp_path / "a.gpkg")
+    meta, _, _, values = pyogrio.raw.read(tmp_path / "a.gpkg", layer="landcover")
     assert set(dict(zip(meta["fields"], values, strict=True))["class_name"]) == {None}
 
 
@@ -68,24 +69,28 @@ def test_the_rasters_own_nodata_gets_no_polygon(make_raster: MakeRaster, tmp_pat
         ("unstated.tif", {}, [7]),
     ):
         gdl.vectorize(make_raster(labels, name, **options), tmp_path / "a.gpkg", overwrite=True)
-        meta, _, _, values = pyogrio.raw.read(tmp_path / "a.gpkg")
+        meta, _, _, values = pyogrio.raw.read(tmp_path / "a.gpkg", layer="landcover")
         assert dict(zip(meta["fields"], values, strict=True))["class_id"].tolist() == expected
-    gdl.vectorize(make_raster(labels, nodata=7), tmp_path / "a.gpkg", nodata=0, overwrite=True)
-    assert pyogrio.read_info(tmp_path / "a.gpkg")["features"] == 0  # 7 is invalid still, and 0 was asked to be
+    with pytest.warns(gdl.GeoDeepLabWarning, match="holds nothing but nodata"):
+        gdl.vectorize(make_raster(labels, nodata=7), tmp_path / "a.gpkg", nodata=0, overwrite=True)
+    assert (
+        pyogrio.read_info(tmp_path / "a.gpkg", layer="landcover")["features"] == 0
+    )  # 7 is invalid still, and 0 was asked to be
 
 
 def test_another_band(make_raster: MakeRaster, tmp_path: Path) -> None:
     path = make_raster(np.stack([np.full((4, 5), 3), np.full((4, 5), 8)]).astype("uint8"), photometric="minisblack")
     gdl.vectorize(path, tmp_path / "a.gpkg", band=2)
-    meta, _, _, values = pyogrio.raw.read(tmp_path / "a.gpkg")
+    meta, _, _, values = pyogrio.raw.read(tmp_path / "a.gpkg", layer="landcover")
     fields = dict(zip(meta["fields"], values, strict=True))
     assert fields["class_id"].tolist() == [8]
     assert fields["area_m2"] == pytest.approx(20, rel=1e-3)
 
 
 def test_nothing_but_nodata_gives_an_empty_layer(make_raster: MakeRaster, tmp_path: Path) -> None:
-    gdl.vectorize(make_raster(np.zeros((1, 600, 3), "uint8")), tmp_path / "a.gpkg")
-    info = pyogrio.read_info(tmp_path / "a.gpkg")
+    with pytest.warns(gdl.GeoDeepLabWarning, match="holds nothing but nodata"):
+        gdl.vectorize(make_raster(np.zeros((1, 600, 3), "uint8")), tmp_path / "a.gpkg")
+    info = pyogrio.read_info(tmp_path / "a.gpkg", layer="landcover")
     assert (info["features"], info["geometry_type"]) == (0, "Polygon")
 
 

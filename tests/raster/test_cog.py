@@ -224,8 +224,8 @@ def test_a_full_disk_stops_the_spool(small_disk: Path) -> None:
 
 
 def test_refuses_wrong_classes(tmp_path: Path, out: Path) -> None:
-    for id_ in (0, 256):
-        with pytest.raises(OptionError, match=f"'sea' has id {id_}: ids go from 1 to 255"):
+    for id_ in (-1, 256):
+        with pytest.raises(OptionError, match=f"'sea' has id {id_}: ids go from 0 to 255"):
             LabelClass(id=id_, name="sea", color=(0, 0, 0))
     with pytest.raises(OptionError, match=r"colour \(0, 0, 256\)"):
         LabelClass(id=1, name="sea", color=(0, 0, 256))

@@ -1,0 +1,146 @@
+"""Write the outputs of a run from its spool, all or none; polygons while it is filled."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geodeeplab.inference import CONFIDENCE_NODATA
+from geodeeplab.pipeline.outputs import Outputs
+from geodeeplab.pipeline.plan import Plan
+from geodeeplab.pipeline.polygon_writer import PolygonWriter
+from geodeeplab.pipeline.polygons import PolygonPlan
+from geodeeplab.raster import (
+    BlockSpool,
+    Layer,
+    Workspace,
+    classes_tag,
+    encode_block,
+    write_label_cog,
+    write_label_shards,
+    write_raster,
+)
+from geodeeplab.vector import LabelRows
+
+Lap = Callable[[str], None]
+"""Called with an output's name when it is written."""
+
+
+class Writing:
+    """Writes a run's outputs; as a context manager it gives up what is not published at the end of the block."""
+
+    def __init__(
+        self, *, plan: Plan, outputs: Outputs, layer: PolygonPlan, workspace: Workspace, sieve_labels: bool
+    ) -> None:
+        """Take what is to be written.
+
+        Args:
+            plan: the run.
+            outputs: which outputs.
+            layer: how polygons are made.
+            workspace: has the spool, and what is written before its time.
+            sieve_labels: whether label rasters have the minimum mapping unit, too.
+        """
+        self._plan, self._outputs, self._layer, self._workspace = plan, outputs, layer, workspace
+        self._sieve_labels = sieve_labels
+        self._writer: PolygonWriter | None = None
+        self._early_path = workspace.folder / f"polygons{'' if outputs.polygons is None else outputs.polygons.suffix}"
+
+    def __enter__(self) -> "Writing":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._writer is not None:
+            self._writer.__exit__(kind, error, trace)
+
+    def follow(self) -> None:
+        """Begin to write polygons while rows are finished; a minimum mapping unit needs all of them first."""
+        if self._outputs.polygons is not None and self._layer.minimum is None:
+            tags = self._tags(self._plan.pins)
+            self._writer = PolygonWriter(self._layer, self._workspace.spool, self._early_path, tags)
+
+    def check(self) -> None:
+        """Raise what has gone wrong with the polygons so far."""
+        if self._writer is not None:
+            self._writer.check()
+
+    def publish(self, pins: Mapping[str, Any], *, lap: Lap) -> int | None:
+        """Write every output, and let them appear; give the number of polygons, if there are any asked for.
+
+        Args:
+            pins: what the pixels depend on, for the files' metadata.
+            lap: called with an output's name when it is written.
+        """
+        polygons = None if self._writer is None else self._writer.result()
+        if self._writer is not None:
+            lap("polygons")
+        with self._workspace.publish() as temporary:
+            spool, grid, classes = self._workspace.spool, self._plan.scene.grid, self._plan.classes
+            outputs, tags = self._outputs, self._tags(pins)
+            is_sieved = self._layer.minimum is not None and (outputs.polygons is not None or self._sieve_labels)
+            sieved = self._sieved_spool() if is_sieved else spool
+            shown = sieved if self._sieve_labels else spool
+            if outputs.labels is not None:
+                write_label_cog(shown, temporary[outputs.labels], grid=grid, classes=classes, tags=tags)
+                lap("labels")
+            if outputs.shard_windows:
+                write_label_shards(shown, outputs.shard_windows, temporary, grid=grid, classes=classes, tags=tags)
+                lap("shards")
+            if outputs.confidence is not None:
+                path = temporary[outputs.confidence]
+                write_raster(spool, path, grid=grid, nodata=CONFIDENCE_NODATA, layer="confidence", tags=tags)
+                lap("confidence")
+            if outputs.probabilities is not None:
+                write_raster(
+                    spool,
+                    temporary[outputs.probabilities],
+                    grid=grid,
+                    nodata=self._plan.engine.decision.fill("probabilities"),
+                    layer="probabilities",
+                    band_names=[item.name for item in self._plan.model.contract.classes],
+                    tags=tags,
+                )
+                lap("probabilities")
+            if outputs.polygons is not None:
+                if self._writer is not None:
+                    shutil.move(self._early_path, temporary[outputs.polygons])
+                else:
+                    rows = _with_confidence(sieved, spool)
+                    path = temporary[outputs.polygons]
+                    polygons = self._layer.write(path, rows, with_confidence=True, metadata=tags, overwrite=True)
+                lap("polygons")
+        return polygons
+
+    def _tags(self, pins: Mapping[str, Any]) -> dict[str, str]:
+        return {"GEODEEPLAB": json.dumps(pins, default=str), **classes_tag(self._plan.classes)}
+
+    def _sieved_spool(self) -> BlockSpool:
+        """Make a spool of the labels in which components below the minimum have merged."""
+        spool = self._workspace.spool
+        folder: Path = self._workspace.folder / "sieved"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        sieved = BlockSpool(folder, spool.shape, [Layer(name="labels", dtype="uint8")])
+
+        def read() -> Iterator[NDArray[np.uint8]]:
+            return (rows for _, rows in spool.iter_rows("labels"))
+
+        row = 0
+        for rows in self._layer.sieve(read):
+            sieved.append(encode_block(row, 0, {"labels": rows.astype(np.uint8)}, count="labels"))
+            row += len(rows)
+        return sieved
+
+
+def _with_confidence(labels: BlockSpool, spool: BlockSpool) -> Iterator[LabelRows]:
+    """Yield the rows of one complete spool with the confidence of another."""
+    both = zip(labels.follow_rows(["labels"]), spool.follow_rows(["confidence"]), strict=True)
+    for (rows,), (confidence,) in both:
+        yield LabelRows(labels=rows, confidence=confidence)

@@ -1,0 +1,5 @@
+"""Write layers of polygons."""
+
+from geodeeplab.vector.layers.writing import OUTPUT_CRS, POLYGON_SUFFIXES, write_polygons
+
+__all__ = ["OUTPUT_CRS", "POLYGON_SUFFIXES", "write_polygons"]

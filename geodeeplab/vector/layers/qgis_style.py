@@ -1,0 +1,104 @@
+"""Keep a QGIS style in a GeoPackage, so that the layer opens with the colours and names of its classes.
+
+QGIS takes the style that is marked as default for a layer from the table `layer_styles`, which it finds among the
+layers that GDAL lists; the table's columns are those that QGIS 3.40 makes itself (`QgsOgrUtils::saveStyle`).
+"""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from geodeeplab.raster.outputs import output_errors
+from geodeeplab.vector.layers.layer import Layer
+
+QGIS_VERSION = "3.40.0"
+OTHER_COLOR = (160, 160, 160)
+
+_CREATE_TABLE = """
+    CREATE TABLE layer_styles (
+        id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
+        f_table_catalog TEXT(256), f_table_schema TEXT(256), f_table_name TEXT(256), f_geometry_column TEXT(256),
+        styleName TEXT(30), styleQML TEXT, styleSLD TEXT, useAsDefault BOOLEAN, description TEXT, owner TEXT(30),
+        ui TEXT(30), update_time DATETIME DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ','now'))
+    )
+"""
+_REGISTER_TABLE = """
+    INSERT INTO gpkg_contents (table_name, data_type, identifier, description)
+    VALUES ('layer_styles', 'attributes', 'layer_styles', 'styles of QGIS')
+"""
+# QGIS asks for a schema that is empty, not null.
+_INSERT_STYLE = """
+    INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column, styleName, styleQML,
+                              styleSLD, useAsDefault, description, owner)
+    SELECT '', '', table_name, column_name, 'classes', ?, '', 1, 'colours and names of the classes', ''
+    FROM gpkg_geometry_columns WHERE table_name = ?
+"""
+
+
+def add_style(path: Path, layer: Layer, *, with_other: bool) -> None:
+    """Write the style of a layer into its GeoPackage, as the default one.
+
+    Args:
+        path: The GeoPackage, which has no style yet.
+        layer: The layer, whose classes have names and colours.
+        with_other: Whether ids that are no class get a grey entry too.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    qml = style_qml(layer, with_other=with_other)
+    with output_errors(path, sqlite3.Error), closing(sqlite3.connect(path)) as database, database:
+        database.execute("PRAGMA synchronous = OFF")  # whoever gives the file its name syncs it
+        database.execute(_CREATE_TABLE)
+        database.execute(_REGISTER_TABLE)
+        database.execute(_INSERT_STYLE, (qml, layer.name))
+
+
+def style_qml(layer: Layer, *, with_other: bool) -> str:
+    """Give the style as QML: one category for each class id, filled with the class's colour.
+
+    The outline is thin and has the same colour: without one, the background would shine through between neighbours.
+    """
+    root = ET.Element("qgis", version=QGIS_VERSION, styleCategories="Symbology")
+    renderer = ET.SubElement(
+        root,
+        "renderer-v2",
+        type="categorizedSymbol",
+        attr="class_id",
+        enableorderby="0",
+        forceraster="0",
+        referencescale="-1",
+        symbollevels="0",
+    )
+    categories, symbols = ET.SubElement(renderer, "categories"), ET.SubElement(renderer, "symbols")
+    entries = [(str(item.id), "long", item.name, item.color) for item in layer.classes]
+    if with_other:
+        entries.append(("", "string", "other", OTHER_COLOR))  # the empty value stands for all others
+    for place, (value, kind, label, color) in enumerate(entries):
+        name = str(place)
+        ET.SubElement(categories, "category", value=value, type=kind, label=label, symbol=name, render="true")
+        symbols.append(_fill_symbol(name, color))
+    ET.indent(root)
+    return "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n" + ET.tostring(root, encoding="unicode")
+
+
+def _fill_symbol(name: str, color: tuple[int, int, int]) -> ET.Element:
+    """Give a fill of one colour, opaque."""
+    symbol = ET.Element("symbol", type="fill", name=name, alpha="1", clip_to_extent="1", force_rhr="0")
+    # "class" is a keyword of Python
+    fill = ET.SubElement(symbol, "layer", {"class": "SimpleFill", "enabled": "1", "locked": "0", "pass": "0"})
+    rgba = ",".join(map(str, (*color, 255)))
+    values = {
+        "color": rgba,
+        "joinstyle": "round",
+        "outline_color": rgba,
+        "outline_style": "solid",
+        "outline_width": "0.1",
+        "outline_width_unit": "MM",
+        "style": "solid",
+    }
+    options = ET.SubElement(fill, "Option", type="Map")
+    for key, value in values.items():
+        ET.SubElement(options, "Option", name=key, type="QString", value=value)
+    return symbol
