@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
@@ -20,7 +19,7 @@ class PolygonWriter:
     """
 
     def __init__(self, plan: PolygonPlan, spool: BlockSpool, path: Path, metadata: Mapping[str, str]) -> None:
-        """Begin.
+        """Take what to write; nothing is begun yet.
 
         Args:
             plan: how polygons are made; without a minimum mapping unit, which needs all rows first.
@@ -28,17 +27,16 @@ class PolygonWriter:
             path: where to write; replaced if it exists.
             metadata: the layer's metadata.
         """
+        self._plan, self._spool, self._path, self._metadata = plan, spool, path, metadata
         self._abandoned = threading.Event()
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="polygons")
-        self._count: Future[int] = self._pool.submit(
-            plan.write,
-            path,
-            self._follow(spool),
-            with_confidence=True,
-            metadata=metadata,
-            overwrite=True,
-            threads=1,  # the rest is the network's
-        )
+        self._count: int | None = None
+        self._error: BaseException | None = None
+        # Not an executor: a signal while that starts a thread would leave one that nobody can end.
+        self._thread = threading.Thread(target=self._write, name="polygons", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
 
     def __enter__(self) -> "PolygonWriter":
         return self
@@ -47,19 +45,36 @@ class PolygonWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._abandoned.set()
-        self._pool.shutdown()
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def check(self) -> None:
         """Raise what has gone wrong so far, so that a run does not go on for nothing."""
-        if self._count.done():
-            self._count.result()
+        if self._error is not None:
+            raise self._error
 
     def result(self) -> int:
         """Wait for the last polygon; give how many there are. The spool must be complete."""
-        return self._count.result()
+        self._thread.join()
+        self.check()
+        assert self._count is not None, "the thread ended with a count or with an error"
+        return self._count
 
-    def _follow(self, spool: BlockSpool) -> Iterator[LabelRows]:
-        for labels, confidence in spool.follow_rows(LAYERS, abandoned=self._abandoned):
+    def _write(self) -> None:
+        try:
+            self._count = self._plan.write(
+                self._path,
+                self._follow(),
+                with_confidence=True,
+                metadata=self._metadata,
+                overwrite=True,
+                threads=1,  # the rest is the network's
+            )
+        except BaseException as error:
+            self._error = error
+
+    def _follow(self) -> Iterator[LabelRows]:
+        for labels, confidence in self._spool.follow_rows(LAYERS, abandoned=self._abandoned):
             yield LabelRows(labels=labels, confidence=confidence)
         if self._abandoned.is_set():
             raise AbandonedError

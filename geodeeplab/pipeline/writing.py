@@ -65,6 +65,7 @@ class Writing:
         if self._outputs.polygons is not None and self._layer.minimum is None:
             tags = self._tags(self._plan.pins)
             self._writer = PolygonWriter(self._layer, self._workspace.spool, self._early_path, tags)
+            self._writer.start()
 
     def check(self) -> None:
         """Raise what has gone wrong with the polygons so far."""

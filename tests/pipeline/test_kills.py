@@ -96,16 +96,17 @@ def look(folder: Path) -> Left:
     names = sorted(path.name for path in folder.iterdir())
     finals = [name for name in names if not name.startswith(".")]
     journal, record = folder / WORK / "blocks.journal", folder / WORK / "outputs.json"
-    lines = journal.read_bytes().split(b"\n")[1:-1] if journal.exists() else []
+    head, *lines = journal.read_bytes().split(b"\n")[:-1] if journal.exists() else [b""]
     rows = max((json.loads(line)["rows"][1] for line in lines), default=0)
     if record.exists():
         content = json.loads(record.read_bytes())
         stems = {Path(one["final"]).name: Path(one["temporary"]).stem for one in content["outputs"]}
-        order = [("a.gpkg", "polygons"), ("c.tif", "confidence"), ("a.tif", "labels")]  # the last one first
+        order = [("a.gpkg", "moved"), ("c.tif", "confidence"), ("a.tif", "labels")]  # the last one first
         begun = [stage for final, stage in order if any(name.startswith(stems[final]) for name in names)]
         stage = [*begun, "labels"][0] if content["state"] == "writing" else content["state"]
     elif journal.exists():
-        stage = "blocks" if lines else "tiles"
+        is_whole = bool(lines) and rows == json.loads(head)["shape"][0]  # blocks are as wide as the scene
+        stage = "polygons" if is_whole else "blocks" if lines else "tiles"
     else:
         stage = "start" if WORK in names or not finals else "done"
     return Left(finals=finals, rows=rows, blocks=len(lines), stage=stage)
@@ -257,12 +258,12 @@ class TestTinyModel:
         ("geodeeplab.inference.engine:Engine._timed_forward", 20, "blocks"),
         ("geodeeplab.inference.canvas:Canvas.to_host", 5, "blocks"),
         ("geodeeplab.raster.spool:write_synced", 6, "blocks"),  # labels of a block, no confidence
-        ("geodeeplab.pipeline.outputs:write_label_cog", 1, "labels"),
+        ("pyogrio.raw:write_arrow", 1, "polygons"),
+        ("pyogrio:read_info", 1, "polygons"),
+        ("geodeeplab.pipeline.writing:write_label_cog", 1, "labels"),
         ("geodeeplab.raster.cog:_check_complete", 1, "labels"),
         ("geodeeplab.raster.cog:_check_complete", 2, "confidence"),
-        ("pyogrio.raw:write", 1, "confidence"),
-        ("pyogrio:read_info", 1, "polygons"),
-        ("geodeeplab.raster.outputs:swap_in", 4, "polygons"),  # the three by themselves are swapped in, too
+        ("geodeeplab.raster.outputs:swap_in", 4, "moved"),  # the three by themselves are swapped in, too
         ("swapping os:replace", 1, "swapping"),
         ("swapping os:replace", 3, "swapping"),
         ("swapping os:replace", 6, "swapping"),

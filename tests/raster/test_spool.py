@@ -4,6 +4,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -123,6 +124,33 @@ def test_journal_names_each_file_once_it_is_safe(tmp_path: Path) -> None:
     assert spool.byte_count == spool.layer_bytes("labels") == sum(line["files"][0]["bytes"] for line in lines)
     assert [entry.box for entry in spool.entries] == [(0, 3, 0, 4), (3, 5, 0, 4)]
     assert len(files_in(tmp_path)) == 3
+
+
+class TestFollow:
+    @settings(deadline=None, max_examples=30)
+    @given(tiling=tilings(), order=st.randoms(), height=st.integers(1, 50))
+    def test_rows_come_while_blocks_are_added_in_any_order(
+        self, tiling: list[Block], order: random.Random, height: int
+    ) -> None:
+        labels = labels_of((40, 30))
+        order.shuffle(tiling)
+        with TemporaryDirectory() as name, ThreadPoolExecutor(1) as pool:
+            spool = BlockSpool(name, labels.shape, [LABELS])
+            followed = pool.submit(lambda: [rows for (rows,) in spool.follow_rows(["labels"], height=height)])
+            for box in tiling:
+                spool.append(block_of(labels, box))
+            rows = followed.result()
+        np.testing.assert_array_equal(np.concatenate(rows), labels)
+        assert all(len(one) <= height for one in rows)
+
+    def test_who_gives_up_waits_no_longer(self, tmp_path: Path) -> None:
+        labels, abandoned = labels_of((40, 30)), threading.Event()
+        spool = BlockSpool(tmp_path, labels.shape, [LABELS])
+        spool.append(block_of(labels, (0, 10, 0, 30)))
+        rows = spool.follow_rows(["labels"], abandoned=abandoned)
+        np.testing.assert_array_equal(next(rows)[0], labels[:10])
+        abandoned.set()
+        assert list(rows) == []
 
 
 class TestAppend:
