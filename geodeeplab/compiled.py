@@ -31,7 +31,8 @@ def compiled(function: Callable[Args, Returned]) -> Callable[Args, Returned]:
 
 @cache
 def _sources() -> tuple[tuple[str, float, int], ...]:
-    """Give name, time and size of all modules that may hold kernels."""
+    """Give name, time and size of all modules that hold kernels."""
     folder = Path(__file__).parent
-    found = [(path, path.stat()) for name in ("models", "raster", "vector") for path in folder.glob(f"{name}/**/*.py")]
+    modules = [path for name in ("models", "raster", "vector") for path in folder.glob(f"{name}/**/*.py")]
+    found = [(path, path.stat()) for path in modules if b"@compiled" in path.read_bytes()]
     return tuple(sorted((str(path.relative_to(folder)), stat.st_mtime, stat.st_size) for path, stat in found))

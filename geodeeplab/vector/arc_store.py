@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from geodeeplab.raster.outputs import output_errors
+
 SEGMENT_BYTES = 8 << 20
 MEMORY_BYTES = 96 << 20
 """Bytes that stay in memory."""
@@ -96,10 +98,16 @@ class ArcStore:
             self._move_to_disk(next(iter(self._in_memory)))
 
     def _move_to_disk(self, segment: int) -> None:
-        if self._files is None:
-            self._files = tempfile.TemporaryDirectory(prefix=".geodeeplab-arcs-", dir=self._folder)
-        path = Path(self._files.name) / str(segment)
-        self._segments[segment].tofile(path)
+        """Move a segment to a file.
+
+        Raises:
+            OutputError: if there is no room for it.
+        """
+        with output_errors(Path(self._folder or tempfile.gettempdir()) / "the tracer's work files"):
+            if self._files is None:
+                self._files = tempfile.TemporaryDirectory(prefix=".geodeeplab-arcs-", dir=self._folder)
+            path = Path(self._files.name) / str(segment)
+            self._segments[segment].tofile(path)
         self._segments[segment] = np.memmap(path, np.uint8, mode="r+")
         del self._in_memory[segment]
 

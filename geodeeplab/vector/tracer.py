@@ -1,6 +1,7 @@
 """Trace the classes of a label raster into polygons, from top to bottom, in bounded memory."""
 
 import os
+import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,6 +11,7 @@ from typing import Literal
 import numpy as np
 from affine import Affine
 
+from geodeeplab.raster.outputs import output_errors
 from geodeeplab.vector.arc_store import ArcStore
 from geodeeplab.vector.arcs import CornerBits
 from geodeeplab.vector.assembly import Assembler, ToOutput
@@ -20,6 +22,9 @@ from geodeeplab.vector.joiner import ArcJoiner
 from geodeeplab.vector.line_shaper import SUBPIXELS, LineRule, LineShaper
 from geodeeplab.vector.measure import Ruler
 from geodeeplab.vector.strips import LabelRows, Strip, iter_strips
+
+BITS_IN_MEMORY = 256 << 20
+"""Bytes of the corners' bits that are kept in memory alone: 46,000 × 46,000 px."""
 
 
 def trace_polygons(
@@ -62,7 +67,7 @@ def trace_polygons(
         Batches; none for a raster that is all nodata.
     """
     threads = threads or min(os.cpu_count() or 1, 8)
-    bits, eight = None if lines is None else _corner_bits(shape), connectivity == 8
+    bits, eight = None if lines is None else _corner_bits(shape, folder), connectivity == 8
     joiner, store = ArcJoiner(shape[1] + 2, eight=eight, bits=bits), ArcStore(folder)
     assembler = Assembler(
         joiner=joiner,
@@ -88,9 +93,20 @@ def trace_polygons(
             store.close()
 
 
-def _corner_bits(shape: tuple[int, int]) -> CornerBits:
-    """Make the bits of all corners, and of a row above and below; pages that nothing is written to take no memory."""
-    return CornerBits(words=np.zeros((shape[0] + 3, (shape[1] >> 6) + 1), np.uint64), first_row=-1)
+def _corner_bits(shape: tuple[int, int], folder: Path | None) -> CornerBits:
+    """Make the bits of all corners, and of a row above and below; where they are many, the system may put them away.
+
+    Raises:
+        OutputError: the disk has no room for them.
+    """
+    size = (shape[0] + 3, (shape[1] >> 6) + 1)
+    if size[0] * size[1] * 8 <= BITS_IN_MEMORY:
+        return CornerBits(words=np.zeros(size, np.uint64), first_row=-1)
+    place = Path(folder or tempfile.gettempdir()) / "the tracer's work file"
+    with output_errors(place), tempfile.TemporaryFile(prefix=".geodeeplab-bits-", dir=folder) as file:
+        if hasattr(os, "posix_fallocate"):  # else a disk that fills up later would end the process
+            os.posix_fallocate(file.fileno(), 0, size[0] * size[1] * 8)
+        return CornerBits(words=np.memmap(file, np.uint64, "w+", shape=size), first_row=-1)
 
 
 def _trace_ahead(

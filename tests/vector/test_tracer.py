@@ -1,7 +1,9 @@
 """The tracer: its laws on random rasters, whatever strips, blocks and threads."""
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -24,6 +26,7 @@ from geodeeplab.vector import (
     Ruler,
     strips,
     trace_polygons,
+    tracer,
 )
 
 IDENTITY = Affine.identity()
@@ -199,6 +202,16 @@ def test_areas_and_perimeters_are_those_of_the_geometries(raster: NDArray[Any], 
     for batch in batches:
         np.testing.assert_allclose(batch.area_m2, shapely.area(batch.geometries()), rtol=1e-7)
         np.testing.assert_allclose(batch.perimeter_m, shapely.length(batch.geometries()), rtol=1e-6)
+
+
+def test_many_corners_are_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    raster = np.random.default_rng(3).integers(0, 4, (60, 70)).repeat(3, axis=0)
+    lines = LineRule(generalisation=Generalisation(tolerance=1.5), metric=Metric.pixels())
+    expected = as_set(trace(raster, lines=lines))
+    monkeypatch.setattr(tracer, "BITS_IN_MEMORY", 100)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert as_set(trace(raster, lines=lines)) == expected
+    assert not list(tmp_path.iterdir())
 
 
 def test_another_nodata_and_labels_of_any_sign() -> None:
