@@ -1,6 +1,6 @@
 """Assemble finished polygons from the arcs around them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from affine import Affine
@@ -58,11 +58,16 @@ class Assembler:
             self._places = grown
         self._places[arcs] = places
 
-    def assemble(self, parts: Sequence[ClosedFeatures]) -> PolygonBatch:
-        """Assemble features, in the order of their first pixels."""
+    def assemble(self, parts: Sequence[ClosedFeatures], *, most: int) -> Iterator[PolygonBatch]:
+        """Assemble features, in the order of their first pixels, in batches of at most so many."""
+        features = _in_order(parts)
+        for start in range(0, len(features.offsets) - 1, most):
+            yield self._assemble(_slice(features, start, min(start + most, len(features.offsets) - 1)))
+
+    def _assemble(self, features: ClosedFeatures) -> PolygonBatch:
+        """Assemble one batch."""
         from geodeeplab.vector import kernels_rings as kernels
 
-        features = _in_order(parts)
         offsets = np.empty(len(features.heads) + 1, np.int64)
         entries = np.empty(0, np.int64)
         n = kernels.list_entries(features.heads, self._joiner.next_of, entries, offsets)
@@ -159,4 +164,18 @@ def _in_order(parts: Sequence[ClosedFeatures]) -> ClosedFeatures:
         confidence=np.concatenate([part.confidence for part in parts])[order],
         heads=np.concatenate([part.heads for part in parts])[order],
         stop=max(part.stop for part in parts),
+    )
+
+
+def _slice(features: ClosedFeatures, start: int, stop: int) -> ClosedFeatures:
+    """Give the features from `start` to `stop`."""
+    a, b = features.offsets[start], features.offsets[stop]
+    return ClosedFeatures(
+        offsets=features.offsets[start : stop + 1] - a,
+        class_ids=features.class_ids[a:b],
+        first=features.first[a:b],
+        pixels=features.pixels[a:b],
+        confidence=features.confidence[a:b],
+        heads=features.heads[a:b],
+        stop=features.stop,
     )

@@ -11,6 +11,8 @@ from geodeeplab.vector.line_shaper import LineShaper
 
 BATCH_ENTRIES = 100_000
 """Arcs completed between two batches, twice: enough that a batch costs little, few enough to stay small in memory."""
+BATCH_FEATURES = 50_000
+"""Polygons of a batch, at most."""
 ALL_ROWS = 1 << 62
 
 
@@ -55,4 +57,4 @@ class Finisher:
             ready.append(self._closed.popleft())
         self._entries = 0
         if any(len(part.class_ids) for part in ready):
-            yield self._assembler.assemble(ready)
+            yield from self._assembler.assemble(ready, most=BATCH_FEATURES)

@@ -76,7 +76,7 @@ def link_rings(
         for k in range(m):
             starts[k] = _corner(entries[a + k], points, offsets, 0)
             ends[k] = _corner(entries[a + k], points, offsets, 1)
-        order = np.argsort(starts)
+        order = np.argsort(starts, kind="mergesort")  # numba's quicksort is quadratic on some
         sorted_starts = starts[order]
         used = np.zeros(m, np.bool_)
         ordered = np.empty(m, np.int64)
@@ -157,7 +157,7 @@ def order_rings(component_rings: Longs, areas: Longs, starts: Longs, order: Long
         for k in range(b - a):
             if areas[a + k] < 0:
                 keys[k] = -(np.int64(1) << 62)
-        order[a:b] = a + np.argsort(keys)
+        order[a:b] = a + np.argsort(keys, kind="mergesort")
 
 
 @compiled
