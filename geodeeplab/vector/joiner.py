@@ -89,7 +89,7 @@ class ArcJoiner:
 
     def add_band(self, blocks: Sequence[TracedBlock]) -> tuple[NewArcs, ClosedFeatures]:
         """Join the blocks of a band, left to right, and the band to those above it."""
-        from geodeeplab.vector import kernels_join as kernels
+        from geodeeplab.vector import kernels_front as fronts
 
         arcs = self._room_for_arcs(blocks)
         slots = self._number_slots(blocks)
@@ -109,7 +109,7 @@ class ArcJoiner:
         new = self._number_arcs(arcs, stop)
         closed = self._close(stop)
         self._gather_pieces()
-        kernels.face_front(self._front_ends, self._front, self._pieces.sides)
+        fronts.face_front(self._front_ends, self._front, self._pieces.sides)
         return new, closed
 
     def _join(self, seam: "_Seam", arcs: ArcRoom) -> tuple[int, int]:
@@ -190,11 +190,11 @@ class ArcJoiner:
 
     def _number_arcs(self, arcs: ArcRoom, stop: int) -> NewArcs:
         """Number the complete arcs, and put them on the lists of their components."""
-        from geodeeplab.vector import kernels_join as kernels
+        from geodeeplab.vector import kernels_front as fronts
 
         n = arcs.count
         directions = np.empty((n, 2), np.uint8)
-        kernels.canonicalise(arcs.points, arcs.offsets, arcs.sides, arcs.closed, directions, n)
+        fronts.canonicalise(arcs.points, arcs.offsets, arcs.sides, arcs.closed, directions, n)
         if len(self._free_arcs) < n:
             most = len(self.references)
             added = max(n - len(self._free_arcs), most // 2)
@@ -203,7 +203,7 @@ class ArcJoiner:
             self.next_of = grown(self.next_of, 2 * most, 2 * (most + added))
         ids, self._free_arcs = self._free_arcs[len(self._free_arcs) - n :], self._free_arcs[: len(self._free_arcs) - n]
         sides = arcs.sides[:n]
-        kernels.attach_arcs(
+        fronts.attach_arcs(
             ids, sides, self._parent, self._known["head"], self._known["tail"], self.next_of, self.references
         )
         return NewArcs(
@@ -218,11 +218,11 @@ class ArcJoiner:
 
     def _close(self, stop: int) -> ClosedFeatures:
         """Part the components that are complete from the others, which get new numbers."""
-        from geodeeplab.vector import kernels_join as kernels
+        from geodeeplab.vector import kernels_front as fronts
 
         n = len(self._parent)
         kept, kept_group, group_of = (np.empty(n, np.int32) for _ in range(3))
-        total = kernels.part_components(self._front, self._parent, self._group, kept, kept_group, group_of)
+        total = fronts.part_components(self._front, self._parent, self._group, kept, kept_group, group_of)
         closed = np.flatnonzero(group_of >= 0)
         closed = closed[np.argsort(group_of[closed], kind="stable")]
         groups = group_of[closed]
@@ -241,16 +241,16 @@ class ArcJoiner:
 
     def _gather_pieces(self) -> None:
         """Forget the pieces that are done with, where they are many, and make each open line one piece."""
-        from geodeeplab.vector import kernels_join as kernels
+        from geodeeplab.vector import kernels_front as fronts
 
         pieces, ends = self._pieces, self._front_ends
         used = int(pieces.offsets[pieces.count])
         if used < self._next_gathering:
             return
-        open_points = kernels.count_open_points(ends, pieces.offsets, pieces.link)
+        open_points = fronts.count_open_points(ends, pieces.offsets, pieces.link)
         gathered = Pieces()
         gathered.make_room(open_points, int(np.count_nonzero(ends >= 0)))
-        gathered.count = kernels.gather_open(
+        gathered.count = fronts.gather_open(
             ends, pieces.points, pieces.offsets, pieces.link, pieces.far, pieces.turns,
             gathered.points, gathered.offsets, gathered.link, gathered.far, gathered.turns,
         )  # fmt: skip

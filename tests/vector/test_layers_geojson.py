@@ -99,8 +99,9 @@ def test_refuses_coordinates_that_are_no_degrees(tmp_path: Path) -> None:
 
 
 def test_the_crs_that_callers_are_told_is_taken(tmp_path: Path) -> None:
-    write([], tmp_path / "a.geojson", crs=CRS.from_string(OUTPUT_CRS[".geojson"]))
-    write([], tmp_path / "b.geojson", crs=CRS.from_epsg(4326))
+    for crs in (CRS.from_string(OUTPUT_CRS[".geojson"]), CRS.from_epsg(4326)):
+        assert write([], tmp_path / "a.geojson", crs=crs)["features"] == []
+        (tmp_path / "a.geojson").unlink()
 
 
 @pytest.mark.parametrize("turn", [-360, 0])
