@@ -8,7 +8,7 @@ import geodeeplab
 
 PROGRAM = """
 import numpy as np
-from geodeeplab.vector.kernels_trace import count_block, find
+from geodeeplab.vector.kernels_trace import count_block
 totals = np.zeros(4, np.int64)
 count_block(np.ones((2, 2), np.int32), 0, totals)
 print(sum(count_block.stats.cache_hits.values()), sum(count_block.stats.cache_misses.values()))
@@ -25,14 +25,14 @@ def run(folder: Path, cache: Path) -> list[int]:
 def test_a_change_of_another_kernel_counts(tmp_path: Path) -> None:
     package = tmp_path / "geodeeplab"
     source = Path(geodeeplab.__file__).parent
-    for module in ("__init__", "compiled", "errors", "vector/kernels_trace", "vector/kernels_codec"):
+    for module in ("__init__", "compiled", "errors", "vector/kernels_trace", "vector/kernels_forest"):
         path = package / f"{module}.py"
         path.parent.mkdir(exist_ok=True, parents=True)
         path.write_bytes((source / f"{module}.py").read_bytes())
     (package / "vector" / "__init__.py").write_text("")
     assert run(tmp_path, tmp_path / "cache") == [0, 1]
     assert run(tmp_path, tmp_path / "cache") == [1, 0]
-    other = package / "vector" / "kernels_codec.py"
+    other = package / "vector" / "kernels_forest.py"
     other.write_text(other.read_text() + "\n# changed\n")
     assert run(tmp_path, tmp_path / "cache") == [0, 1]
 

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 
 from geodeeplab.pipeline.polygons import PolygonPlan
 from geodeeplab.raster import BlockSpool
@@ -13,10 +12,7 @@ LAYERS = ("labels", "confidence")
 
 
 class PolygonWriter:
-    """Follows a spool, whoever fills it, and in whatever order; a resumed run's rows are replayed first.
-
-    As a context manager it gives up at the end of the block unless `result` was called.
-    """
+    """Follows a spool, whoever fills it, and in whatever order; a resumed run's rows are replayed first."""
 
     def __init__(self, plan: PolygonPlan, spool: BlockSpool, path: Path, metadata: Mapping[str, str]) -> None:
         """Take what to write; nothing is begun yet.
@@ -38,12 +34,8 @@ class PolygonWriter:
         """Begin."""
         self._thread.start()
 
-    def __enter__(self) -> "PolygonWriter":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Give up, unless all is written."""
         self._abandoned.set()
         if self._thread.ident is not None:
             self._thread.join()

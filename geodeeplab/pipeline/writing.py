@@ -58,7 +58,7 @@ class Writing:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._writer is not None:
-            self._writer.__exit__(kind, error, trace)
+            self._writer.close()
 
     def follow(self) -> None:
         """Begin to write polygons while rows are finished; a minimum mapping unit needs all of them first."""

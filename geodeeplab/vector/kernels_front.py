@@ -4,8 +4,8 @@ import numpy as np
 import numpy.typing as npt
 
 from geodeeplab.compiled import compiled
+from geodeeplab.vector.kernels_forest import find
 from geodeeplab.vector.kernels_join import OPEN
-from geodeeplab.vector.kernels_trace import find
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int32]

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from geodeeplab.compiled import compiled
-from geodeeplab.vector.kernels_trace import JUNCTION, LOOSE, find, unite
+from geodeeplab.vector.kernels_forest import find, unite
+from geodeeplab.vector.kernels_trace import JUNCTION, LOOSE
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int32]

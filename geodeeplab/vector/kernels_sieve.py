@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geodeeplab.compiled import compiled
+from geodeeplab.vector.kernels_forest import unite
 
 Int32s = NDArray[np.int32]
 Int64s = NDArray[np.int64]
@@ -19,25 +20,6 @@ Number = int | np.int64
 
 RUNS_ABOVE, NEXT, BORDERS, CHECK = 0, 1, 2, 3  # what a cursor holds: runs, next number, borders in the list, checksum
 LONGEST = 2**31 - 1  # no border counts more: only one of an area below a minimum of half a billion pixels could
-
-
-@compiled
-def find(parent: Int32s, number: Number) -> Number:
-    """Give the root of a number, and shorten the way to it."""
-    while parent[number] != number:
-        parent[number] = parent[parent[number]]
-        number = parent[number]
-    return number
-
-
-@compiled
-def unite(parent: Int32s, one: Number, other: Number) -> None:
-    """Unite the trees of two numbers under the lesser root."""
-    one, other = find(parent, one), find(parent, other)
-    if one < other:
-        parent[other] = one
-    else:
-        parent[one] = other
 
 
 @compiled

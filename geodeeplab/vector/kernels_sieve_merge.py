@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geodeeplab.compiled import compiled
-from geodeeplab.vector.kernels_sieve import LONGEST, find, unite
+from geodeeplab.vector.kernels_forest import find, unite
+from geodeeplab.vector.kernels_sieve import LONGEST
 
 Bytes = NDArray[np.uint8]
 Int32s = NDArray[np.int32]

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geodeeplab.compiled import compiled
+from geodeeplab.vector.kernels_forest import find, unite
 
 Labels = npt.NDArray[np.int32]
 Bytes = npt.NDArray[np.uint8]
@@ -50,25 +51,6 @@ def count_block(labels: Labels, nodata: int, totals: Longs) -> None:
             elif degree == 2 and up != down:
                 turns += 1
     totals[0], totals[1], totals[2], totals[3] = ends + turns, ends, turns, components
-
-
-@compiled
-def find(parent: Ints, item: int) -> int:
-    """Give the root of an item, and shorten the way to it."""
-    while parent[item] != item:
-        parent[item] = parent[parent[item]]
-        item = parent[item]
-    return item
-
-
-@compiled
-def unite(parent: Ints, a: int, b: int) -> int:
-    """Unite the sets of two items under the lesser root, which is given."""
-    a, b = find(parent, a), find(parent, b)
-    if b < a:
-        a, b = b, a
-    parent[b] = a
-    return a
 
 
 @compiled
@@ -120,7 +102,7 @@ def trace_block(
                     component = below[j - 1]
                     if i > 0 and ne == se and labels[i - 1, j - 1] != se and above[j] != component:
                         unite(group, above[j], component)
-                        component = unite(parent, above[j], component)
+                        component = int(unite(parent, above[j], component))
                 elif i > 0 and ne == se:
                     component = above[j]
                 else:
