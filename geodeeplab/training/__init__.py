@@ -2,5 +2,7 @@
 
 from geodeeplab.training.augmentation import Augmentation
 from geodeeplab.training.chip import IGNORE_INDEX, Chip, ChipSet
+from geodeeplab.training.data import TrainingData
+from geodeeplab.training.labelled import LabelledPixels, LabelledScene
 
-__all__ = ["IGNORE_INDEX", "Augmentation", "Chip", "ChipSet"]
+__all__ = ["IGNORE_INDEX", "Augmentation", "Chip", "ChipSet", "LabelledPixels", "LabelledScene", "TrainingData"]
