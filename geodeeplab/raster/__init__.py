@@ -3,12 +3,14 @@
 from geodeeplab.raster.aoi import Aoi, AoiLike, to_aoi
 from geodeeplab.raster.bands import Band
 from geodeeplab.raster.blocks import EncodedBlock, Layer, encode_block
+from geodeeplab.raster.burn import OVERLAPS, Overlap, burn
 from geodeeplab.raster.classes import classes_tag, read_classes
 from geodeeplab.raster.cog import NODATA_LABEL, RASTER_SUFFIXES, LabelClass, write_label_cog, write_raster
 from geodeeplab.raster.grid import Grid
 from geodeeplab.raster.label_shards import VRT_NAME, shard_paths, write_label_shards
 from geodeeplab.raster.locked import LockedSource
 from geodeeplab.raster.outputs import atomic_outputs, check_distinct, check_output, scratch_folder
+from geodeeplab.raster.polygon_layer import LayerLike, PolygonLayer, read_polygon_layer
 from geodeeplab.raster.rows import RowReader, reflect_indices
 from geodeeplab.raster.scaled import ScaledSource, scaled_indices
 from geodeeplab.raster.scene import Scene, SceneLike, names_stac, open_array, open_scene, open_stack, scene_paths
@@ -18,6 +20,7 @@ from geodeeplab.raster.workspace import Workspace, open_workspace, workspace_fol
 
 __all__ = [
     "NODATA_LABEL",
+    "OVERLAPS",
     "RASTER_SUFFIXES",
     "VRT_NAME",
     "Aoi",
@@ -28,8 +31,11 @@ __all__ = [
     "Grid",
     "LabelClass",
     "Layer",
+    "LayerLike",
     "LockedSource",
+    "Overlap",
     "Pixels",
+    "PolygonLayer",
     "RowReader",
     "ScaledSource",
     "Scene",
@@ -37,6 +43,7 @@ __all__ = [
     "Source",
     "Workspace",
     "atomic_outputs",
+    "burn",
     "check_distinct",
     "check_output",
     "classes_tag",
@@ -47,6 +54,7 @@ __all__ = [
     "open_stack",
     "open_workspace",
     "read_classes",
+    "read_polygon_layer",
     "reflect_indices",
     "scaled_indices",
     "scene_paths",

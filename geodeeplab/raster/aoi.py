@@ -16,20 +16,15 @@ from rasterio.windows import Window
 from geodeeplab.errors import GeoDeepLabWarning, OptionError
 from geodeeplab.raster.edges import Edges
 from geodeeplab.raster.grid import Grid
+from geodeeplab.raster.polygon_projection import areal_parts, edge_ends, only_layer, project_polygons
 from geodeeplab.raster.remote import gdal_path
 
 if TYPE_CHECKING:
     import geopandas as gpd
-    import pyproj
     import shapely
 
 AoiLike: TypeAlias = Union[str, "PathLike[str]", "shapely.Geometry", "gpd.GeoDataFrame", "gpd.GeoSeries", "Aoi"]
 """What `to_aoi` takes."""
-
-# A straight edge in one CRS is a curve in another. Edges are divided until the chords lie within this of the curve.
-TOLERANCE_M = 0.05
-METRES_PER_DEGREE = 111_320.0
-MOST_DIVISIONS = 250_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +111,7 @@ def read_aoi(path: str | PathLike[str], *, crs: CRS | None, layer: str | None = 
 
     name = fspath(path)
     try:
-        layer = layer or _only_layer(name, pyogrio.list_layers(gdal_path(name)))
+        layer = layer or only_layer(pyogrio.list_layers(gdal_path(name)), what=f"area of interest '{name}'")
         meta, _, wkb, _ = pyogrio.raw.read(gdal_path(name), layer=layer, columns=[], force_2d=True)
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
         raise OptionError(
@@ -163,16 +158,6 @@ def to_aoi(area: AoiLike, *, crs: CRS | None) -> Aoi:
     return _aoi_of(np.asarray(geometry.array), src_crs=geometry.crs, crs=crs, name="the GeoDataFrame")
 
 
-def _only_layer(name: str, layers: npt.NDArray[Any]) -> str:
-    spatial = [str(layer) for layer, geometry_type in layers if geometry_type is not None]
-    if len(spatial) != 1:
-        raise OptionError(
-            f"area of interest '{name}' has {len(spatial)} layers with geometries ({', '.join(spatial) or 'none'}): "
-            "give a file with one, or name the layer"
-        )
-    return spatial[0]
-
-
 def _aoi_of(geometries: npt.NDArray[Any], *, src_crs: Any, crs: CRS | None, name: str) -> Aoi:  # noqa: ANN401 - any CRS
     """Bring geometries into the scene's CRS, as one normalised multipolygon."""
     import shapely
@@ -187,7 +172,7 @@ def _aoi_of(geometries: npt.NDArray[Any], *, src_crs: Any, crs: CRS | None, name
             f"area of interest '{name}' has no CRS, so it has no place on the ground; if you know it: "
             "ogr2ogr -a_srs EPSG:CODE"
         )
-    polygons = _project(_polygons(geometries, name=name), src_crs, crs, name=name)
+    polygons = project_polygons(_polygons(geometries, name=name), src_crs, crs, what=f"area of interest '{name}'")
     whole = shapely.normalize(shapely.multipolygons(polygons))
     return Aoi(wkb=shapely.to_wkb(whole, byte_order=1), crs=crs)
 
@@ -201,7 +186,7 @@ def _polygons(geometries: npt.NDArray[Any], *, name: str) -> npt.NDArray[Any]:
     import shapely
 
     there = geometries[~(shapely.is_missing(geometries) | shapely.is_empty(geometries))]
-    areal, others = _areal(there)
+    areal, others = areal_parts(there)
     if len(areal) == 0:
         types = sorted({shapely.GeometryType(one).name.lower() for one in shapely.get_type_id(others)})
         found = ", ".join(types) or "nothing"
@@ -219,92 +204,10 @@ def _polygons(geometries: npt.NDArray[Any], *, name: str) -> npt.NDArray[Any]:
             GeoDeepLabWarning,
             stacklevel=2,
         )
-        areal, _ = _areal(shapely.make_valid(areal, method="structure", keep_collapsed=False))
+        areal, _ = areal_parts(shapely.make_valid(areal, method="structure", keep_collapsed=False))
     if len(areal) == 0:
         raise OptionError(f"area of interest '{name}' has polygons without area only: draw them again")
     return shapely.force_2d(areal)  # type: ignore[no-any-return]
-
-
-def _areal(geometries: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Take collections apart: the polygons, and the rest."""
-    import shapely
-
-    parts = shapely.get_parts(shapely.get_parts(geometries))  # a collection may hold multipolygons
-    is_polygon = shapely.get_type_id(parts) == shapely.GeometryType.POLYGON
-    is_empty = shapely.is_empty(parts)
-    return parts[is_polygon & ~is_empty], parts[~is_polygon & ~is_empty]
-
-
-def _project(polygons: npt.NDArray[Any], src_crs: Any, crs: CRS, *, name: str) -> npt.NDArray[Any]:  # noqa: ANN401
-    """Bring polygons into a CRS; edges become curves there, which are followed to within `TOLERANCE_M`.
-
-    Raises:
-        OptionError: they lie where the CRS is not defined.
-    """
-    import pyproj
-    import shapely
-
-    src, dst = pyproj.CRS.from_user_input(src_crs), pyproj.CRS.from_wkt(crs.to_wkt(version="WKT2_2019"))
-    if src == dst or src.equals(dst, ignore_axis_order=True):
-        return polygons
-    transformer = pyproj.Transformer.from_crs(src, dst, always_xy=True)
-    factor = 1 / METRES_PER_DEGREE if dst.is_geographic else 1 / dst.axis_info[0].unit_conversion_factor
-    divided = _divide(polygons, transformer, TOLERANCE_M * factor)
-    points = shapely.get_coordinates(polygons if divided is None else divided)
-    moved = np.column_stack(transformer.transform(points[:, 0], points[:, 1]))
-    if divided is None or not np.isfinite(moved).all():
-        raise OptionError(
-            f"area of interest '{name}' reaches beyond where {dst.name} is defined: cut it to the surroundings of the "
-            "scene"
-        )
-    return shapely.set_coordinates(divided, moved)  # type: ignore[no-any-return]
-
-
-def _divide(polygons: npt.NDArray[Any], transformer: "pyproj.Transformer", tolerance: float) -> npt.NDArray[Any] | None:
-    """Add vertices to edges until, in the other CRS, no edge is off its true course by more than a tolerance.
-
-    None where that takes too many: towards a pole or a rim of the CRS there is no end to it.
-    """
-    import shapely
-
-    divided = polygons
-    longest = total = math.inf
-    while True:
-        start, stop = _edge_ends(divided)
-        lengths, bends = np.hypot(*(stop - start).T), _bends(start, stop, transformer)
-        too_much = bends > tolerance
-        if not too_much.any():
-            return divided
-        total = min(total, float(lengths.sum()))
-        # A bend goes with the square of the length; a tenth less, as it may be sharper within the edge.
-        wanted = 0.9 * float((lengths[too_much] * np.sqrt(tolerance / bends[too_much])).min())
-        longest = max(wanted, min(longest, float(lengths.max())) / 64)
-        if total / longest > MOST_DIVISIONS:
-            return None
-        divided = shapely.segmentize(polygons, longest)
-
-
-def _edge_ends(polygons: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Give the ends (N, 2) of all edges of all rings."""
-    import shapely
-
-    points, ring = shapely.get_coordinates(shapely.get_rings(polygons), return_index=True)
-    same = ring[:-1] == ring[1:]
-    return points[:-1][same], points[1:][same]
-
-
-def _bends(
-    start: npt.NDArray[np.float64], stop: npt.NDArray[np.float64], transformer: "pyproj.Transformer"
-) -> npt.NDArray[np.float64]:
-    """Measure how far the points at the quarters of each edge come to lie off the straight line between its ends."""
-    moved_start, moved_stop = (np.stack(transformer.transform(*ends.T)) for ends in (start, stop))
-    worst = np.zeros(len(start))
-    for share in (0.25, 0.5, 0.75):  # the middle alone would miss an S
-        middle = np.stack(transformer.transform(*(start + share * (stop - start)).T))
-        with np.errstate(invalid="ignore"):
-            off = np.hypot(*(middle - (moved_start + share * (moved_stop - moved_start))))
-        worst = np.maximum(worst, np.where(np.isfinite(off), off, 0.0))
-    return worst
 
 
 @lru_cache(maxsize=4)
@@ -319,6 +222,6 @@ def _edges_on(aoi: Aoi, grid: Grid) -> Edges:
     inverse = ~grid.transform
     start, stop = (
         np.column_stack([inverse.a * x + inverse.b * y + inverse.c, inverse.d * x + inverse.e * y + inverse.f])
-        for x, y in (ends.T for ends in _edge_ends(shapely.get_parts(aoi.geometry)))
+        for x, y in (ends.T for ends in edge_ends(shapely.get_parts(aoi.geometry)))
     )
     return Edges(start, stop, height=grid.height)

@@ -27,6 +27,7 @@ class Edges:
         first = np.clip(np.ceil(top[:, 1] - 0.5), 0, height).astype(np.int64)
         last = np.clip(np.ceil(bottom[:, 1] - 0.5), 0, height).astype(np.int64)
         crosses = first < last
+        self._number = np.flatnonzero(crosses)
         self._top, self._bottom = top[crosses], bottom[crosses]
         self._first, self._last = first[crosses], last[crosses]
         self._left = np.minimum(self._top[:, 0], self._bottom[:, 0])
@@ -56,6 +57,23 @@ class Edges:
         steps = _sums(at, signs[inside], height * width).reshape(height, width)
         steps[:, 0] = before
         return steps.cumsum(axis=1) != 0  # type: ignore[no-any-return] # whole numbers: exact
+
+    def crossings(self, window: Window) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Give where edges cross the rows of a window, on the lines through the pixel centres.
+
+        Returns:
+            The number of the edge, as given; the row; and the first column whose centre is to the right of it, or on
+            it: both counted from the window's corner, columns from 0 to its width. Every ring crosses a row an even
+            number of times.
+        """
+        row, col, height, width = (int(one) for one in (window.row_off, window.col_off, window.height, window.width))
+        near = self._near(row, row + height)
+        first, last = np.maximum(self._first[near], row) - row, np.minimum(self._last[near], row + height) - row
+        there = first < last
+        near, first, last = near[there], first[there], last[there]
+        rows, cols, _ = self._crossings(near, first, last, row)
+        edges = self._number[np.repeat(near, last - first)]
+        return edges, rows, np.clip(cols - col, 0, width).astype(np.int64)
 
     def _winding_before(
         self, edges: npt.NDArray[np.int64], first: npt.NDArray[np.int64], last: npt.NDArray[np.int64], height: int

@@ -1,0 +1,113 @@
+"""Polygons of vector files on their way into a scene: which layer, which parts, and into the scene's CRS."""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from rasterio.crs import CRS
+
+from geodeeplab.errors import OptionError
+
+if TYPE_CHECKING:
+    import pyproj
+
+# A straight edge in one CRS is a curve in another. Edges are divided until the chords lie within this of the curve.
+TOLERANCE_M = 0.05
+METRES_PER_DEGREE = 111_320.0
+MOST_DIVISIONS = 250_000
+
+
+def only_layer(layers: npt.NDArray[Any], *, what: str) -> str:
+    """Give the name of the one layer with geometries of a vector file, from pyogrio's list of layers.
+
+    Raises:
+        OptionError: there is none, or several.
+    """
+    spatial = [str(layer) for layer, geometry_type in layers if geometry_type is not None]
+    if len(spatial) != 1:
+        raise OptionError(
+            f"{what} has {len(spatial)} layers with geometries ({', '.join(spatial) or 'none'}): "
+            "give a file with one, or name the layer"
+        )
+    return spatial[0]
+
+
+def areal_parts(geometries: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Take collections apart: the polygons, and the rest."""
+    import shapely
+
+    parts = shapely.get_parts(shapely.get_parts(geometries))  # a collection may hold multipolygons
+    is_polygon = shapely.get_type_id(parts) == shapely.GeometryType.POLYGON
+    is_empty = shapely.is_empty(parts)
+    return parts[is_polygon & ~is_empty], parts[~is_polygon & ~is_empty]
+
+
+def project_polygons(polygons: npt.NDArray[Any], src_crs: Any, crs: CRS, *, what: str) -> npt.NDArray[Any]:  # noqa: ANN401
+    """Bring polygons into a CRS; edges become curves there, which are followed to within `TOLERANCE_M`.
+
+    Raises:
+        OptionError: they lie where the CRS is not defined.
+    """
+    import pyproj
+    import shapely
+
+    src, dst = pyproj.CRS.from_user_input(src_crs), pyproj.CRS.from_wkt(crs.to_wkt(version="WKT2_2019"))
+    if src == dst or src.equals(dst, ignore_axis_order=True):
+        return polygons
+    transformer = pyproj.Transformer.from_crs(src, dst, always_xy=True)
+    factor = 1 / METRES_PER_DEGREE if dst.is_geographic else 1 / dst.axis_info[0].unit_conversion_factor
+    divided = _divide(polygons, transformer, TOLERANCE_M * factor)
+    points = shapely.get_coordinates(polygons if divided is None else divided)
+    moved = np.column_stack(transformer.transform(points[:, 0], points[:, 1]))
+    if divided is None or not np.isfinite(moved).all():
+        raise OptionError(f"{what} reaches beyond where {dst.name} is defined: cut it to the surroundings of the scene")
+    return shapely.set_coordinates(divided, moved)  # type: ignore[no-any-return]
+
+
+def _divide(polygons: npt.NDArray[Any], transformer: "pyproj.Transformer", tolerance: float) -> npt.NDArray[Any] | None:
+    """Add vertices to edges until, in the other CRS, no edge is off its true course by more than a tolerance.
+
+    None where that takes too many: towards a pole or a rim of the CRS there is no end to it.
+    """
+    import shapely
+
+    divided = polygons
+    longest = total = math.inf
+    most = MOST_DIVISIONS + 4 * len(edge_ends(polygons)[0])
+    while True:
+        start, stop = edge_ends(divided)
+        lengths, bends = np.hypot(*(stop - start).T), _bends(start, stop, transformer)
+        too_much = bends > tolerance
+        if not too_much.any():
+            return divided
+        total = min(total, float(lengths.sum()))
+        # A bend goes with the square of the length; a tenth less, as it may be sharper within the edge.
+        wanted = 0.9 * float((lengths[too_much] * np.sqrt(tolerance / bends[too_much])).min())
+        longest = max(wanted, min(longest, float(lengths.max())) / 64)
+        if total / longest > most:
+            return None
+        divided = shapely.segmentize(polygons, longest)
+
+
+def edge_ends(polygons: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Give the ends (N, 2) of all edges of all rings."""
+    import shapely
+
+    points, ring = shapely.get_coordinates(shapely.get_rings(polygons), return_index=True)
+    same = ring[:-1] == ring[1:]
+    return points[:-1][same], points[1:][same]
+
+
+def _bends(
+    start: npt.NDArray[np.float64], stop: npt.NDArray[np.float64], transformer: "pyproj.Transformer"
+) -> npt.NDArray[np.float64]:
+    """Measure how far the points at the quarters of each edge come to lie off the straight line between its ends."""
+    moved_start, moved_stop = (np.stack(transformer.transform(*ends.T)) for ends in (start, stop))
+    worst = np.zeros(len(start))
+    for share in (0.25, 0.5, 0.75):  # the middle alone would miss an S
+        middle = np.stack(transformer.transform(*(start + share * (stop - start)).T))
+        with np.errstate(invalid="ignore"):
+            off = np.hypot(*(middle - (moved_start + share * (moved_stop - moved_start))))
+        worst = np.maximum(worst, np.where(np.isfinite(off), off, 0.0))
+    return worst
