@@ -5,9 +5,11 @@ inside both masks). As in the authors' code, distance is that of a chess king, s
 (2·distance + 1)² box takes away, and what lies outside the raster counts as another class.
 
 Two things are ours. Pixels to ignore draw no contour, neither in the labels nor in the truth: their class is unknown,
-and it would be the same contour on both sides. And the distance is given in pixels, not as a share of the diagonal.
+and it would be the same contour on both sides. And the distance is given in pixels: that of the paper, 2 % of an
+image's diagonal, is `diagonal_distance`, but a scene may be of any size, so its diagonal says nothing of its objects.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -27,11 +29,14 @@ def boundary_counts(
     class_ids: Sequence[int],
     distance: int,
     ignore: int | None = None,
+    core: tuple[slice, slice] | None = None,
 ) -> NDArray[np.int64]:
     """Count the pixels in the intersection and in the union of the two bands of each class.
 
     Counts of several rasters may be summed; those of adjoining parts are not those of the whole, because the edge of a
-    part is a contour. Law: from a distance of half the raster's shorter side on, they are those of plain IoU.
+    part is a contour. Laws: where the cores of several parts share out a raster, and each part has `distance` pixels
+    around its core (as far as the raster goes), the counts of the parts add up to those of the whole. From a distance
+    of half the raster's shorter side on, they are those of plain IoU.
 
     Args:
         labels: labels (H, W).
@@ -39,6 +44,7 @@ def boundary_counts(
         class_ids: the K values that occur, distinct, of 0 to 255.
         distance: width of the band in pixels, at least 1.
         ignore: pixels with this true label count nowhere, and draw no contour.
+        core: rows and columns whose pixels are counted; by default all.
 
     Returns:
         Counts (2, K): intersections, then unions.
@@ -48,6 +54,8 @@ def boundary_counts(
     """
     seen = check_pair(labels, truth, ignore)
     in_labels, in_truth = (boundary_bands(values, distance=distance, seen=seen) for values in (labels, truth))
+    if core is not None:
+        labels, truth, in_labels, in_truth = labels[core], truth[core], in_labels[core], in_truth[core]
 
     def count(values: NDArray[np.integer], where: NDArray[np.bool_], what: str) -> NDArray[np.int64]:
         return np.bincount(class_indices(values[where], class_ids, what=what), minlength=len(class_ids))
@@ -55,6 +63,13 @@ def boundary_counts(
     both = count(truth, in_labels & in_truth & (labels == truth), "truth")
     either = count(labels, in_labels, "labels") + count(truth, in_truth, "truth") - both
     return np.stack([both, either])
+
+
+def diagonal_distance(shape: tuple[int, int], *, share: float = 0.02) -> int:
+    """Give the paper's distance for an image of a shape (height, width): a share of its diagonal, at least 1 pixel."""
+    if not 0 < share < 1:
+        raise OptionError(f"the distance of a boundary is a share of the diagonal between 0 and 1, not {share}")
+    return max(1, round(share * math.hypot(*shape)))
 
 
 def boundary_iou(counts: NDArray[np.int64]) -> NDArray[np.float64]:

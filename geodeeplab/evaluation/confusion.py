@@ -37,10 +37,13 @@ def confusion_matrix(
     return np.bincount(k * by_row + by_col, minlength=k * k).reshape(k, k)
 
 
-def iou(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Give the intersection over union (K,) of each class from counts (K, K); NaN where a class never occurs."""
+def iou(counts: NDArray[np.int64], *, missed: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+    """Give the intersection over union (K,) of each class from counts (K, K); NaN where a class never occurs.
+
+    `missed` (K,) are true pixels of each class that have no label at all, where these are to count as wrong.
+    """
     hits = np.diag(counts)
-    return divide(hits, counts.sum(0) + counts.sum(1) - hits)
+    return divide(hits, counts.sum(0) + counts.sum(1) - hits + (0 if missed is None else missed))
 
 
 def mean_iou(counts: NDArray[np.int64]) -> float:
