@@ -111,7 +111,7 @@ def covered_shares(objects: Objects, ground: Objects) -> NDArray[np.float64]:
         pieces = parts[np.searchsorted(i, one) : np.searchsorted(i, one + 1)]
         shares[one] = shapely.area(shapely.union_all(pieces) if len(pieces) > 1 else pieces[0])
     areas = shapely.area(objects)
-    return np.divide(shares, areas, out=np.zeros(len(objects)), where=areas > 0)
+    return np.divide(shares, areas, out=np.zeros(len(objects)), where=areas > 0)  # type: ignore[no-any-return]
 
 
 def _mended(objects: Objects) -> Objects:

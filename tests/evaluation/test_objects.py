@@ -74,11 +74,7 @@ def test_no_object_has_two_candidates_where_none_overlap(seed: int, threshold: f
     assert over.sum(0).max() <= 1
     assert over.sum(1).max() <= 1
     pairs = match_objects(found, truth, threshold=threshold)
-    assert (
-        sorted(zip(pairs.found.tolist(), pairs.truth.tolist(), strict=True)) == np.argwhere(over).tolist()
-        or [list(one) for one in zip(pairs.found.tolist(), pairs.truth.tolist(), strict=True)]
-        == np.argwhere(over).tolist()
-    )
+    assert np.array_equal(np.column_stack([pairs.found, pairs.truth]), np.argwhere(over))
 
 
 def test_covered_shares() -> None:

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,7 +58,7 @@ def test_scikit_learn_agrees(pair: np.ndarray) -> None:
 def test_torchmetrics_agrees(pair: np.ndarray, ignore: int) -> None:
     labels, truth = (torch.from_numpy(one.astype(np.int64)) for one in pair)
     counts = confusion_matrix(*pair, class_ids=range(4), ignore=ignore)
-    options = {"num_classes": 4, "ignore_index": ignore}
+    options: dict[str, Any] = {"num_classes": 4, "ignore_index": ignore}
     assert np.array_equal(counts, theirs.multiclass_confusion_matrix(labels, truth, **options).numpy())
     there = np.arange(4) != ignore  # they give zeros where ours are NaN
     for ours, function in (
