@@ -52,7 +52,7 @@ def _foreign_classes(scene: Scene, nodata: int) -> list[LabelClass]:
     if not names:
         names = {value: str(value) for value in _without_tail(colors)}
     return [
-        LabelClass(id=value, name=name, color=colors.get(value, _some_color(value)))
+        LabelClass(id=value, name=name, color=colors.get(value, some_color(value)))
         for value, name in names.items()
         if name and value != nodata and 0 <= value <= 255
     ]
@@ -94,7 +94,7 @@ def _without_tail(colors: Mapping[int, tuple[int, int, int]]) -> list[int]:
     return values
 
 
-def _some_color(value: int) -> tuple[int, int, int]:
+def some_color(value: int) -> tuple[int, int, int]:
     """Give a class without a colour one that differs from its neighbours'."""
     red, green, blue = colorsys.hls_to_rgb(value * GOLDEN_ANGLE % 1.0, 0.55, 0.5)
     return round(255 * red), round(255 * green), round(255 * blue)

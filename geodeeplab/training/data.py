@@ -40,6 +40,6 @@ class TrainingData:
     rgb_channels: tuple[int, int, int] = (0, 1, 2)
     """Channels (from 0) that pictures show as red, green and blue."""
     display_range: tuple[tuple[float, float], ...] = ()
-    """Of each band the values that pictures show as black and as full light: percentiles 2 and 98 of training pixels."""
+    """Of each band the values that pictures show as black and full light: percentiles 2 and 98 of training pixels."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """Sources, split, shares, rule: what `facts` gives, as JSON can hold it."""
