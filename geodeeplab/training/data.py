@@ -2,11 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from geodeeplab.errors import OptionError
 from geodeeplab.models import ModelBand, ModelClass
 from geodeeplab.training.augmentation import Augmentation
-from geodeeplab.training.chip import ChipSet
+from geodeeplab.training.chip import Chip, ChipSet
+from geodeeplab.training.describe import Description
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SHOWN_COLUMNS = 4
+"""Chips in a row of a picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,3 +53,61 @@ class TrainingData:
     """Of each band the values that pictures show as black and full light: percentiles 2 and 98 of training pixels."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """Sources, split, shares, rule: what `facts` gives, as JSON can hold it."""
+
+    def describe(self) -> Description:
+        """Give what there is to know of the data: print it as a table, or take its facts."""
+        return Description(self.provenance)
+
+    def show_batch(
+        self, rows: int = 2, *, val: bool = False, epoch: int = 0, dst_path: str | PathLike[str] | None = None
+    ) -> "Figure":
+        """Draw chips as training sees them, with their labels below.
+
+        Bands are stretched between the 2nd and the 98th percentile of all training pixels, not of each chip.
+
+        Args:
+            rows: rows of four chips.
+            val: draw validation chips, spread over all of them, which are not augmented.
+            epoch: whose training chips.
+            dst_path: write the figure there, too, e.g. a PNG.
+
+        Raises:
+            OptionError: there are no rows, or matplotlib is not installed.
+        """
+        from geodeeplab.maps.chips import draw_chips, stretch
+        from geodeeplab.raster import LabelClass
+
+        if rows < 1:
+            raise OptionError(f"a picture has at least 1 row of chips, not {rows}")
+        count = min(rows * SHOWN_COLUMNS, len(self.val if val else self.train))
+        chips = [self._shown(number, count, val, epoch) for number in range(count)]
+        figure = draw_chips(
+            [
+                stretch(
+                    chip.pixels.numpy(),
+                    chip.valid.numpy(),
+                    channels=self.rgb_channels,
+                    display_range=self.display_range,
+                )
+                for chip in chips
+            ],
+            [chip.labels.numpy() for chip in chips],
+            [LabelClass(id=item.id, name=item.name, color=item.color) for item in self.classes],
+            columns=SHOWN_COLUMNS,
+            title=f"{'validation' if val else 'training'} chips of {self.chip_size} px",
+        )
+        if dst_path is not None:
+            figure.savefig(Path(dst_path), dpi=110)
+        return figure
+
+    def _shown(self, number: int, count: int, val: bool, epoch: int) -> Chip:
+        """Give a chip to show."""
+        from geodeeplab.training.radiometry import Radiometry
+
+        if val:
+            return self.val.draw(number * len(self.val) // count)
+        chip = self.train.draw(number, epoch=epoch)
+        if self.augmentation is None:
+            return chip
+        change = Radiometry(self.bands, strength=self.augmentation.strength, clip=self.value_range, seed=self.seed)
+        return change(chip, epoch=epoch, index=number)

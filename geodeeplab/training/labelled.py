@@ -29,16 +29,30 @@ class LabelledScene(Protocol):
     does not depend on the window that it is read with.
     """
 
-    name: str
-    """How messages and tables name it; the same names again and again are allowed."""
-    grid: Grid
-    """Its pixels on the ground; without a CRS only its shape counts."""
-    bands: tuple[Band, ...]
-    """The bands that are read, in this order."""
-    group: str | None
-    """Scenes of one group are never split; None where nobody said."""
-    files: tuple[str, ...]
-    """Files of pixels and labels, for provenance."""
+    @property
+    def name(self) -> str:
+        """How messages and tables name it."""
+        ...
+
+    @property
+    def grid(self) -> Grid:
+        """Its pixels on the ground; without a CRS only its shape counts."""
+        ...
+
+    @property
+    def bands(self) -> tuple[Band, ...]:
+        """The bands that are read, in this order."""
+        ...
+
+    @property
+    def group(self) -> str | None:
+        """Scenes of one group are never split; None where nobody said."""
+        ...
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Files of pixels and labels, for provenance."""
+        ...
 
     def read(self, window: Window) -> LabelledPixels:
         """Read a window that lies within the grid.

@@ -1,0 +1,339 @@
+"""`prepare_data`: scenes and labels, or folders of chips, into training data."""
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from geodeeplab.errors import OptionError
+from geodeeplab.models import ModelClass
+from geodeeplab.raster import AoiLike, Band, Grid, Scene, to_aoi
+from geodeeplab.raster.bands import common_name, find_bands
+from geodeeplab.raster.burn import Overlap
+from geodeeplab.training.assemble import ChipPlan, assemble
+from geodeeplab.training.augmentation import Augmentation
+from geodeeplab.training.class_table import ClassesLike, ClassMapping
+from geodeeplab.training.data import TrainingData
+from geodeeplab.training.labelled import LabelledScene
+from geodeeplab.training.labelled_raster import LabelledRaster
+from geodeeplab.training.labels import LabelRule, LabelsLike, PolygonSets, RasterSets, is_vector, warn_of_unknown
+from geodeeplab.training.pixel_size import PixelSize, choose_pixel_size
+from geodeeplab.training.scene_pixels import ScenePixels, TrainingSceneLike
+from geodeeplab.training.split import SplitKind, SplitRule
+from geodeeplab.training.zoomed import ZoomedScene
+
+
+def prepare_data(
+    path: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,
+    *,
+    scenes: TrainingSceneLike | Sequence[TrainingSceneLike] | None = None,
+    labels: LabelsLike | Sequence[LabelsLike] | None = None,
+    class_field: str | None = None,
+    classes: ClassesLike | None = None,
+    class_mapping: ClassMapping | None = None,
+    background: str | None = None,
+    labelled: AoiLike | None = None,
+    overlap: Overlap = "last",
+    all_touched: bool = False,
+    layer: str | None = None,
+    bands: Sequence[str | int] | None = None,
+    rgb_bands: Sequence[str | int] | None = None,
+    gsd_m: float | None = None,
+    resize_to: int | None = None,
+    chip_size: int = 512,
+    batch_size: int | None = None,
+    val_split_pct: float = 0.2,
+    split: SplitKind | None = None,
+    block_size: int | None = None,
+    buffer: int | None = None,
+    groups: Sequence[str] | None = None,
+    val_scenes: Sequence[int | str | PathLike[str]] | None = None,
+    stratify: bool = True,
+    class_balance: float = 0.5,
+    augmentation: Augmentation | bool | None = None,
+    memory_gb: float = 1.0,
+    seed: int = 0,
+    provenance: Mapping[str, Any] | None = None,
+) -> TrainingData:
+    """Prepare chips to train and to validate on, from scenes with labels or from folders of chips.
+
+    Scenes are not cut into files: training chips are drawn anywhere in the training ground, at any scale and angle that
+    the augmentation says. Scenes and labels are read once for an index of the classes and the band statistics.
+
+    Args:
+        path: a folder of chips (Esri's "Classified Tiles" or pairs of images and labels), or several; see
+            `open_chip_folder`. Or leave it out and give `scenes` and `labels`.
+        scenes: what `open_scene` takes, or a list of such things, each a scene of its own (several files as one mosaic:
+            a list in the list); or functions that open a scene, such as `functools.partial(gdl.open_stack, files)`.
+        labels: one layer for all scenes, or a list with one for each: a vector file or GeoDataFrame of polygons in any
+            CRS, or a raster of any integers, which is warped to the scene's grid by nearest. 0 and nodata are ground
+            without a label, unless `class_mapping` or the raster's category names name 0. A raster without georeference
+            and of the scene's shape lies on it pixel by pixel.
+        class_field: field of the polygons that names their class; without it they are all of one class.
+        classes: which classes there are, in this order: names, names with colours (red, green, blue), or classes of a
+            model. By default all that the labels have. Names for the values 1, 2, ... of a raster that has no names.
+        class_mapping: the class's name for a value of the labels (a number, a text, a colour); None: ignore it. Values
+            of no class are ignored, with a warning.
+        background: name of the class of ground without a label; by default such ground is ignored.
+        labelled: polygons of what was labelled; outside of them everything is ignored.
+        overlap: where polygons overlap, the later one counts ("last"), the smaller one, or none ("ignore").
+        all_touched: polygons cover every pixel that they touch, not only those whose centre they hold.
+        layer: name of the layer, in vector files of several.
+        bands: names or 1-based numbers, in the order of the channels; by default all but alpha.
+        rgb_bands: those of them that pictures show; by default red, green and blue, or the first three.
+        gsd_m: read all scenes at this ground sample distance in metres. By default as they are, but scenes that differ
+            from the median by more than a quarter are brought to it, with a warning.
+        resize_to: scale scenes so that what was `chip_size` pixels becomes so many, which is then the size of chips.
+        chip_size: height and width of a chip in pixels. Large chips pay: DeepLabV3 lost 10 points of mIoU (77.2 to
+            67.2) when it was trained on crops of 321 instead of 513 pixels (arXiv 1706.05587, table 8), as most weights
+            of its wide dilated filters then lie beyond the edge. Smaller ones train faster on a CPU.
+        batch_size: chips in a batch; None: what fits into half of the free memory, as `describe` says.
+        val_split_pct: share of the labelled pixels for validation, above 0 and below 1.
+        split: "blocks": blocks of the ground, of all scenes that show it, with a buffer (default); "groups" (default
+            where `groups` are given, or folders of chips have some) and "files": whole groups or scenes; "random":
+            chips at random, which leaks, and warns.
+        block_size: height and width of the blocks in pixels of the first scene; by default twice a chip, in small
+            scenes down to half a chip.
+        buffer: pixels between validation pixels and all that training reads; by default a quarter of a chip. For
+            "blocks" only.
+        groups: a name for each scene; scenes of one name stay on one side.
+        val_scenes: numbers (from 0), names or paths of the scenes to validate on, instead of a split.
+        stratify: give validation its share of every class, and both sides every class that lies in two blocks.
+        class_balance: share of training chips that are drawn for a class, each class as often as the others; the rest
+            is drawn by area.
+        augmentation: random changes of training chips; None or True: those of `Augmentation()`; False: none.
+        memory_gb: decoded scenes that are kept in memory, at most; others are decoded chip by chip.
+        seed: what the split and the chips are drawn by: the same seed gives the same.
+        provenance: what else the model file shall say of the data, such as sources and licences.
+
+    Warns:
+        GeoDeepLabWarning: the split leaks, or nobody can tell; a class is missing on one side; label values are no
+            class; pixel sizes differ.
+
+    Raises:
+        OptionError: options do not go together, nothing is labelled, or a split leaves one side without labels.
+        SceneError: a scene or label raster cannot be read, or scenes do not go together.
+    """
+    rule = _split_rule(split, val_split_pct, block_size, buffer, stratify, groups)
+    label_rule = LabelRule(
+        class_field=class_field,
+        classes=classes,
+        class_mapping=class_mapping,
+        background=background,
+        overlap=overlap,
+        all_touched=all_touched,
+        layer=layer,
+    )
+    zoom = None if resize_to is None else _zoom(resize_to, chip_size)
+    extra = dict(provenance or {})
+    if path is not None:
+        _refuse_with_path(scenes=scenes, labels=labels, labelled=labelled, class_field=class_field, groups=groups)
+        found, classes_found, facts = _open_folder(path, label_rule, bands)
+        size = choose_pixel_size([one.grid for one in found], [one.name for one in found], gsd_m=gsd_m, zoom=zoom)
+        found = [
+            one if factor is None else ZoomedScene(one, factor) for one, factor in zip(found, size.factors, strict=True)
+        ]
+        extra |= {"chip_folder": facts}
+    else:
+        scene_list = _as_list(scenes, "scenes")
+        found, classes_found, size = _open_scenes(
+            scene_list, labels, label_rule, labelled=labelled, bands=bands, gsd_m=gsd_m, zoom=zoom, groups=groups
+        )
+        extra |= {"labels": {key: value for key, value in _plain(label_rule).items() if value}}
+    if split is None and groups is None and all(one.group is not None for one in found):
+        rule = SplitRule(**{**rule.__dict__, "kind": "groups"})
+    if val_scenes is not None:
+        rule = SplitRule(**{**rule.__dict__, "val_scenes": _numbers(val_scenes, found)})
+    plan = ChipPlan(
+        chip_size=chip_size if resize_to is None else resize_to,
+        batch_size=batch_size,
+        rule=rule,
+        augmentation=_augmentation(augmentation),
+        class_balance=class_balance,
+        memory_bytes=round(memory_gb * 1e9),
+        rgb_channels=_rgb_channels(found[0].bands, rgb_bands),
+        seed=seed,
+    )
+    return assemble(found, classes_found, plan, gsd_m=size.gsd_m, provenance=extra)
+
+
+def _open_folder(
+    path: str | PathLike[str] | Sequence[str | PathLike[str]], rule: LabelRule, bands: Sequence[str | int] | None
+) -> tuple[list[LabelledScene], tuple[ModelClass, ...], dict[str, Any]]:
+    from geodeeplab.training.chip_folder import open_chip_folder
+
+    folder = open_chip_folder(
+        path, class_mapping=rule.class_mapping, classes=rule.classes, background=rule.background, bands=bands
+    )
+    return list(folder.scenes), folder.classes, folder.facts
+
+
+def _open_scenes(
+    scenes: Sequence[Any],
+    labels: LabelsLike | Sequence[LabelsLike] | None,
+    rule: LabelRule,
+    *,
+    labelled: AoiLike | None,
+    bands: Sequence[str | int] | None,
+    gsd_m: float | None,
+    zoom: Fraction | None,
+    groups: Sequence[str] | None,
+) -> tuple[list[LabelledScene], tuple[ModelClass, ...], PixelSize]:
+    """Open scenes and their labels."""
+    label_list = _label_list(labels, len(scenes))
+    if groups is not None and len(groups) != len(scenes):
+        raise OptionError(f"groups has a name for each scene, not {len(groups)} for {len(scenes)}: give one for each")
+    pixels = [ScenePixels(scene=one, bands=None if bands is None else tuple(bands)) for one in scenes]
+    own = [_grid_of(one) for one in pixels]
+    size = choose_pixel_size(own, [one.name for one in pixels], gsd_m=gsd_m, zoom=zoom)
+    pixels = [
+        ScenePixels(scene=one.scene, bands=one.bands, factor=factor)
+        for one, factor in zip(pixels, size.factors, strict=True)
+    ]
+    grids = [
+        grid if factor is None else _grid_of(one) for one, grid, factor in zip(pixels, own, size.factors, strict=True)
+    ]
+    kinds = {is_vector(one) for one in label_list}
+    if len(kinds) > 1:
+        raise OptionError("labels are all polygons or all rasters, not some of each: burn the polygons first")
+    if kinds == {True}:
+        polygons = PolygonSets(label_list, [grid.crs for grid in grids], rule)
+        table = polygons.table()
+        readers = polygons.readers(table, grids)
+    else:
+        if rule.class_field is not None:
+            raise OptionError(
+                f"class_field '{rule.class_field}' is a field of polygons: leave it out for label rasters"
+            )
+        rasters = RasterSets(label_list, rule)
+        table = rasters.table()
+        readers = rasters.readers(table, grids, own)
+    warn_of_unknown(table)
+    found: list[LabelledScene] = [
+        LabelledRaster(
+            one,
+            reader,
+            labelled=None if labelled is None else to_aoi(labelled, crs=grid.crs),
+            group=None if groups is None else str(groups[number]),
+        )
+        for number, (one, reader, grid) in enumerate(zip(pixels, readers, grids, strict=True))
+    ]
+    return found, table.classes, size
+
+
+def _grid_of(pixels: ScenePixels) -> Grid:
+    scene = pixels.open()
+    if pixels.scene is not scene:
+        scene.close()
+    return scene.grid
+
+
+def _as_list(scenes: Any, what: str) -> list[Any]:  # noqa: ANN401 - checked where they are opened
+    """Give a list of scenes; a string, an array, a mapping or an open scene is one."""
+    if scenes is None:
+        raise OptionError(f"training data come from {what} with labels, or from a folder of chips: give one of the two")
+    is_one = isinstance(scenes, str | PathLike | Mapping | np.ndarray | Scene) or not isinstance(scenes, Sequence)
+    listed = [scenes] if is_one else list(scenes)
+    if not listed:
+        raise OptionError(f"{what} is empty: give at least one")
+    return listed
+
+
+def _label_list(labels: Any, count: int) -> list[Any]:  # noqa: ANN401 - checked where they are opened
+    """Give the labels of each scene."""
+    if labels is None:
+        raise OptionError("scenes need labels: give a vector file with polygons, or a label raster")
+    if isinstance(labels, list | tuple):
+        if len(labels) != count:
+            raise OptionError(
+                f"labels are one layer for all scenes or one for each, not {len(labels)} for {count} scenes"
+            )
+        return list(labels)
+    return [labels] * count
+
+
+def _split_rule(
+    split: SplitKind | None,
+    share: float,
+    block_size: int | None,
+    buffer: int | None,
+    stratify: bool,
+    groups: Sequence[str] | None,
+) -> SplitRule:
+    kind: SplitKind = split or ("groups" if groups is not None else "blocks")
+    return SplitRule(kind=kind, share=share, block_size=block_size, buffer=buffer, stratify=stratify)
+
+
+def _zoom(resize_to: int, chip_size: int) -> Fraction:
+    if resize_to < 1 or chip_size < 1:
+        raise OptionError(f"chips have at least 1 pixel along each axis, not {chip_size} resized to {resize_to}")
+    return Fraction(resize_to, chip_size)
+
+
+def _refuse_with_path(**given: Any) -> None:  # noqa: ANN401
+    """Refuse options that belong to scenes."""
+    names = [name for name, value in given.items() if value is not None]
+    if names:
+        raise OptionError(f"a folder of chips has its own scenes and labels: leave out {', '.join(names)}, or the path")
+
+
+def _augmentation(wanted: Augmentation | bool | None) -> Augmentation | None:
+    if isinstance(wanted, Augmentation):
+        return wanted
+    return None if wanted is False else Augmentation()
+
+
+def _rgb_channels(bands: Sequence[Band], wanted: Sequence[str | int] | None) -> tuple[int, int, int] | None:
+    """Give the channels to show: those wanted, or those called red, green and blue if there are."""
+    if wanted is None:
+        names = [common_name(band.name) for band in bands]
+        if {"red", "green", "blue"} <= set(names):
+            return names.index("red"), names.index("green"), names.index("blue")
+        return None
+    if isinstance(wanted, str) or len(wanted) != 3:
+        raise OptionError(f"rgb_bands are three bands to show as red, green and blue, not {wanted!r}")
+    channels = [_channel(bands, one) for one in wanted]
+    return channels[0], channels[1], channels[2]
+
+
+def _channel(bands: Sequence[Band], wanted: str | int) -> int:
+    """Find a band among those that are read, by its name or its number in the file."""
+    for channel, band in enumerate(bands):
+        if band.number == wanted:
+            return channel
+    return bands.index(find_bands(bands, [str(wanted)], path="the training scenes")[0])
+
+
+def _numbers(val_scenes: Sequence[int | str | PathLike[str]], scenes: Sequence[LabelledScene]) -> tuple[int, ...]:
+    """Find scenes by number, name or path."""
+    numbers = []
+    for wanted in val_scenes:
+        if isinstance(wanted, int):
+            found = [wanted] if 0 <= wanted < len(scenes) else []
+        else:
+            found = [number for number, scene in enumerate(scenes) if _is_named(scene, fspath(wanted))]
+        if not found:
+            names = ", ".join(scene.name for scene in scenes[:8])
+            raise OptionError(f"val_scenes has {wanted!r}, which is no scene: give numbers from 0, or names ({names})")
+        numbers += found
+    return tuple(dict.fromkeys(numbers))
+
+
+def _is_named(scene: LabelledScene, name: str) -> bool:
+    return name in (scene.name, *scene.files) or Path(name).name == scene.name
+
+
+def _plain(rule: LabelRule) -> dict[str, Any]:
+    """Give a label rule as JSON can hold it."""
+    mapping = None if rule.class_mapping is None else {str(key): value for key, value in rule.class_mapping.items()}
+    return {
+        "class_field": rule.class_field,
+        "class_mapping": mapping,
+        "background": rule.background,
+        "overlap": rule.overlap,
+        "all_touched": rule.all_touched,
+        "layer": rule.layer,
+    }
