@@ -64,22 +64,29 @@ def open_run_folder(folder: Path, run: Mapping[str, Any], *, resume: bool, overw
     return [EpochRecord.from_mapping(values) for values in state["history"]]
 
 
+def free_folder(parent: Path, name: str) -> Path:
+    """Give the first of name-1, name-2, … without a checkpoint in it."""
+    number = 1
+    while (parent / f"{name}-{number}" / LAST).exists():
+        number += 1
+    return parent / f"{name}-{number}"
+
+
+def stored_rate(folder: Path) -> float | None:
+    """Give the learning rate of the run in a folder, if there is one."""
+    if not (folder / LAST).exists():
+        return None
+    return float(read_checkpoint(folder / LAST)[CHECKPOINT_KEY]["run"]["lr"])
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint: tensors and plain values, nothing else.
+    """Read a checkpoint of a fit.
 
     Raises:
         ModelError: if it is missing, damaged, holds other objects, or is of another format version.
     """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ModelError(
-            f"{path} is damaged, or holds Python objects beside tensors, which are not loaded: begin the fit anew"
-        ) from error
-    except (OSError, EOFError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ModelError(f"{path} is not a readable checkpoint ({reason}): begin the fit anew") from error
-    state = content.get(CHECKPOINT_KEY) if isinstance(content, dict) else None
+    content = read_plain(path)
+    state = content.get(CHECKPOINT_KEY)
     if state is None:
         raise ModelError(f"{path} is no checkpoint of GeoDeepLab: choose another folder")
     if state.get("format_version") != CHECKPOINT_VERSION:
@@ -87,7 +94,24 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             f"this GeoDeepLab goes on with checkpoints of format {CHECKPOINT_VERSION}, {path} has format "
             f"{state.get('format_version')}: go on with the version that wrote it, or begin the fit anew"
         )
-    return dict(content)
+    return content
+
+
+def read_plain(path: Path) -> dict[str, Any]:
+    """Read a file of tensors and plain values, nothing else.
+
+    Raises:
+        ModelError: if it is missing, damaged, or holds other objects.
+    """
+    try:
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            f"{path} is damaged, or holds Python objects beside tensors, which are not loaded: begin the fit anew"
+        ) from error
+    except (OSError, EOFError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"{path} is not a readable checkpoint ({reason}): begin the fit anew") from error
 
 
 def write_checkpoint(content: Mapping[str, Any], path: Path) -> None:

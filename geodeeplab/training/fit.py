@@ -20,8 +20,8 @@ from geodeeplab.training.checkpoints import (
     BEST,
     LAST,
     open_run_folder,
-    read_checkpoint,
     read_history,
+    read_plain,
     read_weights,
     write_checkpoint,
 )
@@ -46,8 +46,8 @@ def fit_network(
     folder: Path | None,
     resume: bool = False,
     overwrite: bool = False,
-    accelerator: str = "auto",
-    devices: int | str | Sequence[int] = 1,
+    device: torch.device | None = None,
+    devices: int | str | Sequence[int] | None = None,
     strategy: str = "auto",
     num_nodes: int = 1,
     workers: int = 0,
@@ -67,10 +67,10 @@ def fit_network(
         folder: where checkpoints and history are kept; None for a temporary one.
         resume: go on with the run in the folder; with nothing there it begins.
         overwrite: begin anew whatever the folder holds.
-        accelerator: Lightning's, as devices, strategy and num_nodes are.
-        devices: see Lightning.
-        strategy: see Lightning.
-        num_nodes: see Lightning.
+        device: where to train; by default on the CPU.
+        devices: Lightning's: how many of the device's kind, or which; by default the device alone.
+        strategy: Lightning's.
+        num_nodes: Lightning's.
         workers: processes that draw chips, on each device; they change no chip.
         tensorboard: write TensorBoard's files into the folder.
         shown: draw bars; by default on a terminal and in notebooks.
@@ -93,8 +93,7 @@ def fit_network(
                 network, normalisation, data, objective=objective, recipe=recipe, run=run, workers=workers
             )
             trainer = Trainer(
-                accelerator=accelerator,
-                devices=devices if isinstance(devices, int | str) else list(devices),
+                **_accelerator(device or torch.device("cpu"), devices),
                 strategy=strategy,
                 num_nodes=num_nodes,
                 precision=PRECISIONS[recipe.precision],  # type: ignore[arg-type]
@@ -127,8 +126,8 @@ class PlainCheckpoints(TorchCheckpointIO):
         write_checkpoint(checkpoint, Path(path))
 
     def load_checkpoint(self, path: Any, *_: object, **__: object) -> dict[str, Any]:  # noqa: ANN401
-        """Read one."""
-        return read_checkpoint(Path(path))
+        """Read one: a fit's own, checked before, or weights that Lightning hands over between processes."""
+        return read_plain(Path(path))
 
 
 def _run(trainer: Trainer, module: TrainingModule, start: Path | None, folder: Path) -> None:
@@ -140,6 +139,14 @@ def _run(trainer: Trainer, module: TrainingModule, start: Path | None, folder: P
         if (folder / LAST).exists():
             interruption.add_note(f"the epochs in {folder} are kept: go on with resume")
         raise interruption from error
+
+
+def _accelerator(device: torch.device, devices: int | str | Sequence[int] | None) -> dict[str, Any]:
+    """Give Lightning's names for a device."""
+    if devices is None:
+        devices = [device.index or 0] if device.type == "cuda" else 1
+    kind = "gpu" if device.type == "cuda" else device.type
+    return {"accelerator": kind, "devices": devices if isinstance(devices, int | str) else list(devices)}
 
 
 def _is_complete(history: list[EpochRecord], recipe: Recipe) -> bool:

@@ -17,7 +17,7 @@ from geodeeplab.training.data import TrainingData
 from geodeeplab.training.loading import Batch, training_loader, validation_loader
 from geodeeplab.training.objective import Objective, training_loss
 from geodeeplab.training.parameters import parameter_groups, set_training_mode
-from geodeeplab.training.radiometry import Radiometry, chip_seed
+from geodeeplab.training.radiometry import chip_seed, radiometry_of
 from geodeeplab.training.recipe import EpochRecord, Recipe
 from geodeeplab.training.schedule import rate_factor
 from geodeeplab.training.tally import Tally
@@ -59,17 +59,10 @@ class TrainingModule(LightningModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Give this process's share of the training batches."""
-        augmentation = self.data.augmentation
-        radiometry = augmentation and Radiometry(
-            self.data.bands,
-            strength=augmentation.strength,
-            clip=self.data.value_range if self.data.dtype.startswith(("uint", "int")) else None,
-            seed=self.recipe.seed,
-        )
         return training_loader(
             self.data.train,
             batch_size=self.recipe.batch_size,
-            radiometry=radiometry or None,
+            radiometry=radiometry_of(self.data, seed=self.recipe.seed),
             workers=self.workers,
             rank=self.trainer.global_rank,
             world=self.trainer.world_size,

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from geodeeplab.errors import OptionError
+from geodeeplab.models import ModelClass
 from geodeeplab.models.aspp import resize
 from geodeeplab.models.network import SegmentationNetwork
 from geodeeplab.models.pointrend import point_logits_and_labels
@@ -153,13 +154,21 @@ def _mixed_loss(network: SegmentationNetwork, images: Tensor, labels: Tensor, ob
     return total
 
 
-def check_ignored(ignore_classes: Sequence[int], classes: int) -> None:
-    """Refuse to ignore every class.
+def find_ignored(classes: Sequence[ModelClass], wanted: Sequence[str | int]) -> tuple[int, ...]:
+    """Find classes to ignore by name or id, as indices.
 
     Raises:
-        OptionError: if fewer than two classes are left.
+        OptionError: for one that there is not, or if fewer than two classes are left to learn.
     """
-    if classes - len(set(ignore_classes)) < 2:
+    indices = set()
+    for one in wanted:
+        found = [index for index, item in enumerate(classes) if one in (item.name, item.id)]
+        if not found:
+            known = ", ".join(f"{item.name} ({item.id})" for item in classes)
+            raise OptionError(f"no class is called {one!r}: ignore_classes are some of {known}")
+        indices.add(found[0])
+    if len(classes) - len(indices) < 2:
         raise OptionError(
-            f"at least two of {classes} classes are learned, and {len(set(ignore_classes))} are ignored: ignore fewer"
+            f"at least two classes are learned; of {len(classes)}, {len(indices)} are ignored: ignore fewer"
         )
+    return tuple(sorted(indices))

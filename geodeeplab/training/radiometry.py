@@ -7,6 +7,7 @@ images, reflectances and radar; then pixels are mapped back to the scenes' numbe
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,6 +16,9 @@ from torchvision.transforms import v2
 
 from geodeeplab.models import ModelBand
 from geodeeplab.training.chip import Chip
+
+if TYPE_CHECKING:
+    from geodeeplab.training.data import TrainingData
 
 DARK, BRIGHT = -1.5, 1.5
 """Standardised levels that shadow and haze pull towards."""
@@ -64,6 +68,14 @@ class Radiometry:
         if self.clip is not None:
             pixels.clamp_(*self.clip)
         return dataclasses.replace(chip, pixels=pixels if seen is None else torch.where(seen, pixels, chip.pixels))
+
+
+def radiometry_of(data: "TrainingData", *, seed: int) -> Radiometry | None:
+    """Give the changes that training data asks for; None for none. Whole numbers stay in the sensor's range."""
+    if data.augmentation is None:
+        return None
+    clip = data.value_range if data.dtype.startswith(("uint", "int")) else None
+    return Radiometry(data.bands, strength=data.augmentation.strength, clip=clip, seed=seed)
 
 
 def chip_seed(seed: int, *, epoch: int, index: int) -> int:

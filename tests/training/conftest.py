@@ -65,6 +65,8 @@ def draw_data(*, size: int = 32, bands: int = 3, train: int = 8, val: int = 4, b
         class_pixels=(3000, 2000, 1000),
         train=DrawnChips(count=train, seed=1, size=size, bands=bands),
         val=DrawnChips(count=val, seed=2, size=size, bands=bands),
+        rgb_channels=(0, 1, min(2, bands - 1)),
+        display_range=((40.0, 220.0),) * bands,
         provenance={"sources": ["drawn"]},
     )
 

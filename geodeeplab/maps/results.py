@@ -1,0 +1,74 @@
+"""Pictures of what a network makes of chips, beside what is true."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geodeeplab.errors import OptionError
+from geodeeplab.maps.chips import IGNORED_COLOR, INCH, color_labels
+from geodeeplab.raster import LabelClass
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+RIGHT, WRONG = (225, 235, 225), (190, 40, 40)
+"""Colours of the column of errors."""
+
+
+def to_hex(color: tuple[int, int, int]) -> str:
+    """Give a colour in matplotlib's words."""
+    return "#{:02x}{:02x}{:02x}".format(*color)
+
+
+def draw_results(
+    images: Sequence[NDArray[np.uint8]],
+    truths: Sequence[NDArray[np.uint8]],
+    labels: Sequence[NDArray[np.uint8]],
+    classes: Sequence[LabelClass],
+    *,
+    titles: Sequence[str],
+) -> "Figure":
+    """Draw one row a chip: the image, the truth, the labels, and where they differ.
+
+    Args:
+        images: (H, W, 3) each.
+        truths: class indices (H, W) each; others are ignored.
+        labels: class indices (H, W) each.
+        classes: in the order of the indices.
+        titles: what to write over each image.
+
+    Raises:
+        OptionError: for no chip, or without matplotlib.
+    """
+    if not images:
+        raise OptionError("there is no chip to draw: no validation chip has a label")
+    try:
+        from matplotlib.figure import Figure
+        from matplotlib.patches import Patch
+    except ImportError as error:
+        raise OptionError("pictures of chips need matplotlib: pip install 'geodeeplab[train]'") from error
+    colors = [item.color for item in classes]
+    figure = Figure(figsize=(4 * INCH, len(images) * (INCH + 0.2) + 0.6), layout="constrained")
+    axes = figure.subplots(len(images), 4, squeeze=False)
+    for row, (image, truth, given) in enumerate(zip(images, truths, labels, strict=True)):
+        known = truth < len(classes)
+        errors = np.select([~known[..., None], (given == truth)[..., None]], [IGNORED_COLOR, RIGHT], WRONG)
+        for axis, drawn in zip(
+            axes[row], (image, color_labels(truth, colors), color_labels(given, colors), errors), strict=True
+        ):
+            axis.imshow(drawn.astype(np.uint8), interpolation="nearest")
+            axis.set_axis_off()
+        axes[row, 0].set_title(titles[row], fontsize=8)
+    for axis, name in zip(axes[0, 1:], ("truth", "labels", "errors"), strict=True):
+        axis.set_title(name, fontsize=8)
+    swatches = [
+        *zip(colors, [item.name for item in classes], strict=True),
+        (IGNORED_COLOR, "ignored"),
+        (WRONG, "error"),
+    ]
+    handles = [Patch(facecolor=to_hex(color), edgecolor="black", linewidth=0.5) for color, _ in swatches]
+    names = [name for _, name in swatches]
+    figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), 7), frameon=False, fontsize=9)
+    return figure
