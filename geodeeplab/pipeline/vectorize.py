@@ -63,7 +63,7 @@ def vectorize(
     with ExitStack() as stack:
         scene = stack.enter_context(open_scene(labels, bands=[band], allow_palette=True))
         nodata = _nodata(scene, nodata)
-        sure = None if confidence is None else stack.enter_context(_open_confidence(confidence, scene))
+        sure = None if confidence is None else stack.enter_context(open_confidence(confidence, scene))
         plan = plan_polygons(
             options, grid=scene.grid, classes=read_classes(scene, nodata=nodata), nodata=nodata, dst_path=path
         )
@@ -117,7 +117,7 @@ def _nodata(scene: Scene, asked: int | None) -> int:
     return int(stated) if stated is not None and limits.min <= stated <= limits.max else 0
 
 
-def _open_confidence(path: str | os.PathLike[str], labels: Scene) -> Scene:
+def open_confidence(path: str | os.PathLike[str], labels: Scene) -> Scene:
     """Open the raster of confidence.
 
     Raises:

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-import rasterio
 from rasterio.errors import RasterioError
 
 from geodeeplab.errors import OptionError
 from geodeeplab.raster.cog import LabelClass
+from geodeeplab.raster.opening import open_dataset
 from geodeeplab.raster.remote import gdal_path
 from geodeeplab.raster.scene import Scene
 
@@ -61,7 +61,7 @@ def _foreign_classes(scene: Scene, nodata: int) -> list[LabelClass]:
 def _color_table(path: str, band: int) -> dict[int, tuple[int, int, int]]:
     """Read the colour table; empty where there is none."""
     try:
-        with rasterio.open(gdal_path(path)) as src:
+        with open_dataset(gdal_path(path)) as src:
             return {value: tuple(color[:3]) for value, color in src.colormap(band).items()}
     except (RasterioError, ValueError):
         return {}

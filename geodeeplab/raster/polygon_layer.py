@@ -103,6 +103,37 @@ def read_polygon_layer(
     )
 
 
+def describe_layer(src: LayerLike, *, layer: str | None = None) -> tuple[list[str], CRS | None]:
+    """Give the fields of a vector layer, and its CRS.
+
+    Raises:
+        OptionError: the file cannot be read, or has several layers.
+    """
+    if isinstance(src, str | PathLike) and Path(fspath(src)).suffix.lower() != ".parquet":
+        fields, crs = _describe_file(fspath(src), layer)
+    else:
+        frame = _read_parquet(fspath(src)) if isinstance(src, str | PathLike) else src
+        fields, crs = [str(one) for one in frame.columns if one != frame.geometry.name], frame.crs
+    return fields, None if crs is None else CRS.from_user_input(crs)
+
+
+def _describe_file(name: str, layer: str | None) -> tuple[list[str], str | None]:
+    import pyogrio
+
+    try:
+        layer = layer or only_layer(pyogrio.list_layers(gdal_path(name)), what=f"polygon layer '{name}'")
+        info = pyogrio.read_info(gdal_path(name), layer=layer)
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+        raise _unreadable(name, error) from error
+    return [str(field) for field in info["fields"]], info["crs"]
+
+
+def _unreadable(name: str, error: Exception) -> OptionError:
+    return OptionError(
+        f"polygon layer '{name}' cannot be read ({' '.join(str(error).split())}): give a vector file with polygons"
+    )
+
+
 def _read(
     src: LayerLike, class_field: str | None, layer: str | None
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], Any, str]:
@@ -139,9 +170,7 @@ def _read_file(name: str, class_field: str | None, layer: str | None) -> tuple[n
         columns = [] if class_field is None else [class_field]
         meta, _, wkb, data = pyogrio.raw.read(gdal_path(name), layer=layer, columns=columns, force_2d=True)
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
-        raise OptionError(
-            f"{what} cannot be read ({' '.join(str(error).split())}): give a vector file with polygons"
-        ) from error
+        raise _unreadable(name, error) from error
     if wkb is None:
         raise OptionError(f"{what} has no geometries in layer '{layer}': give a layer with polygons")
     return shapely.from_wkb(wkb), data[0] if columns else np.zeros(len(wkb), dtype=np.int64), meta["crs"]
@@ -153,9 +182,7 @@ def _read_parquet(name: str) -> "gpd.GeoDataFrame":
     try:
         return gpd.read_parquet(name)
     except (OSError, ValueError) as error:
-        raise OptionError(
-            f"polygon layer '{name}' cannot be read ({' '.join(str(error).split())}): give a GeoParquet file"
-        ) from error
+        raise _unreadable(name, error) from error
 
 
 def _check_field(field: str, fields: Sequence[str], name: str) -> None:
