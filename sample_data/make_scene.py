@@ -1,7 +1,8 @@
 """Draw synthetic scenes that look like aerial photographs, with exact labels.
 
-`python sample_data/make_scene.py` writes `scene.tif` and `truth.gpkg` beside this file. Other code puts this folder on
-`sys.path` and calls `make_scene`; nothing here belongs to the wheel. One pixel is one metre.
+`python sample_data/make_scene.py` writes `scene.tif`, `truth.gpkg`, `rgbn.tif` and `rgbn_labels.tif` beside this file.
+Other code puts this folder on `sys.path` and calls `make_scene`; nothing here belongs to the wheel. One pixel is one
+metre.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from numpy.typing import NDArray
 from aerial.arid import build_arid
 from aerial.camera import expose
 from aerial.canvas import Canvas
+from aerial.multispectral import record
 from aerial.temperate import build_temperate
 
 SEED, STYLE = 46, "temperate"
+RGBN_SEED, RGBN_SHAPE = 47, (768, 768)
 LEAST = 12
 """Pixels of the smallest piece that is labelled; what is smaller takes the class of its largest neighbour."""
 FOLDER = Path(__file__).resolve().parent
@@ -33,8 +36,9 @@ STYLES: dict[str, Callable[[np.random.Generator, tuple[int, int]], Canvas]] = {
 class SyntheticScene:
     """A picture and what it shows."""
 
-    image: NDArray[np.uint8]
-    """Red, green, blue, (3, H, W); 0 in all three where and only where not `valid`."""
+    image: NDArray[np.uint8 | np.uint16]
+    """Red, green, blue, (3, H, W) uint8, or with near infrared (4, H, W) uint16; 0 in all where and only where not
+    `valid`."""
     labels: NDArray[np.uint8]
     """1 building, 2 land, 3 road, 4 vegetation, 5 water, (H, W); 0 where not `valid`. No piece is smaller than
     `LEAST` pixels, except where the corner cuts it."""
@@ -43,7 +47,12 @@ class SyntheticScene:
 
 
 def make_scene(
-    seed: int, *, shape: tuple[int, int] = (2048, 2048), style: str = "temperate", corner: bool = True
+    seed: int,
+    *,
+    shape: tuple[int, int] = (2048, 2048),
+    style: str = "temperate",
+    corner: bool = True,
+    near_infrared: bool = False,
 ) -> SyntheticScene:
     """Draw a scene; the same arguments give the same arrays.
 
@@ -53,6 +62,7 @@ def make_scene(
             appear, as a rule.
         style: "temperate" (fields, woods, a river, villages) or "arid" (sand, villas, dual carriageways, a lagoon).
         corner: Whether one corner is cut off as nodata.
+        near_infrared: Whether the camera has four calibrated bands instead of a photograph's three.
     """
     if style not in STYLES:
         raise ValueError(f"style is one of {', '.join(STYLES)}; got {style!r}")
@@ -60,11 +70,15 @@ def make_scene(
         raise ValueError(f"shape is at least 64 x 64 pixels; got {shape[0]} x {shape[1]}")
     layout, light, cut = np.random.default_rng([seed, list(STYLES).index(style)]).spawn(3)
     canvas = STYLES[style](layout, shape)
-    image = expose(canvas, light, harsh=float(light.uniform(0.3, 1.0)) if style == "arid" else 0.0)
+    image: NDArray[np.uint8 | np.uint16]
+    if near_infrared:
+        image = record(canvas, light)
+    else:
+        image = expose(canvas, light, harsh=float(light.uniform(0.3, 1.0)) if style == "arid" else 0.0)
     labels = rasterio.features.sieve(canvas.labels, LEAST, connectivity=4)
     valid = _strip(cut, shape) if corner else np.ones(shape, dtype=np.bool_)
     return SyntheticScene(
-        image=np.where(valid, image, np.uint8(0)), labels=np.where(valid, labels, np.uint8(0)), valid=valid
+        image=np.where(valid, image, image.dtype.type(0)), labels=np.where(valid, labels, np.uint8(0)), valid=valid
     )
 
 
@@ -81,12 +95,16 @@ def _strip(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.bool_
 
 
 def main() -> None:
-    """Write `scene.tif` and `truth.gpkg` beside this file."""
-    from aerial.files import write_picture, write_truth  # not needed, nor its libraries, by those who only draw
+    """Write the sample files beside this file."""
+    # not needed, nor its libraries, by those who only draw
+    from aerial.files import write_label_raster, write_multispectral, write_picture, write_truth
 
     scene = make_scene(SEED, style=STYLE)
     write_picture(scene.image, scene.valid, FOLDER / "scene.tif", seed=SEED, style=STYLE)
     write_truth(scene.labels, scene.valid, FOLDER / "truth.gpkg")
+    rgbn = make_scene(RGBN_SEED, shape=RGBN_SHAPE, style=STYLE, near_infrared=True)
+    write_multispectral(rgbn.image, FOLDER / "rgbn.tif", seed=RGBN_SEED, style=STYLE)
+    write_label_raster(rgbn.labels, FOLDER / "rgbn_labels.tif")
 
 
 if __name__ == "__main__":

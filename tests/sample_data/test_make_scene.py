@@ -7,7 +7,7 @@ import pytest
 import rasterio
 import rasterio.features
 
-from make_scene import LEAST, SEED, STYLE, SyntheticScene, make_scene
+from make_scene import LEAST, RGBN_SEED, RGBN_SHAPE, SEED, STYLE, SyntheticScene, make_scene
 
 SAMPLE_DATA = Path(__file__).resolve().parents[2] / "sample_data"
 
@@ -102,6 +102,30 @@ def test_truth_rasterises_to_classes_exactly_where_the_scene_is_valid() -> None:
     assert truth.area.sum() == valid.sum()
 
 
+def test_near_infrared_tells_leaves_from_the_rest_and_water_is_dark() -> None:
+    scene = make_scene(7, shape=(512, 512), near_infrared=True)
+    assert (scene.image.dtype.name, scene.image.shape) == ("uint16", (4, 512, 512))
+    np.testing.assert_array_equal(scene.valid, scene.image.all(axis=0))
+    np.testing.assert_array_equal(scene.labels, make_scene(7, shape=(512, 512)).labels)
+    red, nir = scene.image[0].astype(float), scene.image[3].astype(float)
+    ndvi = [float(np.median(((nir - red) / (nir + red))[scene.labels == label])) for label in range(1, 6)]
+    assert ndvi[3] > 0.4 > max(ndvi[0], ndvi[1], ndvi[2])
+    assert ndvi[4] < 0
+
+
+def test_multispectral_file_names_its_bands_and_states_their_scale() -> None:
+    with rasterio.open(SAMPLE_DATA / "rgbn.tif") as src:
+        assert src.descriptions == ("red", "green", "blue", "nir")
+        assert (src.shape, set(src.dtypes), src.nodata, src.scales) == ((768, 768), {"uint16"}, 0, (0.0001,) * 4)
+        assert src.tags()["SYNTHETIC"] == "yes"
+        valid, grid = src.dataset_mask() > 0, (src.transform, src.crs)
+    with rasterio.open(SAMPLE_DATA / "rgbn_labels.tif") as src:
+        labels = src.read(1)
+        assert (src.transform, src.crs) == grid
+    np.testing.assert_array_equal(labels > 0, valid)
+    assert set(np.unique(labels)) == set(range(6))
+
+
 @pytest.mark.slow
 def test_files_are_what_the_generator_draws() -> None:
     scene = make_scene(SEED, style=STYLE)
@@ -113,7 +137,11 @@ def test_files_are_what_the_generator_draws() -> None:
     pairs = zip(truth.geometry, truth.class_id, strict=True)
     labels = rasterio.features.rasterize(pairs, out_shape=(2048, 2048), transform=src.transform, dtype="uint8")
     np.testing.assert_array_equal(labels, scene.labels)
+    rgbn = make_scene(RGBN_SEED, shape=RGBN_SHAPE, style=STYLE, near_infrared=True)
+    for name, expected in (("rgbn.tif", rgbn.image), ("rgbn_labels.tif", rgbn.labels[None])):
+        with rasterio.open(SAMPLE_DATA / name) as src:
+            np.testing.assert_array_equal(src.read(), expected)
 
 
 def test_files_stay_small() -> None:
-    assert sum((SAMPLE_DATA / name).stat().st_size for name in ("scene.tif", "truth.gpkg")) <= 5e6
+    assert sum(path.stat().st_size for path in SAMPLE_DATA.iterdir() if path.is_file()) <= 6e6
