@@ -4,5 +4,15 @@ from geodeeplab.training.augmentation import Augmentation
 from geodeeplab.training.chip import IGNORE_INDEX, Chip, ChipSet
 from geodeeplab.training.data import TrainingData
 from geodeeplab.training.labelled import LabelledPixels, LabelledScene
+from geodeeplab.training.prepare import prepare_data
 
-__all__ = ["IGNORE_INDEX", "Augmentation", "Chip", "ChipSet", "LabelledPixels", "LabelledScene", "TrainingData"]
+__all__ = [
+    "IGNORE_INDEX",
+    "Augmentation",
+    "Chip",
+    "ChipSet",
+    "LabelledPixels",
+    "LabelledScene",
+    "TrainingData",
+    "prepare_data",
+]

@@ -15,9 +15,10 @@ from geodeeplab.training.labelled import LabelledPixels
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 
-PASS_PIXELS = 1 << 21
-"""Pixels that are looked at in one go."""
-LEAST_PASS_ROWS = 512
+PART_SIDE = 256
+"""Pixels along each axis of the parts that are looked at in one go, about."""
+READ_COLS = 8192
+"""Columns of the windows that are read."""
 MOST_CELLS = 250_000
 """Of one scene; beyond it cells grow. 3 bands and 8 classes take about 180 bytes each."""
 CELLS_PER_CHIP = 16
@@ -90,8 +91,7 @@ def index_scene(scene: HeldScene, *, cell: int, num_classes: int) -> CellIndex:
     )
     step = max(1, int((height * width / SAMPLES) ** 0.5))
     samples, places = [index.samples], [index.sample_cells]
-    for window in _iter_windows(scene.grid, cell):
-        pixels = scene.read(window)
+    for window, pixels in _iter_parts(scene, cell):
         array = scene.gain.apply(pixels.array.astype(np.float32))
         _fill(index, window, array, pixels)
         rows, cols = (slice(-start % step, None, step) for start in (window.row_off, window.col_off))
@@ -102,13 +102,33 @@ def index_scene(scene: HeldScene, *, cell: int, num_classes: int) -> CellIndex:
     return CellIndex(**{**index.__dict__, "samples": np.concatenate(samples), "sample_cells": np.concatenate(places)})
 
 
-def _iter_windows(grid: Grid, cell: int) -> Iterator[Window]:
-    """Cut a scene into windows of whole cells, whole rows where that is not too much."""
-    height = -(-LEAST_PASS_ROWS // cell) * cell
-    width = max(1, PASS_PIXELS // height // cell) * cell
-    for row in range(0, grid.height, height):
-        for col in range(0, grid.width, width):
-            yield Window(col, row, min(width, grid.width - col), min(height, grid.height - row))
+def _iter_parts(scene: HeldScene, cell: int) -> Iterator[tuple[Window, LabelledPixels]]:
+    """Read a scene in windows of whole cells, and yield them in parts that fit into a processor's cache."""
+    side = -(-PART_SIDE // cell) * cell
+    for window in _iter_windows(Window(0, 0, scene.grid.width, scene.grid.height), side, max(1, READ_COLS // side)):
+        pixels = scene.read(window)
+        for part in _iter_windows(window, side, 1):
+            rows, cols = Window(
+                part.col_off - window.col_off, part.row_off - window.row_off, part.width, part.height
+            ).toslices()
+            yield (
+                part,
+                LabelledPixels(
+                    array=pixels.array[:, rows, cols], valid=pixels.valid[rows, cols], labels=pixels.labels[rows, cols]
+                ),
+            )
+
+
+def _iter_windows(whole: Window, side: int, squares: int) -> Iterator[Window]:
+    """Cut a window into rows of squares, some of them in each window."""
+    for row in range(0, whole.height, side):
+        for col in range(0, whole.width, side * squares):
+            yield Window(
+                whole.col_off + col,
+                whole.row_off + row,
+                min(side * squares, whole.width - col),
+                min(side, whole.height - row),
+            )
 
 
 def _fill(index: CellIndex, window: Window, array: npt.NDArray[np.float32], pixels: LabelledPixels) -> None:

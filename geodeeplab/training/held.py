@@ -12,6 +12,9 @@ from geodeeplab.errors import SceneError
 from geodeeplab.raster import Band, Grid
 from geodeeplab.training.labelled import LabelledPixels, LabelledScene
 
+READ_PIXELS = 1 << 21
+"""Pixels of a scene that are read in one go."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Gain:
@@ -75,13 +78,26 @@ class HeldScene:
         if not self.is_held:
             return _finite(self.scene.read(window))
         if self._pixels is None:
-            self._pixels = _finite(self.scene.read(Window(0, 0, self.grid.width, self.grid.height)))
+            self._pixels = self._read_all()
             self.scene.close()
         rows, cols = window.toslices()
         held = self._pixels
         return LabelledPixels(
             array=held.array[:, rows, cols], valid=held.valid[rows, cols], labels=held.labels[rows, cols]
         )
+
+    def _read_all(self) -> LabelledPixels:
+        """Read the whole scene, some rows at a time."""
+        height, width = self.grid.shape
+        step = max(1, READ_PIXELS // width)
+        dtype = np.result_type(*(band.dtype for band in self.bands))
+        array = np.empty((len(self.bands), height, width), dtype=dtype)
+        valid, labels = np.empty((height, width), dtype=np.bool_), np.empty((height, width), dtype=np.uint8)
+        for row in range(0, height, step):
+            rows = slice(row, min(height, row + step))
+            part = _finite(self.scene.read(Window(0, row, width, rows.stop - row)))
+            array[:, rows], valid[rows], labels[rows] = part.array, part.valid, part.labels
+        return LabelledPixels(array=array, valid=valid, labels=labels)
 
     def close(self) -> None:
         """Close the scene and let go of what is held."""

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike, fspath
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from geodeeplab.training.class_table import FoundValue
 from geodeeplab.training.opened import OpenedHere
 from geodeeplab.training.scene_pixels import ScenePixels
 
-SCAN_PIXELS = 1 << 22
+SCAN_PIXELS = 1 << 20
 """Pixels of a label raster that are looked at in one go."""
 UNNAMED_ZERO = "0"
 """Ground without a label, unless somebody names it."""
@@ -66,7 +67,7 @@ class LabelRaster:
             for row in range(0, scene.grid.height, rows):
                 window = Window(0, row, scene.grid.width, min(rows, scene.grid.height - row))
                 pixels = scene.read(window)
-                values |= set(np.unique(label_values(pixels.array)[pixels.valid]).tolist())
+                values |= set(np.unique(_compact(pixels.array)[pixels.valid]).tolist())
         found = [
             FoundValue(value=str(value), name=known[value].name, color=known[value].color)
             if value in known
@@ -129,11 +130,22 @@ class RasterLabels:
     def read(self, window: Window) -> npt.NDArray[np.uint8]:
         """Give the class index of each pixel of a window."""
         pixels = self._opened.get().read(window)
-        values = label_values(pixels.array)
-        at = np.searchsorted(self._values, values).clip(max=len(self._values) - 1)
-        labels = np.where(self._values[at] == values, self._indices[at], np.uint8(IGNORE_INDEX))
+        labels = self._look_up(pixels.array)
         labels[~pixels.valid] = self._background
         return labels
+
+    def _look_up(self, array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        """Give the class index of each pixel of a window (1 or 3, H, W)."""
+        if len(array) == 1 and array.dtype.itemsize <= 2:  # a table of all values there are is quicker than a search
+            unsigned = np.dtype(f"u{array.dtype.itemsize}")
+            values = np.arange(np.iinfo(unsigned).max + 1).astype(unsigned).view(array.dtype)
+            labels: npt.NDArray[np.uint8] = self._indices_of(values)[np.ascontiguousarray(array[0]).view(unsigned)]
+            return labels
+        return self._indices_of(label_values(array))
+
+    def _indices_of(self, values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        at = np.searchsorted(self._values, values).clip(max=len(self._values) - 1)
+        return np.where(self._values[at] == values, self._indices[at], np.uint8(IGNORE_INDEX))
 
     def close(self) -> None:
         """Close the raster."""
@@ -153,6 +165,11 @@ def label_values(array: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
     red, green, blue = array.astype(np.int64)
     packed: npt.NDArray[np.int64] = (red << 16) | (green << 8) | blue
     return packed
+
+
+def _compact(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Give (H, W) values in as few bytes as they come in."""
+    return array[0] if len(array) == 1 else label_values(array)
 
 
 def _text(value: int, is_colored: bool) -> str:
