@@ -1,7 +1,7 @@
 """Peak memory of `segment` on scenes of any size, over the same process after one forward of its batch.
 
-A valid part of an image is repeated by a VRT until it fills the scene, so no tile is skipped, and a tiny network of ten
-classes stands in for a model: what is measured is everything around the network. Each scene gets a process of its own.
+A valid part of an image is repeated by a VRT until it fills the scene, so no tile is skipped, and a tiny network, of
+`--classes`, stands in for a model: what is measured is everything around the network. Each scene gets a process of its own.
 Linux only, as the peak is read from /proc and reset between the stages.
 
     python benchmarks/memory.py sample_data/scene.tif --sizes 5000x5000 20000x20000
@@ -34,7 +34,6 @@ from geodeeplab.models.backbones import FeatureExtractor
 from geodeeplab.pipeline.segment import segment
 from process_memory import read_status, reset_peak
 
-CLASSES = 10
 BANDS = ("red", "green", "blue")
 OUTPUT_STRIDE = 16
 CHIP_SIZES = (1024, 512, 256)
@@ -47,16 +46,25 @@ def main() -> None:
     """Measure each size in a fresh process and print a table."""
     options = parse_arguments()
     if options.child:
-        measure(options.image, *options.sizes[0], batch_size=options.batch_size, polygons=options.polygons)
+        measure(
+            options.image,
+            *options.sizes[0],
+            classes=options.classes,
+            batch_size=options.batch_size,
+            polygons=options.polygons,
+        )
         return
-    print(f"{options.image.name}, {CLASSES} classes, {'labels and polygons' if options.polygons else 'labels only'}")
+    print(
+        f"{options.image.name}, {options.classes} classes, {'labels and polygons' if options.polygons else 'labels only'}"
+    )
     print(TABLE_HEAD)
     with tempfile.TemporaryDirectory(prefix="geodeeplab-memory-", dir=options.folder) as name:
         chip_path = Path(name) / "chip.tif"
         write_chip(options.image, chip_path)
         for height, width in options.sizes:
             command = [sys.executable, __file__, str(chip_path), "--child", "--sizes", f"{height}x{width}"]
-            command += ["--batch-size", str(options.batch_size)] + ["--polygons"] * options.polygons
+            command += ["--batch-size", str(options.batch_size), "--classes", str(options.classes)]
+            command += ["--polygons"] * options.polygons
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
             print(table_row(json.loads(done.stdout.splitlines()[-1])), flush=True)
 
@@ -68,6 +76,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("image", type=Path, nargs="?", default=default, help="RGB uint8 image to repeat")
     parser.add_argument("--sizes", type=parse_size, nargs="+", default=[(5000, 5000), (20_000, 20_000)])
     parser.add_argument("--batch-size", type=int, default=2, help="tiles per forward")
+    parser.add_argument("--classes", type=int, default=10, help="classes of the network")
     parser.add_argument("--polygons", action="store_true", help="write polygons, too")
     parser.add_argument("--folder", type=Path, help="where the work files go (default: the system's)")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
@@ -80,12 +89,12 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def measure(chip_path: Path, height: int, width: int, *, batch_size: int, polygons: bool) -> None:
+def measure(chip_path: Path, height: int, width: int, *, classes: int, batch_size: int, polygons: bool) -> None:
     """Segment one scene in this process; print what was measured as one line of JSON."""
     with tempfile.TemporaryDirectory(dir=chip_path.parent) as name:
         scene_path, labels_path = Path(name) / "scene.vrt", Path(name) / "labels.tif"
         write_repeating_vrt(chip_path, scene_path, height=height, width=width)
-        model = tiny_model()
+        model = tiny_model(classes)
         forward_once(model, batch_size)
         baseline = read_status("VmRSS")
         reset_peak()
@@ -126,7 +135,7 @@ class Scores(nn.Conv2d):
         return super().forward(levels[-1])
 
 
-def tiny_model() -> Model:
+def tiny_model(classes: int) -> Model:
     """Build a network of one strided and one 1 × 1 convolution, logits upsampled bilinearly, seeded."""
     torch.manual_seed(0)
     backbone = FeatureExtractor(
@@ -138,11 +147,11 @@ def tiny_model() -> Model:
     )
     contract = Contract(
         name="tiny",
-        architecture={"num_classes": CLASSES, "in_channels": len(BANDS)},
-        classes=tuple(ModelClass(id=i, name=f"class {i}", color=(25 * i, 0, 0)) for i in range(1, CLASSES + 1)),
+        architecture={"num_classes": classes, "in_channels": len(BANDS)},
+        classes=tuple(ModelClass(id=i, name=f"class {i}", color=(12 * i, 0, 0)) for i in range(1, classes + 1)),
         bands=tuple(ModelBand(name=name, mean=110.0, std=50.0) for name in BANDS),
     )
-    return Model(network=SegmentationNetwork(backbone, Scores(16, CLASSES, 1)), contract=contract, path=Path("tiny"))
+    return Model(network=SegmentationNetwork(backbone, Scores(16, classes, 1)), contract=contract, path=Path("tiny"))
 
 
 def forward_once(model: Model, batch_size: int) -> None:
