@@ -1,8 +1,8 @@
 """Peak memory of `segment` on scenes of any size, over the same process after one forward of its batch.
 
-A valid part of an image is repeated by a VRT until it fills the scene, so no tile is skipped, and a tiny network, of
-`--classes`, stands in for a model: what is measured is everything around the network. Each scene gets a process of its own.
-Linux only, as the peak is read from /proc and reset between the stages.
+A valid part of an image is repeated by a VRT until it fills the scene, so no tile is skipped, and a tiny network of
+`--classes` stands in for a model: what is measured is everything around the network. Each scene gets a process of its
+own. Linux only, as the peak is read from /proc and reset between the stages.
 
     python benchmarks/memory.py sample_data/scene.tif --sizes 5000x5000 20000x20000
 
@@ -54,9 +54,8 @@ def main() -> None:
             polygons=options.polygons,
         )
         return
-    print(
-        f"{options.image.name}, {options.classes} classes, {'labels and polygons' if options.polygons else 'labels only'}"
-    )
+    outputs = "labels and polygons" if options.polygons else "labels only"
+    print(f"{options.image.name}, {options.classes} classes, {outputs}")
     print(TABLE_HEAD)
     with tempfile.TemporaryDirectory(prefix="geodeeplab-memory-", dir=options.folder) as name:
         chip_path = Path(name) / "chip.tif"
