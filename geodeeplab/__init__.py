@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         OutputError,
         SceneError,
     )
+    from geodeeplab.learner import DeepLab
     from geodeeplab.models import (
         Contract,
         DenseCRF,
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
         load_pretrained,
         save_model,
     )
+    from geodeeplab.pipeline.evaluate import evaluate
+    from geodeeplab.pipeline.evaluation import Evaluation
     from geodeeplab.pipeline.polygons import PolygonOptions
     from geodeeplab.pipeline.preflight import Preflight, preflight
     from geodeeplab.pipeline.result import Segmentation, Vectorization
@@ -39,7 +42,9 @@ __all__ = [
     "Contract",
     "ContractError",
     "Dask",
+    "DeepLab",
     "DenseCRF",
+    "Evaluation",
     "GeoDeepLabError",
     "GeoDeepLabWarning",
     "ModelError",
@@ -53,6 +58,7 @@ __all__ = [
     "as_model",
     "build_model",
     "build_published",
+    "evaluate",
     "load_model",
     "load_pretrained",
     "open_array",
@@ -75,6 +81,7 @@ _HOMES = {
         "OutputError",
         "SceneError",
     ],
+    "learner": ["DeepLab"],
     "models": [
         "Contract",
         "DenseCRF",
@@ -85,6 +92,8 @@ _HOMES = {
         "load_pretrained",
         "save_model",
     ],
+    "pipeline.evaluate": ["evaluate"],
+    "pipeline.evaluation": ["Evaluation"],
     "pipeline.polygons": ["PolygonOptions"],
     "pipeline.preflight": ["Preflight", "preflight"],
     "pipeline.result": ["Segmentation", "Vectorization"],

@@ -115,7 +115,7 @@ def _binned(
 ) -> Reliability:
     if bins < 1:
         raise OptionError(f"a reliability plot has at least 1 bin, not {bins}: give 10")
-    edges = np.linspace(0, 1, bins + 1)
+    edges = np.arange(bins + 1) / bins  # 6 / 10 is 60 / 100; linspace gives 0.6000000000000001
     of_bin = np.clip(np.searchsorted(edges, confidence, side="right") - 1, 0, bins - 1)
     pixels, hits = (np.bincount(of_bin, weights=one, minlength=bins).astype(np.int64) for one in (counts, right))
     sums = np.bincount(of_bin, weights=confidence * counts, minlength=bins)

@@ -49,6 +49,7 @@ def plot_confusion(counts: NDArray[np.integer], names: Sequence[str], *, ax: "Ax
                 fontweight=weight)  # fmt: skip
         ax.text(col, row + 0.24, compact(int(counts[row, col])), ha="center", va="center", color=color,
                 fontsize=0.7 * size, alpha=0.85)  # fmt: skip
+    ax.set_anchor("N")
     _label_cells(ax, names, rows=[f"{name}  ({compact(int(n))})" for name, n in zip(names, rows[:, 0], strict=True)])
     return ax
 
@@ -56,7 +57,7 @@ def plot_confusion(counts: NDArray[np.integer], names: Sequence[str], *, ax: "Ax
 def plot_scores(
     scores: Mapping[str, NDArray[np.floating]], names: Sequence[str], *, ax: "Axes | None" = None
 ) -> "Axes":
-    """Draw the scores of each class as marks on one line from 0 to 1, the first of them as a bar.
+    """Draw the scores of each class as marks on one line from 0 to 1, the first of them as a bar and a number.
 
     Args:
         scores: at most five of them, by name: (K,), NaN where there is none.
@@ -73,8 +74,9 @@ def plot_scores(
     (first, values), *rest = scores.items()
     ax.barh(y, np.nan_to_num(values), height=0.62, color="#cfdfec", label=first, zorder=2)
     for one, value in enumerate(values.tolist()):
-        if value == value:
-            ax.text(0.012, one, f"{value:.2f}", va="center", ha="left", fontsize=8.5, color=INK, zorder=3)
+        if value == value:  # no NaN
+            ax.text(1.03, one, f"{value:.2f}", va="center", ha="left", fontsize=9, color=INK, fontweight="bold")
+    ax.text(1.03, -0.62, first, va="center", ha="left", fontsize=8.5, color=FAINT)
     for (name, values), marker, shade in zip(rest, MARKERS, SHADES, strict=False):
         ax.plot(values, y, marker, color=shade, markersize=6, markeredgecolor="white", markeredgewidth=0.8, label=name,
                 linestyle="none", zorder=3, clip_on=False)  # fmt: skip
@@ -82,8 +84,11 @@ def plot_scores(
     ax.set_yticks(y, names)
     ax.grid(axis="x", color=GRID)
     _quiet(ax)
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(scores), frameon=False, fontsize=8.5,
-              handletextpad=0.4, columnspacing=1.4)  # fmt: skip
+    handles, texts = ax.get_legend_handles_labels()  # matplotlib puts bars last
+    ax.legend(
+        [handles[texts.index(name)] for name in scores], list(scores), loc="lower center", bbox_to_anchor=(0.5, 1.0),
+        ncols=len(scores), frameon=False, fontsize=8.5, handletextpad=0.4, columnspacing=1.4,
+    )  # fmt: skip
     return ax
 
 
@@ -114,7 +119,7 @@ def plot_reliability(
     ax.bar(middle[there], accuracy[there], 0.92 * width[there], color="#9fbfd8", label="accuracy", zorder=2)
     ax.bar(middle[there], high - low, 0.92 * width[there], bottom=low, color=RED, alpha=0.28, label="gap", zorder=2.5)
     ax.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=(0, (4, 3)), zorder=3)
-    ax.plot(confidence[there], accuracy[there], "o", color=BLUE, markersize=4.5, zorder=4)
+    ax.plot(confidence[there], accuracy[there], "o", color=BLUE, markersize=4.5, zorder=4, clip_on=False)
     share = counts / max(int(counts.sum()), 1)
     for x, one in zip(middle[there], share[there], strict=True):
         ax.text(x, 1.015, f"{one:.0%}" if one >= LEAST_SHARE else "<1%", ha="center", fontsize=6.5, color=FAINT)
@@ -157,7 +162,7 @@ def _new_axes(size: tuple[float, float]) -> "Axes":
 def _label_cells(ax: "Axes", names: Sequence[str], *, rows: Sequence[str]) -> None:
     """Write the classes along both axes of a matrix, and part its cells."""
     positions = np.arange(len(names))
-    is_long = len(names) > 6 or max(map(len, names)) > 11
+    is_long = len(names) > 6 or max(map(len, names)) > 60 / len(names)
     ax.set_xticks(positions, names, rotation=40 if is_long else 0, ha="right" if is_long else "center", fontsize=8.5)
     ax.set_yticks(positions, rows, fontsize=8.5)
     ax.set_xlabel("label", color=FAINT, fontsize=9)

@@ -10,14 +10,16 @@ from geodeeplab.errors import OptionError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SMOOTHING = 0.98
-"""Of the line through the losses of the steps."""
+SMOOTHED_SHARE = 1 / 20
+"""Share of all steps that the line through their losses averages over."""
 
 
 def plot_losses(
     step_losses: Sequence[Sequence[float]],
     val_losses: Sequence[float | None],
     scores: Mapping[str, Sequence[float | None]],
+    *,
+    val_label: str = "validation",
 ) -> "Figure":
     """Draw the loss of every step with the validation loss on the left, the scores of the epochs on the right.
 
@@ -25,6 +27,7 @@ def plot_losses(
         step_losses: of each epoch the losses of its steps.
         val_losses: of each epoch, None where it is not known.
         scores: by name, likewise.
+        val_label: what the legend calls the validation loss.
 
     Raises:
         OptionError: for no epoch, or without matplotlib.
@@ -38,7 +41,7 @@ def plot_losses(
     steps = np.arange(1, len(losses) + 1)
     left.plot(steps, losses, color="tab:blue", alpha=0.25, linewidth=0.8)
     left.plot(steps, _smooth(losses), color="tab:blue", label="training, smoothed")
-    left.plot(ends, _with_gaps(val_losses), color="tab:orange", marker="o", markersize=3, label="validation")
+    left.plot(ends, _with_gaps(val_losses), color="tab:orange", marker="o", markersize=3, label=val_label)
     left.set(xlabel="step", ylabel="loss")
     epochs = np.arange(1, len(ends) + 1)
     for name, values in scores.items():
@@ -77,10 +80,11 @@ def _figure(inches: tuple[float, float]) -> "Figure":
 
 def _smooth(values: np.ndarray) -> np.ndarray:
     """Give the exponential average of values (n,), unbiased from the first on."""
+    kept = 1 - 1 / max(4.0, SMOOTHED_SHARE * len(values))
     smoothed, average = np.empty_like(values), 0.0
     for index, value in enumerate(values):
-        average = SMOOTHING * average + (1 - SMOOTHING) * value
-        smoothed[index] = average / (1 - SMOOTHING ** (index + 1))
+        average = kept * average + (1 - kept) * value
+        smoothed[index] = average / (1 - kept ** (index + 1))
     return smoothed
 
 

@@ -124,7 +124,7 @@ def _title() -> dict[str, Any]:
 def _draw_head(part: Any, page: Page) -> None:  # noqa: ANN401 - a subfigure
     part.text(0.02, 0.84, page.title, fontsize=17, fontweight="bold", color=INK, va="center")
     part.text(0.02, 0.63, page.subtitle, fontsize=9.5, color=FAINT, va="center")
-    step = 0.96 / max(len(page.headline), 1)
+    step = 0.96 / max(len(page.headline), 5)
     for i, (name, number) in enumerate(page.headline):
         part.text(0.02 + i * step, 0.34, number, fontsize=19, color=INK, va="center")
         part.text(0.02 + i * step, 0.08, name, fontsize=8.5, color=FAINT, va="center")
@@ -135,8 +135,8 @@ def _draw_table(part: Any, page: Page) -> None:  # noqa: ANN401 - a subfigure
     ax = part.subplots()
     ax.set(xlim=(0, 1), ylim=(len(page.names) + 0.1, -1.0))
     ax.axis("off")
-    step = 0.8 / max(len(page.columns), 1)
-    rights = [0.2 + (i + 1) * step for i in range(len(page.columns))]
+    widths = np.array([max(map(len, (head, *texts))) + 3 for head, texts in page.columns.items()], dtype=np.float64)
+    rights = (0.17 + 0.83 * np.cumsum(widths) / widths.sum()).tolist()
     for right, (head, texts) in zip(rights, page.columns.items(), strict=True):
         ax.text(right, -0.45, head, ha="right", va="center", fontsize=8.5, color=FAINT)
         for row, text in enumerate(texts):

@@ -13,7 +13,7 @@ from geodeeplab.raster import LabelClass
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-RIGHT, WRONG = (225, 235, 225), (190, 40, 40)
+RIGHT, WRONG = (225, 235, 225), (45, 45, 45)
 """Colours of the column of errors."""
 
 
@@ -60,15 +60,21 @@ def draw_results(
         ):
             axis.imshow(drawn.astype(np.uint8), interpolation="nearest")
             axis.set_axis_off()
-        axes[row, 0].set_title(titles[row], fontsize=8)
-    for axis, name in zip(axes[0, 1:], ("truth", "labels", "errors"), strict=True):
-        axis.set_title(name, fontsize=8)
+        heads = ("truth", "labels", "errors") if row == 0 else (" ",) * 3  # a title each, so that all stay aligned
+        for axis, name in zip(axes[row], (titles[row], *heads), strict=True):
+            axis.set_title(name, fontsize=8)
     swatches = [
         *zip(colors, [item.name for item in classes], strict=True),
         (IGNORED_COLOR, "ignored"),
         (WRONG, "error"),
     ]
     handles = [Patch(facecolor=to_hex(color), edgecolor="black", linewidth=0.5) for color, _ in swatches]
-    names = [name for _, name in swatches]
-    figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), 7), frameon=False, fontsize=9)
+    figure.legend(
+        handles,
+        [name for _, name in swatches],
+        loc="outside lower center",
+        ncols=min(len(swatches), 7),
+        frameon=False,
+        fontsize=9,
+    )
     return figure

@@ -189,7 +189,7 @@ class TestDemo:
 
 
 class TestHelp:
-    @pytest.mark.parametrize("command", ["segment", "vectorize", "info", "models", "export", "demo"])
+    @pytest.mark.parametrize("command", ["segment", "vectorize", "evaluate", "info", "models", "export", "demo"])
     def test_every_command_says_what_it_takes(self, run: Run, command: str) -> None:
         ran = run(command, "--help")
         assert ran.status == 0
