@@ -113,7 +113,11 @@ def boundary_distances(
     found = []
     known = [seen & np.isin(values, list(class_ids)) for values in (labels, truth)]
     rims = [_rim(values, there) for values, there in zip((labels, truth), known, strict=True)]
+    present = {*np.unique(labels[rims[0] & inner]).tolist(), *np.unique(truth[rims[1] & inner]).tolist()}
     for class_id in class_ids:
+        if class_id not in present:
+            found.append(no_distances(maximum))
+            continue
         of_labels, of_truth = rims[0] & (labels == class_id), rims[1] & (truth == class_id)
         both = no_distances(maximum)
         for src, dst in ((of_labels, of_truth), (of_truth, of_labels)):
@@ -156,19 +160,20 @@ def _from_to(src: NDArray[np.bool_], dst: NDArray[np.bool_], *, maximum: float, 
     reach = math.floor(maximum / res[0])
     steps = np.pad(_rows_to_nearest(dst), ((0, 0), (reach, reach)), constant_values=np.inf)
     aside = np.square(np.arange(-reach, reach + 1) * res[0])
-    squares = np.concatenate([
-        (np.square(steps[rows[i : i + AT_ONCE, None], cols[i : i + AT_ONCE, None] + np.arange(2 * reach + 1)] * res[1])
-         + aside).min(axis=1)
-        for i in range(0, len(rows), AT_ONCE)
-    ])  # fmt: skip
+    columns = np.arange(2 * reach + 1)
+    parts = []
+    for i in range(0, len(rows), AT_ONCE):
+        down = steps[rows[i : i + AT_ONCE, None], cols[i : i + AT_ONCE, None] + columns].astype(np.float64)
+        parts.append((np.square(down * res[1]) + aside).min(axis=1))
+    squares = np.concatenate(parts)
     within = squares <= maximum**2
     values, counts = np.unique(squares[within], return_counts=True)
     return Distances(squares=values, counts=counts, beyond=int((~within).sum()), maximum=maximum)
 
 
-def _rows_to_nearest(there: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _rows_to_nearest(there: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Give how many rows away the nearest pixel is in each pixel's own column; inf where there is none."""
-    row = np.arange(len(there), dtype=np.float64)[:, None]
-    above = np.maximum.accumulate(np.where(there, row, -np.inf), axis=0)
-    below = np.minimum.accumulate(np.where(there, row, np.inf)[::-1], axis=0)[::-1]
+    row = np.arange(len(there), dtype=np.float32)[:, None]  # exact up to 16 million rows
+    above = np.maximum.accumulate(np.where(there, row, np.float32(-np.inf)), axis=0)
+    below = np.minimum.accumulate(np.where(there, row, np.float32(np.inf))[::-1], axis=0)[::-1]
     return np.minimum(row - above, below - row)

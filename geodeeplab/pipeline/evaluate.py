@@ -111,7 +111,7 @@ def evaluate(
         SceneError: a raster cannot be read.
         OutputError: an output cannot be written.
     """
-    started = time.perf_counter()
+    started, ignore = time.perf_counter(), list(ignore)
     named = [one for one in (labels, truth, confidence, like) if isinstance(one, str | os.PathLike)]
     outputs = _check_outputs(report=report, json=json, statuses=statuses, overwrite=overwrite, inputs=named)
     with ExitStack() as stack:
@@ -126,7 +126,7 @@ def evaluate(
             all_are=truth_class,
             layer=truth_layer,
             band=truth_band,
-            ignore=list(ignore),
+            ignore=ignore,
             background=background,
             all_touched=all_touched,
             overlap=overlap,
@@ -157,6 +157,18 @@ def evaluate(
         if objects:
             matched = _compare_objects(found, true, labels, area, background=background, threshold=object_iou)
         facts = {
+            "options": {
+                "class_field": class_field,
+                "truth_class": truth_class,
+                "classes": {str(value): one for value, one in (classes or {}).items()},
+                "ignore": ignore,
+                "background": background,
+                "all_touched": all_touched,
+                "overlap": overlap,
+                "aoi": None if area is None else area.fingerprint,
+                "object_iou": object_iou,
+                "is_sample": is_sample,
+            },
             "notes": [*true.notes(), *_notes(comparison, true, background)],
             "seconds": time.perf_counter() - started,
         }

@@ -28,7 +28,9 @@ def test_scores_leave_out_what_is_not_there() -> None:
     ax = Figure().subplots()
     plot_scores({"IoU": np.array([0.5, np.nan]), "recall": np.array([0.7, 0.2])}, ["wood", "field"], ax=ax)
     assert texts(ax) == ["0.50", "IoU"]
-    assert [one.get_text() for one in ax.get_legend().get_texts()] == ["IoU", "recall"]
+    legend = ax.get_legend()
+    assert legend is not None
+    assert [one.get_text() for one in legend.get_texts()] == ["IoU", "recall"]
 
 
 def test_reliability_tells_where_the_pixels_are() -> None:
@@ -47,7 +49,7 @@ def test_charts_make_their_own_figure() -> None:
     mpl.use("Agg")
     ax = plot_confusion(np.eye(3, dtype=np.int64), ["a", "b", "c"])
     assert ax.figure.axes == [ax]
-    pyplot.close(ax.figure)
+    pyplot.close("all")
 
 
 @pytest.mark.parametrize("classes", [1, 2, 12])

@@ -101,6 +101,8 @@ class TestPixels:
         found = gdl.evaluate(write(labels), write(truth, "truth.tif"), window=window, distance_px=2, error_max_px=5)
         seen = np.where(labels == 0, 0, truth)
         options: dict[str, Any] = {"class_ids": [1, 2, 3], "ignore": 0}
+        assert found.counts is not None
+        assert found.bands is not None
         assert np.array_equal(found.counts, confusion_matrix(labels, seen, **options))
         assert np.array_equal(found.bands, boundary_counts(labels, seen, distance=2, **options))
         whole = gdl.evaluate(write(labels), write(truth, "truth.tif"), window=64, distance_px=2, error_max_px=5)
