@@ -379,6 +379,7 @@ class DeepLab:
             [record.step_losses for record in self.history],
             [record.val_loss for record in self.history],
             {label: [getattr(record, name) for record in self.history] for label, name in scores.items()},
+            val_label="validation" if self.network.point_head is None else "validation, without points",
         )
         return _saved(figure, dst_path)
 
@@ -396,9 +397,10 @@ class DeepLab:
 
     def plot_confusion(self, dst_path: str | os.PathLike[str] | None = None) -> "Figure":
         """Draw the confusion matrix of the validation chips."""
-        from geodeeplab.maps import plot_confusion
+        from geodeeplab.maps.charts import plot_confusion
 
-        return _saved(plot_confusion(self._tally.confusion, [item.name for item in self.data.classes]), dst_path)
+        axes = plot_confusion(self._tally.confusion, [item.name for item in self.data.classes])
+        return _saved(axes.get_figure(root=True), dst_path)
 
     def show_results(self, rows: int = 5, dst_path: str | os.PathLike[str] | None = None) -> "Figure":
         """Draw validation chips, spread evenly over all of them, with truth, labels and errors."""

@@ -80,6 +80,7 @@ class Keeper(Callback):
         trainer.save_checkpoint(self.folder / LAST)
         if trainer.is_global_zero:
             write_history(self.folder, history)
+        trainer.strategy.barrier("epoch kept")  # every process reads the history when the fit is done
         if trainer.logger is not None:
             _log(trainer, history[-1])
         if has_stalled(history, monitor=recipe.monitor, patience=recipe.patience):

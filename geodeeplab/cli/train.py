@@ -1,0 +1,200 @@
+"""`geodeeplab train`."""
+
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from geodeeplab.cli.options import split_names
+from geodeeplab.cli.train_config import Tables, known_keys, merge, read_config, to_toml
+from geodeeplab.errors import OptionError
+
+if TYPE_CHECKING:
+    from geodeeplab.learner import DeepLab
+    from geodeeplab.training.data import TrainingData
+
+
+@click.command("train")
+@click.argument("scenes", metavar="[SCENE...]", nargs=-1)
+@click.option("-o", "--output", help="Model file to write (.safetensors).")
+@click.option("--config", type=click.Path(path_type=Path), help="TOML file with any of the options, and more.")
+@click.option("--write-config", type=click.Path(path_type=Path), help="Write all options as TOML there, and end.")
+@click.option("--labels", multiple=True, help="Polygons or label raster; once for all SCENEs, or once for each.")
+@click.option("--chips", help="Folder of chips, in place of SCENEs and --labels.")
+@click.option("--class-field", help="Field of the polygons that names their class.")
+@click.option("--classes", metavar="C,C,…", help="Classes, in the order of their ids.  [default: all there are]")
+@click.option("--background", help="Class of ground without a label.  [default: it is ignored]")
+@click.option("--labelled", type=click.Path(), help="Polygons of what was labelled; the rest is ignored.")
+@click.option("--bands", metavar="B,B,…", help="The scenes' bands to learn from.  [default: all]")
+@click.option("--gsd-m", type=float, help="Ground sample distance to learn at.  [default: the scenes']")
+@click.option("--chip-size", type=int, help="Pixels of a chip along each axis.  [default: 512]")
+@click.option("--batch-size", type=int, help="Chips of a step.  [default: what fits]")
+@click.option("--val-split-pct", type=float, help="Share of the labels to validate on.  [default: 0.2]")
+@click.option("--split", type=click.Choice(["blocks", "groups", "files", "random"]), help="How it is chosen.")
+@click.option("--augmentation/--no-augmentation", default=None, help="Random changes of training chips.  [default: on]")
+@click.option("--seed", type=int, help="Decides the split, the chips and the weights.  [default: 0]")
+@click.option("--backbone", help="resnet50, mobilenet_v3_large, timm:<name>, …  [default: resnet50]")
+@click.option("--arch", help="deeplabv3, deeplabv3plus, fcn, …  [default: deeplabv3]")
+@click.option("--pointrend/--no-pointrend", default=None, help="Refine with PointRend.  [default: off]")
+@click.option("--weights", help="imagenet, none, or a file to start from.  [default: imagenet]")
+@click.option("--from-model", help="Model to go on from, with the classes and bands of these labels.")
+@click.option("--class-balancing/--no-class-balancing", default=None, help="Weigh rare classes more.  [default: on]")
+@click.option("--focal-loss/--no-focal-loss", default=None, help="In place of the cross-entropy.  [default: off]")
+@click.option("--dice-loss-fraction", type=float, help="Share of the Dice loss.  [default: a third]")
+@click.option("--ignore-classes", metavar="C,C,…", help="Classes that count nowhere.")
+@click.option("--epochs", type=int, help="Passes over the labels.  [default: 10]")
+@click.option("--lr", type=float, help="Learning rate.  [default: what a sweep suggests]")
+@click.option("--freeze/--no-freeze", default=None, help="Leave the backbone as it is.  [default: off]")
+@click.option("--early-stopping", type=int, help="End after so many epochs without a better one.")
+@click.option("--monitor", help="miou, boundary_iou, accuracy or loss.  [default: miou]")
+@click.option("--device", help="auto, cpu, cuda, cuda:N or mps.  [default: auto]")
+@click.option("--precision", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), help="[default: auto]")
+@click.option("--devices", type=int, help="GPUs to train on, or processes on a CPU.  [default: 1]")
+@click.option("--strategy", help="Lightning's, such as ddp.")
+@click.option("--workers", type=int, help="Processes that draw chips.  [default: what suits the machine]")
+@click.option("--tensorboard/--no-tensorboard", default=None, help="Write TensorBoard's files.  [default: off]")
+@click.option("--name", help="The model's name.  [default: the file's]")
+@click.option("--licence", help="Licence of the weights.")
+@click.option("--run-folder", "folder", help="Folder of the checkpoints.  [default: beside the model]")
+@click.option("--resume", is_flag=True, help="Go on with a run that was cut off.")
+@click.option("--overwrite", is_flag=True, help="Replace a model and a run that exist.")
+@click.option("--json", "as_json", is_flag=True, help="Print the run's facts as JSON on stdout.")
+def command(
+    scenes: tuple[str, ...],
+    config: Path | None,
+    write_config: Path | None,
+    resume: bool,
+    overwrite: bool,
+    as_json: bool,
+    **told: Any,  # noqa: ANN401 - the options above, which go to their tables by name
+) -> None:
+    """Train a network on labelled SCENEs, or on chips, and write one model file."""
+    known = known_keys()
+    tables = merge(known, {} if config is None else read_config(config, known), _by_table(known, scenes, told))
+    if write_config is not None:
+        write_config.write_text(to_toml(tables), encoding="utf-8")
+        return
+    path = _check(tables, overwrite=overwrite or resume)
+    started = time.perf_counter()
+    data = _prepare(tables["data"])
+    click.echo(str(data.describe()), err=True)
+    learner = _start(tables["learner"], data)
+    _fit(learner, tables, path, resume=resume, overwrite=overwrite)
+    if int(os.environ.get("LOCAL_RANK", "0")) or int(os.environ.get("NODE_RANK", "0")):
+        return  # Lightning runs this command again for every other device; one of them writes the model
+    model = tables["model"]
+    learner.save(
+        path,
+        name=model["name"],
+        licence=model["licence"],
+        provenance={"configuration": _plain(tables)},
+        overwrite=overwrite or resume,
+    )
+    facts = _facts(learner, path, time.perf_counter() - started)
+    click.echo(json.dumps(facts, indent=2) if as_json else _closing_line(facts))
+
+
+def _by_table(known: Tables, scenes: Sequence[str], told: Mapping[str, Any]) -> Tables:
+    """Sort the options into their tables; the seed is the data's, and the learner's follows it."""
+    values = dict(told) | {"scenes": list(scenes) or None, "labels": list(told["labels"]) or None}
+    for name in ("classes", "bands", "ignore_classes"):
+        values[name] = split_names(values[name])
+    tables: Tables = {}
+    for name, value in values.items():
+        table = next(table for table, keys in known.items() if name in keys)
+        tables.setdefault(table, {})[name] = value
+    return tables
+
+
+def _check(tables: Tables, *, overwrite: bool) -> Path:
+    """Refuse what cannot end well, before any work; give the path of the model."""
+    from geodeeplab.learner import MODEL_SUFFIXES
+    from geodeeplab.raster import check_output
+
+    data, output = tables["data"], tables["model"]["output"]
+    if output is None:
+        raise click.UsageError("Missing option '-o' / '--output', or output in [model]")
+    if (data["chips"] is None) == (data["scenes"] is None):
+        raise click.UsageError("Give SCENEs with --labels, or --chips")
+    return check_output(output, suffixes=MODEL_SUFFIXES, overwrite=overwrite)
+
+
+def _prepare(values: Mapping[str, Any]) -> "TrainingData":
+    """Prepare the chips."""
+    from geodeeplab.training.augmentation import Augmentation
+    from geodeeplab.training.prepare import prepare_data
+
+    arguments = {name: value for name, value in values.items() if name != "chips"}
+    labels = arguments["labels"]
+    if isinstance(labels, list) and len(labels) == 1:
+        arguments["labels"] = labels[0]
+    if isinstance(arguments["augmentation"], Mapping):
+        try:
+            numbers: dict[str, Any] = {
+                key: tuple(value) if isinstance(value, list) else value
+                for key, value in arguments["augmentation"].items()
+            }
+            arguments["augmentation"] = Augmentation(**numbers)
+        except TypeError as error:
+            raise OptionError(f"the augmentation of [data] has a key that nobody knows ({error})") from error
+    return prepare_data(values["chips"], **arguments)
+
+
+def _start(values: Mapping[str, Any], data: "TrainingData") -> "DeepLab":
+    """Build the learner."""
+    from geodeeplab.learner import DeepLab
+
+    arguments = {name: value for name, value in values.items() if name not in ("from_model", "freeze")}
+    if arguments["weights"] == "none":
+        arguments["weights"] = None
+    if values["from_model"] is None:
+        learner = DeepLab(data, **arguments)
+    else:
+        plain = DeepLab(data, **arguments | {"weights": None, "pretrained_path": None})  # for its loss
+        same = {name: values[name] for name in ("device", "precision", "seed")}
+        learner = DeepLab.from_model(values["from_model"], data, objective=plain.objective, **same)
+    if values["freeze"]:
+        learner.freeze()
+    return learner
+
+
+def _fit(learner: "DeepLab", tables: Tables, path: Path, *, resume: bool, overwrite: bool) -> None:
+    """Train, and listen to Ctrl-C."""
+    from geodeeplab.cli.interruption import check_interruption
+
+    values = dict(tables["fit"])
+    values["folder"] = values["folder"] or path.with_name(f"{path.stem}-run")
+    learner.fit(**values, resume=resume, overwrite=overwrite and not resume, after_step=check_interruption)
+
+
+def _plain(tables: Tables) -> dict[str, Any]:
+    """Give the tables as JSON can hold them."""
+    plain: dict[str, Any] = json.loads(json.dumps(tables, default=str))
+    return plain
+
+
+def _facts(learner: "DeepLab", path: Path, seconds: float) -> dict[str, Any]:
+    from geodeeplab.models import read_contract
+
+    return {
+        "model": str(path),
+        "run_folder": str(learner.folder),
+        "epochs": len(learner.history),
+        "validation_chips": len(learner.data.val),
+        "metrics": dict(read_contract(path).metrics),
+        "history": [record.to_mapping() for record in learner.history],
+        "seconds": seconds,
+    }
+
+
+def _closing_line(facts: Mapping[str, Any]) -> str:
+    scores = facts["metrics"]["validation"]
+    miou = "unknown" if scores["miou"] is None else f"{scores['miou']:.3f}"
+    return (
+        f"{facts['model']}: mIoU {miou} on {facts['validation_chips']} validation chips after {facts['epochs']} epochs "
+        f"and {facts['seconds']:.0f} s; checkpoints in {facts['run_folder']}"
+    )
