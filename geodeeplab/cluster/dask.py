@@ -19,7 +19,7 @@ from geodeeplab.cluster.travelling import to_travel
 from geodeeplab.cluster.worker import Job, end_run
 from geodeeplab.errors import GeoDeepLabWarning, OptionError
 from geodeeplab.inference import RunFacts
-from geodeeplab.pipeline.executor import TakeBlock
+from geodeeplab.pipeline.executor import TakeBlock, Tracing
 from geodeeplab.pipeline.plan import Plan
 from geodeeplab.tiling import Shard
 
@@ -111,7 +111,15 @@ class Dask:
         most = LOCAL_SHARD if is_local else CLUSTER_SHARD
         return cut_shards(plan, workers=count, most_pixels=most, shard_size=self.shard_size)
 
-    def run(self, plan: Plan, shards: Sequence[Shard], take: TakeBlock, facts: RunFacts) -> None:
+    def run(
+        self,
+        plan: Plan,
+        shards: Sequence[Shard],
+        take: TakeBlock,
+        facts: RunFacts,
+        *,
+        tracing: Tracing | None = None,
+    ) -> None:
         """Compute shards, see `Executor.run`. That all workers would give the same pixels is checked first.
 
         Raises:
@@ -119,10 +127,19 @@ class Dask:
             GeoDeepLabError: if a worker cannot open scene or model; and what went wrong in a shard.
         """
         with self._connection() as there, there.client.as_current():
-            job = Job(run_id=uuid.uuid4().hex, request=to_travel(plan.request), pins=plan.pins, lanes=there.lanes)
+            job = Job(
+                run_id=uuid.uuid4().hex,
+                request=to_travel(plan.request),
+                pins=plan.pins,
+                lanes=there.lanes,
+                connectivity=None if tracing is None else tracing.connectivity,
+            )
             try:
                 check_workers(there.client, job)
                 for result in iter_results(there.client, job, shards, supervise=there.supervise):
+                    for traced in result.traced:
+                        assert tracing is not None, "nothing is traced without"
+                        tracing.take(traced)
                     for block in result.blocks:
                         take(block)
                     facts.add(result.facts)

@@ -2,10 +2,10 @@
 
 import threading
 import warnings
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from geodeeplab.pipeline.plan import Plan, open_plan
 from geodeeplab.pipeline.request import Request
 from geodeeplab.raster import EncodedBlock, encode_block
 from geodeeplab.tiling import Shard
+from geodeeplab.vector import LabelRows, PackedBlock, Part, trace_part
 
 MOST_OPEN = 2
 """Runs that a process keeps open: two clients may share a cluster; what a dead client left is closed in time."""
@@ -34,6 +35,8 @@ class Job:
     """What the client's pixels depend on; a worker's must be the same."""
     lanes: int | None
     """Forward passes side by side on the CPU; None for one a thread of the Dask worker."""
+    connectivity: int | None = None
+    """4 or 8 neighbours, where labels are to be traced for polygons; else None."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +45,11 @@ class ShardResult:
 
     blocks: list[EncodedBlock] = field(default_factory=list)
     """Its blocks, from top to bottom."""
+    traced: list[PackedBlock] = field(default_factory=list)
+    """Parts of its labels that are traced, if that was asked for."""
     facts: RunFacts = field(default_factory=RunFacts)
     """What was done for it."""
-    batch_size: int
+    batch_size: int = 0
     """Tiles per forward pass at its end: less than at its beginning where memory did not suffice."""
 
 
@@ -77,17 +82,30 @@ def segment_shard(job: Job, shard: Shard) -> ShardResult:
     """
     with _portable_errors(), _one_at_a_time:
         plan = _plan_of(job)
-        facts, blocks = RunFacts(), []
+        result = ShardResult()
         try:
-            with closing(plan.iter_rows(shard, facts)) as rows:  # type: ignore[type-var]  # a generator
-                for finished in rows:
-                    if job.run_id in _ended:
-                        raise RunEnded(job.run_id)
-                    blocks.append(encode_block(finished.row_start, shard.col_start, finished.layers, count="labels"))
+            rows = _compute(job, plan, shard, result)
+            if job.connectivity is None:
+                deque(rows, maxlen=0)
+            else:
+                part = Part(rows=(shard.row_start, shard.row_stop), cols=(shard.col_start, shard.col_stop))
+                shape = plan.scene.shape
+                result.traced.extend(trace_part(rows, shape=shape, part=part, connectivity=job.connectivity))
         finally:
             if job.run_id in _ended:
                 _close(job.run_id)
-        return ShardResult(blocks=blocks, facts=facts, batch_size=plan.engine.forward.batch_size)
+        return replace(result, batch_size=plan.engine.forward.batch_size)
+
+
+def _compute(job: Job, plan: Plan, shard: Shard, result: ShardResult) -> Iterator[LabelRows]:
+    """Compute a shard's blocks into its result; yield the rows for the tracer."""
+    with closing(plan.iter_rows(shard, result.facts)) as rows:  # type: ignore[type-var]  # a generator
+        for finished in rows:
+            if job.run_id in _ended:
+                raise RunEnded(job.run_id)
+            layers = finished.layers
+            result.blocks.append(encode_block(finished.row_start, shard.col_start, layers, count="labels"))
+            yield LabelRows(labels=finished.labels, confidence=layers.get("confidence"))
 
 
 def end_run(run_id: str) -> None:

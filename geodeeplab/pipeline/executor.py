@@ -2,18 +2,30 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Protocol
 
 from geodeeplab.inference import RunFacts
 from geodeeplab.pipeline.plan import Plan
 from geodeeplab.raster import EncodedBlock, encode_block
 from geodeeplab.tiling import Shard
+from geodeeplab.vector import PackedBlock
 
 MEMORY_LIMIT = 600 << 20
 """Bytes that a run may hold for the width of its shards; wider scenes are computed in columns."""
 
 TakeBlock = Callable[[EncodedBlock], None]
 """Takes a finished block; when it returns, the block is safe. It may raise to stop the run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tracing:
+    """What an executor may do for the polygons: who computes labels elsewhere traces them there, too."""
+
+    connectivity: int
+    """4 or 8 neighbours."""
+    take: Callable[[PackedBlock], None]
+    """Takes a traced part of the labels, before the blocks of its rows; what is not traced is traced later."""
 
 
 class Executor(Protocol):
@@ -26,7 +38,15 @@ class Executor(Protocol):
         """Cut the scene into shards, which partition it; the same plan gives the same shards."""
         ...
 
-    def run(self, plan: Plan, shards: Sequence[Shard], take: TakeBlock, facts: RunFacts) -> None:
+    def run(
+        self,
+        plan: Plan,
+        shards: Sequence[Shard],
+        take: TakeBlock,
+        facts: RunFacts,
+        *,
+        tracing: Tracing | None = None,
+    ) -> None:
         """Compute shards and hand over their blocks; within a shard from top to bottom.
 
         Args:
@@ -34,6 +54,7 @@ class Executor(Protocol):
             shards: what is still to be done of those that `cut` gave.
             take: called in the caller's thread.
             facts: where the shards' facts are added.
+            tracing: that labels will be traced, and who takes what is already; None where no polygons are wanted.
         """
         ...
 
@@ -52,8 +73,16 @@ class InThisProcess:
         width = column_width(plan, self.memory_limit)
         return list(_iter_columns(plan, width))
 
-    def run(self, plan: Plan, shards: Sequence[Shard], take: TakeBlock, facts: RunFacts) -> None:
-        """Compute shards, see `Executor.run`."""
+    def run(
+        self,
+        plan: Plan,
+        shards: Sequence[Shard],
+        take: TakeBlock,
+        facts: RunFacts,
+        *,
+        tracing: Tracing | None = None,
+    ) -> None:
+        """Compute shards, see `Executor.run`; tracing is left to the thread that writes polygons meanwhile."""
         for shard in shards:
             with closing(plan.iter_rows(shard, facts)) as rows:  # type: ignore[type-var]  # a generator
                 for finished in rows:

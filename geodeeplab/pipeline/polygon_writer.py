@@ -1,29 +1,44 @@
 """Write a run's polygons while its rows are finished: the tracer follows the spool in a thread of its own."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from geodeeplab.pipeline.executor import Tracing
 from geodeeplab.pipeline.polygons import PolygonPlan
+from geodeeplab.pipeline.traced_parts import TracedParts, follow_bands
 from geodeeplab.raster import BlockSpool
-from geodeeplab.vector import LabelRows
-
-LAYERS = ("labels", "confidence")
+from geodeeplab.tiling import Shard
+from geodeeplab.vector import StripRow
 
 
 class PolygonWriter:
     """Follows a spool, whoever fills it, and in whatever order; a resumed run's rows are replayed first."""
 
-    def __init__(self, plan: PolygonPlan, spool: BlockSpool, path: Path, metadata: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        plan: PolygonPlan,
+        spool: BlockSpool,
+        shards: Sequence[Shard],
+        *,
+        folder: Path,
+        path: Path,
+        metadata: Mapping[str, str],
+    ) -> None:
         """Take what to write; nothing is begun yet.
 
         Args:
             plan: how polygons are made; without a minimum mapping unit, which needs all rows first.
             spool: has the labels and their confidence, or will have.
+            shards: what the scene is cut into.
+            folder: for what others have traced.
             path: where to write; replaced if it exists.
             metadata: the layer's metadata.
         """
-        self._plan, self._spool, self._path, self._metadata = plan, spool, path, metadata
+        self._plan, self._spool, self._shards, self._path, self._metadata = plan, spool, shards, path, metadata
+        self._traced = TracedParts(folder)
+        self.tracing = Tracing(connectivity=plan.options.connectivity, take=self._traced.put)
+        """What others may trace."""
         self._abandoned = threading.Event()
         self._count: int | None = None
         self._error: BaseException | None = None
@@ -54,7 +69,7 @@ class PolygonWriter:
 
     def _write(self) -> None:
         try:
-            self._count = self._plan.write(
+            self._count = self._plan.join(
                 self._path,
                 self._follow(),
                 with_confidence=True,
@@ -65,9 +80,8 @@ class PolygonWriter:
         except BaseException as error:
             self._error = error
 
-    def _follow(self) -> Iterator[LabelRows]:
-        for labels, confidence in self._spool.follow_rows(LAYERS, abandoned=self._abandoned):
-            yield LabelRows(labels=labels, confidence=confidence)
+    def _follow(self) -> Iterator[StripRow]:
+        yield from follow_bands(self._spool, self._shards, self._traced, abandoned=self._abandoned)
         if self._abandoned.is_set():
             raise AbandonedError
 

@@ -23,7 +23,9 @@ from geodeeplab.vector import (
     LineRule,
     Metric,
     Ruler,
+    StripRow,
     ToOutput,
+    iter_strip_rows,
     metric_table,
     row_areas,
     sieve_rows,
@@ -163,11 +165,31 @@ class PolygonPlan:
         overwrite: bool = False,
         threads: int | None = None,
     ) -> int:
-        """Trace labels into polygons and write them; give how many there are.
+        """Trace label rows, all of them from the top and sieved if they are to be, and write polygons; see `join`."""
+        return self.join(
+            dst_path,
+            iter_strip_rows(rows, shape=(self.grid.height, self.grid.width), nodata=self.nodata),
+            with_confidence=with_confidence,
+            metadata=metadata,
+            overwrite=overwrite,
+            threads=threads,
+        )
+
+    def join(
+        self,
+        dst_path: Path,
+        bands: Iterable[StripRow],
+        *,
+        with_confidence: bool,
+        metadata: Mapping[str, str],
+        overwrite: bool = False,
+        threads: int | None = None,
+    ) -> int:
+        """Trace bands, parts of which may be traced already, and write polygons; give how many there are.
 
         Args:
             dst_path: where; its folder also holds what does not stay in memory.
-            rows: all rows from the top, sieved if they are to be.
+            bands: all labels from the top.
             with_confidence: whether they have a confidence.
             metadata: the layer's metadata.
             overwrite: replace the file if it exists.
@@ -176,7 +198,7 @@ class PolygonPlan:
         to_output = _transformer(self.grid.crs, self.crs)
         ruler = Ruler(self.crs, _bounds(self.grid, to_output))
         batches = trace_polygons(
-            rows,
+            bands,
             shape=(self.grid.height, self.grid.width),
             transform=self.grid.transform,
             ruler=ruler,

@@ -265,7 +265,7 @@ def _fill(
     spool = workspace.spool
     height, width = plan.scene.shape
     todo = [rest for shard in shards if (rest := spool.resume_shard(shard)) is not None]
-    writing.follow()
+    tracing = writing.follow(shards)
     progress(spool.pixel_count, height * width)
 
     def take(block: EncodedBlock) -> None:
@@ -274,7 +274,7 @@ def _fill(
         progress(spool.pixel_count, height * width)
 
     if todo:
-        executor.run(plan, todo, take, run)
+        executor.run(plan, todo, take, run, tracing=tracing)
 
 
 def _pieces(plan: Plan, shards: Sequence[Shard]) -> list[Window]:

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geodeeplab.inference import CONFIDENCE_NODATA
+from geodeeplab.pipeline.executor import Tracing
 from geodeeplab.pipeline.outputs import Outputs
 from geodeeplab.pipeline.plan import Plan
 from geodeeplab.pipeline.polygon_writer import PolygonWriter
@@ -21,10 +22,13 @@ from geodeeplab.raster import (
     Workspace,
     classes_tag,
     encode_block,
+    follow_rows,
+    iter_rows,
     write_label_cog,
     write_label_shards,
     write_raster,
 )
+from geodeeplab.tiling import Shard
 from geodeeplab.vector import LabelRows
 
 Lap = Callable[[str], None]
@@ -60,12 +64,23 @@ class Writing:
         if self._writer is not None:
             self._writer.close()
 
-    def follow(self) -> None:
-        """Begin to write polygons while rows are finished; a minimum mapping unit needs all of them first."""
+    def follow(self, shards: Sequence[Shard]) -> Tracing | None:
+        """Begin to write polygons while rows are finished; a minimum mapping unit needs all of them first.
+
+        Give what others may do of it, if anything.
+        """
         if self._outputs.polygons is not None and self._layer.minimum is None:
             tags = self._tags(self._plan.pins)
-            self._writer = PolygonWriter(self._layer, self._workspace.spool, self._early_path, tags)
+            self._writer = PolygonWriter(
+                self._layer,
+                self._workspace.spool,
+                shards,
+                folder=self._workspace.folder / "traced",
+                path=self._early_path,
+                metadata=tags,
+            )
             self._writer.start()
+        return None if self._writer is None else self._writer.tracing
 
     def check(self) -> None:
         """Raise what has gone wrong with the polygons so far."""
@@ -131,7 +146,7 @@ class Writing:
         sieved = BlockSpool(folder, spool.shape, [Layer(name="labels", dtype="uint8")])
 
         def read() -> Iterator[NDArray[np.uint8]]:
-            return (rows for _, rows in spool.iter_rows("labels"))
+            return (rows for _, rows in iter_rows(spool, "labels"))
 
         row = 0
         for rows in self._layer.sieve(read):
@@ -142,6 +157,6 @@ class Writing:
 
 def _with_confidence(labels: BlockSpool, spool: BlockSpool) -> Iterator[LabelRows]:
     """Yield the rows of one complete spool with the confidence of another."""
-    both = zip(labels.follow_rows(["labels"]), spool.follow_rows(["confidence"]), strict=True)
+    both = zip(follow_rows(labels, ["labels"]), follow_rows(spool, ["confidence"]), strict=True)
     for (rows,), (confidence,) in both:
         yield LabelRows(labels=rows, confidence=confidence)

@@ -9,13 +9,14 @@ from geodeeplab.raster.cog import NODATA_LABEL, RASTER_SUFFIXES, LabelClass, wri
 from geodeeplab.raster.grid import Grid
 from geodeeplab.raster.label_shards import VRT_NAME, shard_paths, write_label_shards
 from geodeeplab.raster.locked import LockedSource
-from geodeeplab.raster.outputs import atomic_outputs, check_distinct, check_output, scratch_folder
+from geodeeplab.raster.outputs import atomic_outputs, check_distinct, check_output, output_errors, scratch_folder
 from geodeeplab.raster.polygon_layer import LayerLike, PolygonLayer, read_polygon_layer
 from geodeeplab.raster.rows import RowReader, reflect_indices
 from geodeeplab.raster.scaled import ScaledSource, scaled_indices
 from geodeeplab.raster.scene import Scene, SceneLike, names_stac, open_array, open_scene, open_stack, scene_paths
 from geodeeplab.raster.source import Pixels, Source
 from geodeeplab.raster.spool import BlockSpool
+from geodeeplab.raster.spool_reading import follow_rows, iter_rows, read_part
 from geodeeplab.raster.workspace import Workspace, open_workspace, workspace_folder
 
 __all__ = [
@@ -48,12 +49,16 @@ __all__ = [
     "check_output",
     "classes_tag",
     "encode_block",
+    "follow_rows",
+    "iter_rows",
     "names_stac",
     "open_array",
     "open_scene",
     "open_stack",
     "open_workspace",
+    "output_errors",
     "read_classes",
+    "read_part",
     "read_polygon_layer",
     "reflect_indices",
     "scaled_indices",

@@ -140,10 +140,10 @@ def _encode(cube: NDArray[Any], row_start: int, col_start: int, threads: int) ->
         return bytes(memory.getbuffer())
 
 
-def read_block(path: str, dtype: str, *, rows: tuple[int, int]) -> NDArray[Any]:
-    """Read rows (start, stop) of a block's file: (K, n, w), of the layer's type."""
+def read_block(path: str, dtype: str, *, rows: tuple[int, int], cols: tuple[int, int]) -> NDArray[Any]:
+    """Read rows and columns (start, stop) of a block's file: (K, n, w), of the layer's type."""
     with rasterio.open(path) as src:
-        pixels: NDArray[Any] = src.read(window=Window(0, rows[0], src.width, rows[1] - rows[0]))
+        pixels: NDArray[Any] = src.read(window=Window(cols[0], rows[0], cols[1] - cols[0], rows[1] - rows[0]))
     return pixels.astype(dtype, copy=False)
 
 

@@ -22,6 +22,7 @@ from geodeeplab.raster.decoding import GDAL_ERRORS, small_block_cache
 from geodeeplab.raster.grid import Grid
 from geodeeplab.raster.outputs import ALMOST_FULL_BYTES, atomic_outputs, output_errors
 from geodeeplab.raster.spool import BlockSpool
+from geodeeplab.raster.spool_reading import write_spool_vrt
 
 NODATA_LABEL = 0
 NODATA_NAME = "nodata"
@@ -143,7 +144,7 @@ def write_raster(
 
 @dataclass(frozen=True, kw_only=True)
 class _Look:
-    """What a COG has beside its pixels; see `BlockSpool.write_vrt`."""
+    """What a COG has beside its pixels; see `write_spool_vrt`."""
 
     nodata: float | None
     colors: Mapping[int, tuple[int, int, int]] = field(default_factory=dict)
@@ -172,7 +173,8 @@ def _write_cog(
     with atomic_outputs([path], overwrite=overwrite) as temporary:
         _check_free_space(path, need=2 * size + ALMOST_FULL_BYTES)  # GDAL stages overviews
         vrt_path = spool.folder / f"{layer}.vrt"
-        spool.write_vrt(
+        write_spool_vrt(
+            spool,
             vrt_path,
             grid,
             layer=layer,

@@ -5,31 +5,24 @@ whatever the moment a run is cut off, each line of the journal stands for a bloc
 """
 
 import json
-import math
 import os
 import re
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-from rasterio.windows import Window
-
 from geodeeplab.errors import OutputError
-from geodeeplab.raster.blocks import EncodedBlock, Layer, read_block
-from geodeeplab.raster.boxes import Box, Boxes, Rectangle, contains, iter_bands
-from geodeeplab.raster.grid import Grid
+from geodeeplab.raster.blocks import EncodedBlock, Layer
+from geodeeplab.raster.boxes import Box, Boxes, Rectangle, contains
 from geodeeplab.raster.journal import Journal, append_record, read_journal, write_journal
 from geodeeplab.raster.outputs import output_errors
 from geodeeplab.raster.spool_entry import SpoolEntry, entry_from, entry_of
 from geodeeplab.raster.swap import sync_folder, write_synced
-from geodeeplab.raster.vrt import VrtBand, write_block_vrt
 
 JOURNAL_NAME = "blocks.journal"
 JOURNAL_VERSION = 2
@@ -50,8 +43,7 @@ def count_pixels(journal: Journal) -> int:
 class BlockSpool:
     """Finished blocks of some layers over a scene: rectangles that do not overlap and in the end tile it.
 
-    Laws: `iter_rows` gives the pixels that were appended, whatever the blocks and their order; what `append` has taken
-    is there for `open` after any crash.
+    Law: what `append` has taken is there for `open` after any crash. Pixels are read by `spool_reading`.
     """
 
     def __init__(
@@ -122,7 +114,7 @@ class BlockSpool:
     @property
     def entries(self) -> tuple[SpoolEntry, ...]:
         """The blocks, from top to bottom, then from left to right."""
-        return tuple(sorted(self._entries.values(), key=lambda entry: (entry.box[0], entry.box[2])))
+        return tuple(sorted(self._entries.values(), key=_place))
 
     @property
     def class_pixels(self) -> dict[int, int]:
@@ -212,124 +204,24 @@ class BlockSpool:
             return None
         return replace(shard, row_start=first)
 
-    def iter_rows(self, layer: str = "labels", height: int = 512) -> Iterator[tuple[int, NDArray[Any]]]:
-        """Read a layer back from top to bottom.
-
-        Args:
-            layer: Its name.
-            height: The most rows at a time.
-
-        Yields:
-            The first row's index, and the rows, all columns: (n, W), of a layer of K > 1 bands (K, n, W).
-
-        Raises:
-            ValueError: The spool is not complete.
-        """
-        described = self.layer(layer)
-        if not self.is_complete:
-            raise ValueError(f"{self.pixel_count} of {math.prod(self.shape)} pixels are in the spool: append all first")
-        for start, stop in iter_bands(sorted({entry.box[1] for entry in self.entries}), height):
-            yield start, self._read_band(described, start, stop)
-
-    def follow_rows(
-        self, layers: Sequence[str], *, abandoned: threading.Event | None = None, height: int = 512
-    ) -> Iterator[tuple[NDArray[Any], ...]]:
-        """Read layers from top to bottom while blocks are added: rows come as soon as all their columns are there.
-
-        Args:
-            layers: Their names.
-            abandoned: Ends the iteration when it is set.
-            height: The most rows at a time.
-
-        Yields:
-            The next rows of each layer, (n, W).
-        """
-        described, done = [self.layer(name) for name in layers], 0
-        abandoned = abandoned or threading.Event()
-        while done < self.shape[0]:
-            with self._changed:
-                known = self._boxes.first_missing_row((done, self.shape[0], 0, self.shape[1]))
-                while known == done and not abandoned.is_set():
-                    self._changed.wait(FOLLOW_S)
-                    known = self._boxes.first_missing_row((done, self.shape[0], 0, self.shape[1]))
-            while done < known:
-                if abandoned.is_set():
-                    return
-                stop = min(done + height, known)
-                yield tuple(self._read_band(layer, done, stop) for layer in described)
-                done = stop
-            if abandoned.is_set():
-                return
-
-    def _read_band(self, layer: Layer, start: int, stop: int) -> NDArray[Any]:
-        """Read rows of which all columns are there: (n, W), or (K, n, W) of K > 1 bands."""
+    def entries_touching(self, rows: tuple[int, int], cols: tuple[int, int]) -> list[SpoolEntry]:
+        """Give the blocks that share pixels with rows and columns (start, stop), in the order of `entries`."""
         with self._lock:
-            entries = [self._entries[box] for box in self._boxes.touching((start, stop, 0, self.shape[1]))]
-        rows = np.empty((layer.bands, stop - start, self.shape[1]), dtype=layer.dtype)
-        for entry in entries:
-            top, bottom, left, right = entry.box
-            first, last = max(start, top), min(stop, bottom)
-            path = os.fspath(self.folder / entry.file(layer))
-            with output_errors(path):
-                pixels = read_block(path, layer.dtype, rows=(first - top, last - top))
-            rows[:, first - start : last - start, left:right] = pixels
-        return rows if layer.bands > 1 else rows[0]
+            found = [self._entries[box] for box in self._boxes.touching((*rows, *cols))]
+        return sorted(found, key=_place)
 
-    def write_vrt(
-        self,
-        path: str | os.PathLike[str],
-        grid: Grid,
-        *,
-        layer: str = "labels",
-        nodata: float | None = None,
-        colors: Mapping[int, tuple[int, int, int]] | None = None,
-        names: Sequence[str] = (),
-        band_names: Sequence[str] = (),
-        tags: Mapping[str, str] | None = None,
-        window: Window | None = None,
-    ) -> None:
-        """Write a VRT that shows a layer, or a part of it, as one georeferenced raster; missing pixels are nodata.
+    def wait_for_row(self, row: int, *, abandoned: threading.Event) -> int:
+        """Wait until a row is there, all its columns and all rows above it; give the first row that is not.
 
-        Args:
-            path: Where; it refers to the spool's files, and to VRTs of parts that are written into its folder.
-            grid: Shape, transform and CRS of the scene, or of the part.
-            layer: The layer's name.
-            nodata: Its nodata value.
-            colors: Colour (red, green, blue) per pixel value, 0–255; none given: no colour table.
-            names: Category name per pixel value, from value 0 on.
-            band_names: Description of each band; none given: no descriptions.
-            tags: Metadata of the dataset.
-            window: The part of the scene to show; default all of it.
-
-        Raises:
-            ValueError: The grid has another shape than the spool, or than the window.
-            OutputError: The file cannot be written.
+        That is no more than `row` if `abandoned` was set meanwhile.
         """
-        window = Window(0, 0, self.shape[1], self.shape[0]) if window is None else window
-        if tuple(grid.shape) != (window.height, window.width):
-            raise ValueError(f"the grid has shape {grid.shape}, the spool {self.shape}, the window {window}")
-        described = self.layer(layer)
-        band = VrtBand(dtype=described.dtype, count=described.bands, nodata=nodata, descriptions=tuple(band_names))
-        folder = self.folder.resolve()
-        row, col = window.row_off, window.col_off
-        part = (row, row + window.height, col, col + window.width)
-        files = [
-            ((top - row, bottom - row, left - col, right - col), folder / entry.file(described))
-            for entry in self.entries
-            for top, bottom, left, right in [entry.box]
-            if top < part[1] and bottom > part[0] and left < part[3] and right > part[2]
-        ]
-        with output_errors(path):
-            write_block_vrt(
-                Path(path),
-                grid,
-                files,
-                band=band,
-                parts=folder / f"{layer}-part",
-                colors=colors or {},
-                names=names,
-                tags=tags or {},
-            )
+        whole = (0, self.shape[0], 0, self.shape[1])
+        with self._changed:
+            known = self._boxes.first_missing_row(whole)
+            while known <= row and not abandoned.is_set():
+                self._changed.wait(FOLLOW_S)
+                known = self._boxes.first_missing_row(whole)
+        return known
 
     def _journal_header(self) -> dict[str, Any]:
         return {
@@ -383,3 +275,7 @@ class BlockSpool:
         for path in self.folder.iterdir():
             if re.fullmatch(r"\w+-\d{9}-\d{9}\.tif(\.part)?|\w+-part-\d+\.vrt", path.name) and path.name not in known:
                 path.unlink()
+
+
+def _place(entry: SpoolEntry) -> tuple[int, int]:
+    return entry.box[0], entry.box[2]

@@ -6,9 +6,10 @@ from geodeeplab.vector.generalise import Generalisation, Metric
 from geodeeplab.vector.layers import OUTPUT_CRS, POLYGON_SUFFIXES, write_polygons
 from geodeeplab.vector.line_shaper import LineRule
 from geodeeplab.vector.measure import Ruler, metric_table, row_areas
+from geodeeplab.vector.packed import PackedBlock, trace_part
 from geodeeplab.vector.sieve import sieve_rows
-from geodeeplab.vector.strips import LabelRows
-from geodeeplab.vector.tracer import trace_polygons
+from geodeeplab.vector.strips import LabelRows, Part, Strip, iter_strips, strip_edges
+from geodeeplab.vector.tracer import StripRow, iter_strip_rows, trace_polygons
 
 __all__ = [
     "OUTPUT_CRS",
@@ -17,12 +18,20 @@ __all__ = [
     "LabelRows",
     "LineRule",
     "Metric",
+    "PackedBlock",
+    "Part",
     "PolygonBatch",
     "Ruler",
+    "Strip",
+    "StripRow",
     "ToOutput",
+    "iter_strip_rows",
+    "iter_strips",
     "metric_table",
     "row_areas",
     "sieve_rows",
+    "strip_edges",
+    "trace_part",
     "trace_polygons",
     "write_polygons",
 ]

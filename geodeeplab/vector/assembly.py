@@ -79,9 +79,9 @@ class Assembler:
         arcs = arcs[: kernels.number_arcs(entries, self._local, arcs)]
         points, arc_offsets, directions = self._store.get(self._places[arcs])
         xy = self._to_xy(points)
-        sums = np.empty((len(features.heads), 2))
-        kernels.sum_entries(entries, offsets, *self._ruler.measure_arcs(xy, arc_offsets), sums)
         rings, ring_offsets, polygon_offsets = self._write_rings(entries, offsets, points, xy, arc_offsets, directions)
+        sums = np.empty((len(features.heads), 2))  # in the order of the rings: to the bit, however they were traced
+        kernels.sum_entries(entries, offsets, *self._ruler.measure_arcs(xy, arc_offsets), sums)
         self._release(arcs, entries)
         starts = features.offsets[:-1]
         confidence = np.add.reduceat(features.confidence[:, :2], starts, axis=0) if len(starts) else np.empty((0, 2))

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from geodeeplab.vector.arcs import CornerBits
+
 BLOCK_PIXELS = 1 << 20
 """Pixels of a block: enough that the cost of a block does not count, few enough that noise stays small in memory."""
 NO_WORDS = np.zeros((0, 0), np.uint64)
@@ -136,3 +138,10 @@ def trace_block(
         left_side=left_side,
         right_side=right_side,
     )
+
+
+def mark_vertices(block: TracedBlock, bits: CornerBits) -> None:
+    """Set the bits of a block's corners, as `trace_block` would have."""
+    from geodeeplab.vector import kernels_trace as kernels
+
+    kernels.mark_vertices(block.points, block.offsets, block.kinds, bits.words, bits.first_row)

@@ -1,4 +1,4 @@
-"""Kernels that keep arcs as few bytes: differences between points, as integers of variable length.
+"""Kernels that keep arcs, and other numbers, as few bytes: differences, as integers of variable length.
 
 An arc is its number of points, the directions of its first and last edge (two bits each), its first point, and the
 steps from point to point. Each number is a varint, seven bits a byte, low ones first; signed ones have their sign in
@@ -16,6 +16,7 @@ Longs = npt.NDArray[np.int64]
 
 MOST_BYTES_HEAD = 6
 MOST_BYTES_POINT = 10
+MOST_BYTES_NUMBER = 10
 
 
 @compiled
@@ -69,6 +70,56 @@ def decode_arcs(data: Bytes, starts: Longs, which: Ints, offsets: Longs, points:
             value, at = _get(data, at)
             y += (value >> 1) ^ -(value & 1)
             points[q, 0], points[q, 1] = x, y
+
+
+@compiled
+def read_arcs(data: Bytes, at: int, points: Ints, offsets: Longs, directions: Bytes) -> int:
+    """Read as many arcs as there is room for, which lie one after the other; give the place after them.
+
+    Args:
+        data: what `encode_arcs` wrote.
+        at: place of the first arc.
+        points: (V, 2): is filled.
+        offsets: (A + 1,): is filled.
+        directions: (A, 2): is filled.
+    """
+    offsets[0] = 0
+    for arc in range(directions.shape[0]):
+        count, at = _get(data, at)
+        directions[arc, 0], directions[arc, 1] = data[at] & 3, data[at] >> 2
+        at += 1
+        x, y = np.int64(0), np.int64(0)
+        first = offsets[arc]
+        for q in range(first, first + count):
+            value, at = _get(data, at)
+            x += (value >> 1) ^ -(value & 1)
+            value, at = _get(data, at)
+            y += (value >> 1) ^ -(value & 1)
+            points[q, 0], points[q, 1] = x, y
+        offsets[arc + 1] = first + count
+    return at
+
+
+@compiled
+def encode_numbers(numbers: Longs, out: Bytes) -> int:
+    """Write numbers as differences from one to the next, `MOST_BYTES_NUMBER` each at most; give the bytes."""
+    n, before = 0, np.int64(0)
+    for k in range(numbers.size):
+        step = numbers[k] - before
+        n = _put(out, n, (step << 1) ^ (step >> 63))
+        before = numbers[k]
+    return n
+
+
+@compiled
+def read_numbers(data: Bytes, at: int, numbers: Longs) -> int:
+    """Read as many numbers as there is room for; give the place after them."""
+    value = np.int64(0)
+    for k in range(numbers.size):
+        step, at = _get(data, at)
+        value += (step >> 1) ^ -(step & 1)
+        numbers[k] = value
+    return at
 
 
 @compiled

@@ -78,10 +78,15 @@ def link_rings(
             ends[k] = _corner(entries[a + k], points, offsets, 1)
         order = np.argsort(starts, kind="mergesort")  # numba's quicksort is quadratic on some
         sorted_starts = starts[order]
+        for k in range(m - 1):  # two may begin in one corner
+            if sorted_starts[k] == sorted_starts[k + 1]:
+                p, q = order[k], order[k + 1]
+                if _direction(entries[a + p], directions, 0) > _direction(entries[a + q], directions, 0):
+                    order[k], order[k + 1] = q, p
         used = np.zeros(m, np.bool_)
         ordered = np.empty(m, np.int64)
         n = 0
-        for k in range(m):
+        for k in order:  # so that the outcome, and sums over it, do not depend on how the arcs were listed
             if used[k]:
                 continue
             at = k

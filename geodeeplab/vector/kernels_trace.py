@@ -291,6 +291,22 @@ def number_components(
 
 
 @compiled
+def mark_vertices(points: Ints, offsets: Longs, kinds: Bytes, words: Words, words_row: int) -> None:
+    """Set the bits of a traced block's corners as `trace_block` does.
+
+    Arrays and numbers:
+        points, offsets, kinds: the block's lines.
+        words, words_row: `CornerBits`.
+    """
+    for line in range(kinds.shape[0]):
+        a = offsets[line] + (kinds[line, 0] == LOOSE)
+        b = offsets[line + 1] - (kinds[line, 1] == LOOSE)
+        for q in range(a, b):
+            x, y = points[q, 0], points[q, 1]
+            words[y - words_row, x >> 6] |= np.uint64(1) << np.uint64(x & 63)
+
+
+@compiled
 def _add_node(xy: Ints, link: Ints, far: Ints, kind: Bytes, n: int, x: int, y: int, its_kind: int) -> int:
     """Add a node that is a line of its own; give the number of nodes."""
     xy[n, 0], xy[n, 1] = x, y

@@ -1,4 +1,4 @@
-"""Cut rows of labels into strips, each a block as wide as the scene with nodata around the scene."""
+"""Cut rows of labels into strips, each a block as wide as the scene, or a part of it, with nodata around the scene."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ LEAST_ROWS = 16
 
 @dataclass(frozen=True, kw_only=True)
 class LabelRows:
-    """Some rows of a label raster, as wide as it is."""
+    """Some rows of a label raster, as wide as it is, or as a part of it."""
 
     labels: NDArray[np.integer[Any]]
     """(n, W): class ids, integers of at most 32 bits."""
@@ -23,15 +23,27 @@ class LabelRows:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Part:
+    """A rectangle of the scene."""
+
+    rows: tuple[int, int]
+    """First row, and the row after the last."""
+    cols: tuple[int, int]
+    """Columns likewise."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Strip:
-    """A block as wide as the scene; its first column, and the first row of the first strip, lie outside."""
+    """Labels of a rectangle; at the edges of the scene a row or column of nodata lies around them, outside."""
 
     first_row: int
     """Scene row of the first row, -1 in the first strip."""
+    first_col: int
+    """Scene column of the first column, -1 at the scene's left edge."""
     labels: NDArray[np.int32]
-    """(h, W + 2)."""
+    """(h, w)."""
     confidence: NDArray[np.uint8]
-    """(h, W + 2), or empty where there is no confidence."""
+    """(h, w), or empty where there is no confidence."""
 
 
 def strip_rows(width: int) -> int:
@@ -39,45 +51,67 @@ def strip_rows(width: int) -> int:
     return max(LEAST_ROWS, BLOCK_PIXELS // (width + 2))
 
 
-def iter_strips(rows: Iterable[LabelRows], *, shape: tuple[int, int], nodata: int) -> Iterator[Strip]:
-    """Yield the strips of a label raster, whatever bands its rows come in.
+def strip_edges(first: int, stop: int, width: int) -> list[int]:
+    """Give the rows at which strips of the rows from `first` to `stop` begin, and `stop`, in a scene of this width.
+
+    Strips lie where they do for the whole scene: they are cut where its strips are.
+    """
+    height = strip_rows(width)
+    return [first, *range((first // height + 1) * height, stop, height), stop]
+
+
+def iter_strips(
+    rows: Iterable[LabelRows], *, shape: tuple[int, int], nodata: int, part: Part | None = None
+) -> Iterator[Strip]:
+    """Yield the strips of a label raster or a part of it, whatever bands its rows come in.
 
     Args:
-        rows: all rows from the top.
+        rows: all rows of the part from its top.
         shape: (H, W) of the raster.
         nodata: label around the scene.
+        part: which part; by default all.
     """
-    height = shape[0]
-    done, strip = 0, _empty_strip(0, shape, nodata)
-    filled = 1
+    part = part or Part(rows=(0, shape[0]), cols=(0, shape[1]))
+    first, stop = part.rows
+    edges = iter(strip_edges(first, stop, shape[1])[1:])
+
+    def next_strip(row: int) -> Strip:
+        return _empty_strip(Part(rows=(row, next(edges)), cols=part.cols), shape, nodata)
+
+    done, strip, filled = first, next_strip(first), int(first == 0)
+    width, left = part.cols[1] - part.cols[0], int(part.cols[0] == 0)
     for band in rows:
         taken = 0
         while taken < len(band.labels):
             n = min(len(band.labels) - taken, strip.labels.shape[0] - filled)
-            strip.labels[filled : filled + n, 1:-1] = band.labels[taken : taken + n]
+            inside = np.s_[filled : filled + n, left : left + width]
+            strip.labels[inside] = band.labels[taken : taken + n]
             if band.confidence is not None:
                 if not strip.confidence.size:
                     strip = _with_confidence(strip)
-                strip.confidence[filled : filled + n, 1:-1] = band.confidence[taken : taken + n]
+                strip.confidence[inside] = band.confidence[taken : taken + n]
             taken, filled, done = taken + n, filled + n, done + n
-            if done < height and filled == strip.labels.shape[0]:
+            if done < stop and filled == strip.labels.shape[0]:
                 yield strip
-                strip, filled = _empty_strip(done, shape, nodata), 0
-    if done != height:
-        raise ValueError(f"a label raster of {height} rows came with {done}")
+                strip, filled = next_strip(done), 0
+    if done != stop:
+        raise ValueError(f"a label raster of {stop - first} rows came with {done - first}")
     yield strip
 
 
-def _empty_strip(row: int, shape: tuple[int, int], nodata: int) -> Strip:
-    """Make the strip that begins with a row of the scene, with the row above or below the scene at its ends."""
-    height, width = shape
-    rows = min(strip_rows(width), height - row)
-    rows += (row == 0) + (row + rows == height)
+def _empty_strip(part: Part, shape: tuple[int, int], nodata: int) -> Strip:
+    """Make a strip with nodata outside the edges of the scene that it touches."""
+    (top, bottom), (left, right) = part.rows, part.cols
+    height = bottom - top + (top == 0) + (bottom == shape[0])
+    width = right - left + (left == 0) + (right == shape[1])
     return Strip(
-        first_row=row - (row == 0), labels=np.full((rows, width + 2), nodata, np.int32), confidence=NO_CONFIDENCE
+        first_row=top - (top == 0),
+        first_col=left - (left == 0),
+        labels=np.full((height, width), nodata, np.int32),
+        confidence=NO_CONFIDENCE,
     )
 
 
 def _with_confidence(strip: Strip) -> Strip:
     confidence = np.full(strip.labels.shape, 255, np.uint8)
-    return Strip(first_row=strip.first_row, labels=strip.labels, confidence=confidence)
+    return Strip(first_row=strip.first_row, first_col=strip.first_col, labels=strip.labels, confidence=confidence)

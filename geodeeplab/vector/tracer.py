@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
@@ -16,19 +16,30 @@ from geodeeplab.vector.arc_store import ArcStore
 from geodeeplab.vector.arcs import CornerBits
 from geodeeplab.vector.assembly import Assembler, ToOutput
 from geodeeplab.vector.batch import PolygonBatch
-from geodeeplab.vector.blocks import TracedBlock, trace_block
+from geodeeplab.vector.blocks import TracedBlock, mark_vertices, trace_block
 from geodeeplab.vector.finisher import Finisher
+from geodeeplab.vector.joined import ClosedFeatures, NewArcs, as_one
 from geodeeplab.vector.joiner import ArcJoiner
 from geodeeplab.vector.line_shaper import SUBPIXELS, LineRule, LineShaper
 from geodeeplab.vector.measure import Ruler
-from geodeeplab.vector.strips import LabelRows, Strip, iter_strips
+from geodeeplab.vector.packed import PackedBlock, unpack_block
+from geodeeplab.vector.strips import LabelRows, Strip, iter_strips, strip_rows
 
 BITS_IN_MEMORY = 256 << 20
 """Bytes of the corners' bits that are kept in memory alone: 46,000 × 46,000 px."""
 
+StripRow = Sequence[Strip | PackedBlock]
+"""Strips side by side that are as wide as the scene together, each traced already or not."""
+
+
+def iter_strip_rows(rows: Iterable[LabelRows], *, shape: tuple[int, int], nodata: int = 0) -> Iterator[StripRow]:
+    """Yield the rows of a label raster (H, W), which come in any bands from the top, as the tracer takes them."""
+    for strip in iter_strips(rows, shape=shape, nodata=nodata):
+        yield [strip]
+
 
 def trace_polygons(
-    rows: Iterable[LabelRows],
+    bands: Iterable[StripRow],
     *,
     shape: tuple[int, int],
     transform: Affine,
@@ -48,10 +59,10 @@ def trace_polygons(
     geometry is a MultiPolygon.
 
     Laws: polygons that are not generalised rasterise back to exactly the labels; all are valid, and neighbours share
-    their vertices; nothing depends on how rows come in bands, or on threads.
+    their vertices; nothing, to the bit, depends on how bands are cut and who traced their parts, or on threads.
 
     Args:
-        rows: the rows of the label raster from the top.
+        bands: the label raster from the top, in the strips of `strip_edges`, or in parts of them one below the other.
         shape: (H, W) of the raster.
         transform: from pixel corner to CRS, rotated, sheared and south-up too.
         ruler: measures the polygons, in the CRS of the output.
@@ -59,7 +70,7 @@ def trace_polygons(
         nodata: label that gets no polygon.
         lines: how lines are generalised; None leaves them.
         to_output: from CRS coordinates to those of the output; None where they are the same.
-        with_confidence: whether `rows` have a confidence.
+        with_confidence: whether the labels have a confidence.
         folder: where to put what does not stay in memory; the system's folder by default.
         threads: blocks traced at once; by default the machine's cores.
 
@@ -85,9 +96,12 @@ def trace_polygons(
             shaper = LineShaper(lines, bits, shape=shape, pool=pool, threads=threads)
         finisher = Finisher(assembler=assembler, store=store, shaper=shaper)
         try:
-            strips = iter_strips(rows, shape=shape, nodata=nodata)
-            for block in _trace_ahead(strips, pool, threads, nodata=nodata, eight=eight, bits=bits):
-                yield from finisher.take(*joiner.add_band([block]))
+            joined: list[tuple[NewArcs, ClosedFeatures]] = []
+            for blocks in _trace_ahead(bands, pool, threads, nodata=nodata, eight=eight, bits=bits):
+                joined.append(joiner.add_band(blocks))
+                if _ends_strip(joined[-1][0].stop, shape):  # batches end there, in whatever parts a strip came
+                    yield from finisher.take(*as_one(joined))
+                    joined = []
             yield from finisher.finish()
         finally:
             store.close()
@@ -109,34 +123,43 @@ def _corner_bits(shape: tuple[int, int], folder: Path | None) -> CornerBits:
         return CornerBits(words=np.memmap(file, np.uint64, "w+", shape=size), first_row=-1)
 
 
+def _ends_strip(row: int, shape: tuple[int, int]) -> bool:
+    return row > shape[0] or row % strip_rows(shape[1]) == 0
+
+
 def _trace_ahead(
-    strips: Iterable[Strip],
+    bands: Iterable[StripRow],
     pool: ThreadPoolExecutor,
     threads: int,
     *,
     nodata: int,
     eight: bool,
     bits: CornerBits | None,
-) -> Iterator[TracedBlock]:
-    """Trace strips in threads, a few ahead of the one that is yielded."""
+) -> Iterator[list[TracedBlock]]:
+    """Trace strips in threads, a few bands ahead of the one that is yielded."""
 
-    def trace(strip: Strip) -> TracedBlock:
+    def trace(strip: Strip | PackedBlock) -> TracedBlock:
+        if isinstance(strip, PackedBlock):
+            block = unpack_block(strip)
+            if bits is not None:
+                mark_vertices(block, bits)
+            return block
         row = strip.first_row
         words = None if bits is None else bits.words[row - bits.first_row :][: len(strip.labels) + 1]
         return trace_block(
             strip.labels,
             first_row=row,
-            first_col=-1,
+            first_col=strip.first_col,
             nodata=nodata,
             confidence=strip.confidence,
             eight=eight,
             words=words,
         )
 
-    traced: deque[Future[TracedBlock]] = deque()
-    for strip in strips:
-        traced.append(pool.submit(trace, strip))
+    traced: deque[list[Future[TracedBlock]]] = deque()
+    for band in bands:
+        traced.append([pool.submit(trace, strip) for strip in band])
         if len(traced) > threads:
-            yield traced.popleft().result()
+            yield [one.result() for one in traced.popleft()]
     while traced:
-        yield traced.popleft().result()
+        yield [one.result() for one in traced.popleft()]

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+import pyogrio
 import pytest
 
 import geodeeplab as gdl
@@ -20,7 +21,9 @@ from geodeeplab.errors import GeoDeepLabWarning, OptionError, SceneError
 from geodeeplab.inference import RunFacts
 from geodeeplab.pipeline.plan import open_plan
 from geodeeplab.pipeline.request import Request
+from geodeeplab.pipeline.traced_parts import TracedParts
 from geodeeplab.raster import EncodedBlock
+from geodeeplab.vector import PackedBlock, Part
 
 MakeRaster = Callable[..., Path]
 Blocks = Callable[..., np.ndarray]
@@ -61,7 +64,51 @@ def test_all_outputs_are_those_of_one_process(
     for name in ("labels", "confidence", "probabilities"):
         one, two = (read_labels(tmp_path / folder / f"{name}.tif") for folder in ("one", "two"))
         np.testing.assert_array_equal(one, two)
-    assert done[0].facts["polygons"] == done[1].facts["polygons"]
+    assert layer_of(tmp_path / "one" / "polygons.gpkg") == layer_of(tmp_path / "two" / "polygons.gpkg")
+
+
+def layer_of(path: Path) -> tuple[list[Any], ...]:
+    """Give what a layer holds, to the bit and in its order."""
+    _, _, geometries, attributes = pyogrio.raw.read(path, layer="landcover")
+    return ([bytes(one) for one in geometries], *(column.tolist() for column in attributes))
+
+
+@pytest.mark.slow
+class TestPolygons:
+    @pytest.mark.parametrize(
+        "polygons",
+        [None, gdl.PolygonOptions(tolerance_px=1.5, smooth=True, connectivity=8), gdl.PolygonOptions(min_area_px=9)],
+    )
+    @pytest.mark.parametrize(("workers", "shard_size"), [(1, 97), (2, 200), (3, None)])
+    def test_they_are_the_same_to_the_bit_whoever_traces(
+        self,
+        make_raster: MakeRaster,
+        blocks: Blocks,
+        tiny_model: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        workers: int,
+        shard_size: int | None,
+        polygons: gdl.PolygonOptions | None,
+    ) -> None:
+        image = np.maximum(blocks(610, 730), 1)
+        image[:, 200:400, 100:500] = 0
+        scene = make_raster(image, photometric="rgb", nodata=0)
+        used: list[bool] = []
+        take = TracedParts.take
+
+        def watched(self: TracedParts, part: Part) -> PackedBlock | None:
+            found = take(self, part)
+            used.append(found is not None)
+            return found
+
+        monkeypatch.setattr(TracedParts, "take", watched)
+        gdl.segment(scene, tmp_path / "one.gpkg", polygons=polygons, model=tiny_model)
+        assert not any(used)
+        executor = Dask(workers, threads=1, shard_size=shard_size)
+        gdl.segment(scene, tmp_path / "other.gpkg", polygons=polygons, model=tiny_model, executor=executor)
+        assert any(used) == (polygons is None or not polygons.is_sieved)
+        assert layer_of(tmp_path / "other.gpkg") == layer_of(tmp_path / "one.gpkg")
 
 
 @pytest.mark.slow
@@ -248,7 +295,8 @@ import geodeeplab as gdl
 from geodeeplab.cluster import Dask
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background has it ignored
 scene, labels, model = sys.argv[1:]
-gdl.segment(scene, labels=labels, model=model, executor=Dask(2, threads=1, shard_size=200),
+layer, dask = labels.replace(".tif", ".gpkg"), Dask(2, threads=1, shard_size=200)
+gdl.segment(scene, layer, labels=labels, model=model, executor=dask,
             progress=lambda done, total: print(done, flush=True))
 """
 
@@ -277,7 +325,9 @@ class TestKilledClient:
         assert client.returncode == -getattr(signal, name)
         assert len(workers) == 2
         assert psutil.wait_procs(workers, timeout=20)[1] == []
-        done = gdl.segment(scene, labels=labels, model=tiny_model, executor=two_workers, resume=True)
+        layer = tmp_path / "two.gpkg"
+        done = gdl.segment(scene, layer, labels=labels, model=tiny_model, executor=two_workers, resume=True)
         assert 0 < done.facts["resumed_share"] < 1
-        gdl.segment(scene, labels=tmp_path / "one.tif", model=tiny_model)
+        gdl.segment(scene, tmp_path / "one.gpkg", labels=tmp_path / "one.tif", model=tiny_model)
         np.testing.assert_array_equal(read_labels(labels), read_labels(tmp_path / "one.tif"))
+        assert layer_of(layer) == layer_of(tmp_path / "one.gpkg")

@@ -25,6 +25,7 @@ from geodeeplab.errors import OutputError
 from geodeeplab.raster.blocks import EncodedBlock, Layer, encode_block
 from geodeeplab.raster.grid import Grid
 from geodeeplab.raster.spool import BlockSpool
+from geodeeplab.raster.spool_reading import follow_rows, iter_rows, read_part, write_spool_vrt
 from geodeeplab.tiling import Lattice, Shard
 
 LABELS = Layer(name="labels", dtype="uint8")
@@ -49,7 +50,7 @@ def block_of(labels: NDArray[np.uint8], box: Block) -> EncodedBlock:
 
 
 def rows_of(spool: BlockSpool, layer: str = "labels", height: int = 512) -> NDArray[np.generic]:
-    parts = list(spool.iter_rows(layer, height))
+    parts = list(iter_rows(spool, layer, height))
     starts = np.cumsum([0, *(part.shape[-2] for _, part in parts)])
     assert [start for start, _ in parts] == starts[:-1].tolist()
     assert all(part.shape[-2] <= height for _, part in parts)
@@ -101,7 +102,7 @@ def test_pixels_come_back_whatever_the_blocks(tiling: list[Block], height: int, 
             assert opened.class_pixels == {label: int((labels == label).sum()) for label in range(1, 6)}
         grid = Grid(shape=(40, 30), transform=Affine(2, 0.5, 7, -0.5, -2, 9), crs=None)
         for layer, want in (("labels", labels[None]), ("probs", probs.astype(np.float32))):
-            spool.write_vrt(f"{folder}/all.vrt", grid, layer=layer)
+            write_spool_vrt(spool, f"{folder}/all.vrt", grid, layer=layer)
             with rasterio.open(f"{folder}/all.vrt") as src:
                 np.testing.assert_array_equal(src.read(), want)
                 assert src.transform == grid.transform
@@ -126,6 +127,21 @@ def test_journal_names_each_file_once_it_is_safe(tmp_path: Path) -> None:
     assert len(files_in(tmp_path)) == 3
 
 
+@settings(deadline=None, max_examples=30)
+@given(
+    tiling=tilings(), rows=st.tuples(st.integers(0, 40), st.integers(0, 40)), cols=st.tuples(*[st.integers(0, 30)] * 2)
+)
+def test_any_part_is_read(tiling: list[Block], rows: tuple[int, int], cols: tuple[int, int]) -> None:
+    labels = labels_of((40, 30))
+    (top, bottom), (left, right) = sorted(rows), sorted(cols)
+    with TemporaryDirectory() as name:
+        spool = BlockSpool(name, labels.shape, [LABELS])
+        for box in tiling:
+            spool.append(block_of(labels, box))
+        part = read_part(spool, "labels", rows=(top, bottom), cols=(left, right))
+    np.testing.assert_array_equal(part, labels[top:bottom, left:right])
+
+
 class TestFollow:
     @settings(deadline=None, max_examples=30)
     @given(tiling=tilings(), order=st.randoms(), height=st.integers(1, 50))
@@ -136,7 +152,7 @@ class TestFollow:
         order.shuffle(tiling)
         with TemporaryDirectory() as name, ThreadPoolExecutor(1) as pool:
             spool = BlockSpool(name, labels.shape, [LABELS])
-            followed = pool.submit(lambda: [rows for (rows,) in spool.follow_rows(["labels"], height=height)])
+            followed = pool.submit(lambda: [rows for (rows,) in follow_rows(spool, ["labels"], height=height)])
             for box in tiling:
                 spool.append(block_of(labels, box))
             rows = followed.result()
@@ -147,7 +163,7 @@ class TestFollow:
         labels, abandoned = labels_of((40, 30)), threading.Event()
         spool = BlockSpool(tmp_path, labels.shape, [LABELS])
         spool.append(block_of(labels, (0, 10, 0, 30)))
-        rows = spool.follow_rows(["labels"], abandoned=abandoned)
+        rows = follow_rows(spool, ["labels"], abandoned=abandoned)
         np.testing.assert_array_equal(next(rows)[0], labels[:10])
         abandoned.set()
         assert list(rows) == []
@@ -348,8 +364,8 @@ class TestVrt:
         spool.append(block_of(labels_of((4, 3)), (0, 4, 0, 3)))
         grid = Grid(shape=(4, 3), transform=Affine(1, 2, 500_000, 2, -1, 4_000_000), crs=CRS.from_epsg(32633))
         tags = {"model": 'a <b> & "c"', "größe": "é"}
-        spool.write_vrt(
-            tmp_path / "a.vrt", grid, nodata=0, colors={0: (0, 0, 0), 2: (1, 2, 3)}, names=["nodata"], tags=tags
+        write_spool_vrt(
+            spool, tmp_path / "a.vrt", grid, nodata=0, colors={0: (0, 0, 0), 2: (1, 2, 3)}, names=["nodata"], tags=tags
         )
         with rasterio.open(tmp_path / "a.vrt") as src:
             assert (src.crs, src.transform, src.nodata, src.tags()) == (grid.crs, grid.transform, 0, tags)
@@ -361,19 +377,19 @@ class TestVrt:
         spool = BlockSpool(tmp_path, (4, 4), [LABELS])
         spool.append(block_of(np.full((4, 4), 5, dtype=np.uint8), box))
         spool.append(block_of(np.full((4, 4), 5, dtype=np.uint8), (3, 4, 0, 1)))
-        spool.write_vrt(tmp_path / "a.vrt", Grid(shape=(4, 4), transform=Affine.scale(2), crs=None), nodata=7)
+        write_spool_vrt(spool, tmp_path / "a.vrt", Grid(shape=(4, 4), transform=Affine.scale(2), crs=None), nodata=7)
         want = np.full((4, 4), 7)
         want[box[0] : box[1], box[2] : box[3]] = want[3, 0] = 5
         with rasterio.open(tmp_path / "a.vrt") as src:
             assert src.read(1).tolist() == want.tolist()
         with pytest.raises(ValueError, match="pixels are in the spool"):
-            next(spool.iter_rows())
+            next(iter_rows(spool))
 
     def test_bands_have_names(self, tmp_path: Path) -> None:
         spool = BlockSpool(tmp_path, (2, 3), [Layer(name="probs", dtype="uint8", bands=2)])
         spool.append(encode_block(0, 0, {"probs": np.array([[[1] * 3] * 2, [[2] * 3] * 2], np.uint8)}))
         grid = Grid(shape=(2, 3), transform=Affine.scale(2), crs=None)
-        spool.write_vrt(tmp_path / "a.vrt", grid, layer="probs", band_names=["Wald & Wiese", "b"])
+        write_spool_vrt(spool, tmp_path / "a.vrt", grid, layer="probs", band_names=["Wald & Wiese", "b"])
         with rasterio.open(tmp_path / "a.vrt") as src:
             assert src.descriptions == ("Wald & Wiese", "b")
             assert src.read().tolist() == [[[1] * 3] * 2, [[2] * 3] * 2]
@@ -381,7 +397,7 @@ class TestVrt:
     def test_refuses_a_grid_of_another_shape(self, tmp_path: Path) -> None:
         spool = BlockSpool(tmp_path, (4, 3), [LABELS])
         with pytest.raises(ValueError, match=r"grid has shape \(3, 4\), the spool \(4, 3\)"):
-            spool.write_vrt(tmp_path / "a.vrt", Grid(shape=(3, 4), transform=Affine.scale(2), crs=None))
+            write_spool_vrt(spool, tmp_path / "a.vrt", Grid(shape=(3, 4), transform=Affine.scale(2), crs=None))
 
 
 WRITER = """

@@ -24,6 +24,7 @@ from geodeeplab.vector import (
     Metric,
     PolygonBatch,
     Ruler,
+    iter_strip_rows,
     strips,
     trace_polygons,
     tracer,
@@ -72,9 +73,10 @@ def trace(
 ) -> list[PolygonBatch]:
     cuts = np.array_split(np.arange(len(labels)), bands)
     rows = [LabelRows(labels=labels[cut], confidence=None if confidence is None else confidence[cut]) for cut in cuts]
+    shape = (labels.shape[0], labels.shape[1])
     batches = trace_polygons(
-        rows,
-        shape=(labels.shape[0], labels.shape[1]),
+        iter_strip_rows(rows, shape=shape, nodata=nodata),
+        shape=shape,
         transform=transform,
         ruler=ruler,
         connectivity=connectivity,
@@ -227,7 +229,7 @@ def test_a_raster_of_nodata_gives_nothing() -> None:
 def test_the_rows_must_be_all_there() -> None:
     rows = [LabelRows(labels=np.ones((2, 3), np.uint8))]
     with pytest.raises(ValueError, match="3 rows came with 2"):
-        list(trace_polygons(rows, shape=(3, 3), transform=IDENTITY, ruler=NOWHERE))
+        list(iter_strip_rows(rows, shape=(3, 3)))
 
 
 def test_many_holes_that_touch_at_corners() -> None:
