@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from geodeeplab.errors import OptionError
-from geodeeplab.evaluation import adjusted_areas, reliability_of_percents
+from geodeeplab.evaluation import AreaEstimate, adjusted_areas, reliability_of_percents
 from geodeeplab.pipeline.class_windows import ClassNames
 from geodeeplab.pipeline.comparison import WINDOW, Comparison, Progress, compare
 from geodeeplab.pipeline.evaluation import Evaluation
@@ -113,6 +114,7 @@ def evaluate(
     """
     started, ignore = time.perf_counter(), list(ignore)
     named = [one for one in (labels, truth, confidence, like) if isinstance(one, str | os.PathLike)]
+    _check_numbers(window=window, error_max_px=error_max_px, distance_px=distance_px, object_iou=object_iou)
     outputs = _check_outputs(report=report, json=json, statuses=statuses, overwrite=overwrite, inputs=named)
     with ExitStack() as stack:
         found = open_labels(stack, labels, truth, field=labels_field, band=labels_band, like=like)
@@ -178,6 +180,15 @@ def evaluate(
         )  # fmt: skip
         _write(evaluation, matched, outputs, crs=found.crs, overwrite=overwrite)
     return evaluation
+
+
+def _check_numbers(*, window: int, error_max_px: int, distance_px: int | None, object_iou: float) -> None:
+    least = {"window": window, "error_max_px": error_max_px, "distance_px": 1 if distance_px is None else distance_px}
+    for name, value in least.items():
+        if value < 1:
+            raise OptionError(f"{name} is at least 1 pixel, not {value}: give more")
+    if not 0 <= object_iou < 1:
+        raise OptionError(f"objects match above an IoU from 0 to less than 1, not {object_iou:g}: give e.g. 0.5")
 
 
 def _check_outputs(
@@ -296,8 +307,6 @@ def _evaluation(
 ) -> Evaluation:
     nothing = np.zeros(len(found.classes), dtype=np.int64)
     areas = None if comparison is None else found.areas_m2(comparison.label_pixels)
-    if is_sample and (comparison is None or areas is None):
-        raise OptionError("areas are estimated from pixels of a known size: give labels as a raster with a CRS")
     return Evaluation(
         labels=found.path,
         truth=true.path,
@@ -311,9 +320,7 @@ def _evaluation(
         unit=unit,
         gsd_m=None if found.grid is None else found.grid.gsd_m,
         areas_m2=areas,
-        area_estimate=adjusted_areas(comparison.counts, areas)
-        if is_sample and comparison is not None and areas is not None
-        else None,
+        area_estimate=_estimate(found, comparison, areas) if is_sample else None,
         objects=None if matched is None else matched.counts,
         object_iou=object_iou,
         calibration=None
@@ -322,6 +329,21 @@ def _evaluation(
         overview=None if comparison is None else comparison.overview,
         facts=facts,
     )
+
+
+def _estimate(found: LabelInput, comparison: Comparison | None, areas: NDArray[np.float64] | None) -> AreaEstimate:
+    """Estimate the true areas from a random sample.
+
+    Raises:
+        OptionError: nothing says how large a pixel is, or a label has no sampled pixel.
+    """
+    if comparison is None or areas is None:
+        raise OptionError("areas are estimated from pixels of a known size: give labels as a raster with a CRS")
+    without = (comparison.counts.sum(axis=0) == 0) & (areas > 0)
+    if without.any():
+        names = ", ".join(one.name for one, there in zip(found.classes, without, strict=True) if there)
+        raise OptionError(f"a sample holds pixels of every label, and this one none of {names}: draw some there")
+    return adjusted_areas(comparison.counts, areas)
 
 
 def _write(

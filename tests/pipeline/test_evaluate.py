@@ -181,6 +181,19 @@ class TestPixels:
         assert "mapped 0.00 ha" in found.table()
         assert found.to_dict()["classes"][0]["adjusted_area_m2"] == 12
 
+    def test_a_sample_must_hold_every_label(self, write: Write) -> None:
+        with pytest.raises(OptionError, match="this one none of wood, roof: draw some there"):
+            gdl.evaluate(write(LABELS), write(np.where(np.array(LABELS) == 1, 1, 0), "t.tif"), is_sample=True)
+        with pytest.warns(GeoDeepLabWarning), pytest.raises(OptionError, match="pixels of a known size"):
+            gdl.evaluate(write(LABELS, crs=None), write(TRUTH, "truth.tif", crs=None), is_sample=True)
+
+    @pytest.mark.parametrize("option", ["window", "error_max_px", "distance_px"])
+    def test_numbers_out_of_range(self, write: Write, option: str) -> None:
+        with pytest.raises(OptionError, match=f"{option} is at least 1 pixel, not 0"):
+            gdl.evaluate(write(LABELS), write(TRUTH, "truth.tif"), **{option: 0})  # type: ignore[arg-type]
+        with pytest.raises(OptionError, match="to less than 1, not 1"):
+            gdl.evaluate(write(LABELS), write(TRUTH, "truth.tif"), object_iou=1)
+
 
 class TestTruthRasters:
     def test_another_grid_by_nearest(self, write: Write) -> None:
