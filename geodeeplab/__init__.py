@@ -37,8 +37,11 @@ if TYPE_CHECKING:
     from geodeeplab.pipeline.segment import segment
     from geodeeplab.pipeline.vectorize import vectorize
     from geodeeplab.raster import open_array, open_scene, open_stack
+    from geodeeplab.training.chip_folder import open_chip_folder
+    from geodeeplab.training.export_chips import export_chips
 
 __all__ = [
+    "Augmentation",
     "Contract",
     "ContractError",
     "Dask",
@@ -54,17 +57,21 @@ __all__ = [
     "Preflight",
     "SceneError",
     "Segmentation",
+    "TrainingData",
     "Vectorization",
     "as_model",
     "build_model",
     "build_published",
     "evaluate",
+    "export_chips",
     "load_model",
     "load_pretrained",
     "open_array",
+    "open_chip_folder",
     "open_scene",
     "open_stack",
     "preflight",
+    "prepare_data",
     "save_model",
     "segment",
     "vectorize",
@@ -100,6 +107,8 @@ _HOMES = {
     "pipeline.segment": ["segment"],
     "pipeline.vectorize": ["vectorize"],
     "raster": ["open_array", "open_scene", "open_stack"],
+    "training.chip_folder": ["open_chip_folder"],
+    "training.export_chips": ["export_chips"],
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -17,6 +17,8 @@ ClassMapping = Mapping[Any, str | None]
 """The class's name for a value of the labels (a number, text, or red, green, blue); None: ignore it."""
 
 MOST_CLASSES = 254
+BACKGROUND_COLOR = (200, 200, 190)
+"""Of ground without a label, where nothing else says its colour."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +92,7 @@ def make_class_table(
         value for value, name in names.items() if index_of[value] == IGNORE_INDEX and not _is_ignored(value, mapping)
     )
     return ClassTable(
-        classes=_model_classes(wanted, stated, found, names),
+        classes=_model_classes(wanted, stated, found, names, background),
         index_of=index_of,
         unknown=unknown,
         background=IGNORE_INDEX if background is None else index[background],
@@ -145,13 +147,15 @@ def _model_classes(
     stated: Mapping[str, ModelClass | Color | None],
     found: Sequence[FoundValue],
     names: Mapping[str, str | None],
+    background: str | None,
 ) -> tuple[ModelClass, ...]:
     """Give the classes their ids (the values themselves where those can be ids) and colours."""
     given = [stated.get(name) for name in wanted]
     ids = [item.id if isinstance(item, ModelClass) else None for item in given]
     if None in ids:
         ids = _ids([[one.value for one in found if names[one.value] == name] for name in wanted])
-    colors = {names[one.value]: one.color for one in reversed(found) if one.color is not None}
+    colors: dict[str | None, Color] = {background: BACKGROUND_COLOR}
+    colors |= {names[one.value]: one.color for one in reversed(found) if one.color is not None}
     return tuple(
         ModelClass(id=int(number), name=name, color=_color(item, colors.get(name), position))
         for position, (number, name, item) in enumerate(zip(ids, wanted, given, strict=True), start=1)
