@@ -67,9 +67,9 @@ def polygons(shapes: dict[str, list[Any]] | list[tuple[Any, Any]], crs: str | No
 def random_pair(seed: int = 3, shape: tuple[int, int] = (41, 53)) -> tuple[np.ndarray, np.ndarray]:
     """Labels and truth of blobs, with some without either."""
     rng = np.random.default_rng(seed)
-    labels = rng.integers(1, 4, (6, 8)).repeat(7, 0).repeat(7, 1)[: shape[0], : shape[1]]
-    truth = np.roll(labels, (2, -1), (0, 1))
-    labels[rng.random(shape) < 0.02], truth[rng.random(shape) < 0.05] = 0, 0
+    labels = rng.integers(1, 4, (3, 4)).repeat(15, 0).repeat(15, 1)[: shape[0], : shape[1]]
+    truth = np.roll(labels, (5, -5), (0, 1))  # as far as boundaries are looked for
+    labels[rng.random(shape) < 0.01], truth[rng.random(shape) < 0.02] = 0, 0
     return labels, truth
 
 
