@@ -11,7 +11,7 @@ from geodeeplab.cli.allocator import keep_freed_memory
 from geodeeplab.cli.interruption import let_signals_interrupt
 from geodeeplab.errors import GeoDeepLabError, GeoDeepLabWarning
 
-COMMANDS = ("segment", "vectorize", "train", "evaluate", "info", "models", "export", "demo")
+COMMANDS = ("segment", "vectorize", "train", "chips", "evaluate", "info", "models", "export", "demo")
 
 
 NOTHING_WRITTEN = "interrupted, nothing was written: run the command again"

@@ -7,11 +7,12 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
 import rasterio
+from rasterio.crs import CRS
 from rasterio.windows import Window
 
 from geodeeplab.errors import SceneError
@@ -104,7 +105,7 @@ class ChipScene:
         with quick_opening():
             source = open_file(self.files[0])
             try:
-                return source.grid, self._choose(source)
+                return _share(source.grid), _share_bands(self._choose(source))
             finally:
                 source.close()
 
@@ -134,6 +135,22 @@ class ChipScene:
             f"{describe_counts(counts, is_color=code.is_color)}; give them classes in class_mapping, map them to None "
             "to ignore them, or pass ignore_unknown"
         )
+
+
+_crs_of_wkt: dict[str, CRS] = {}
+
+
+def _share(grid: Grid) -> Grid:
+    """Give the same grid with a CRS that others have, too: one of its own takes 50 kB, and chips are thousands."""
+    if grid.crs is None:
+        return grid
+    return replace(grid, crs=_crs_of_wkt.setdefault(grid.crs.to_wkt(), grid.crs))
+
+
+@lru_cache(maxsize=64)
+def _share_bands(bands: tuple[Band, ...]) -> tuple[Band, ...]:
+    """Give equal bands, once for all chips."""
+    return bands
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from geodeeplab.raster.bands import common_name, find_bands
 from geodeeplab.raster.burn import Overlap
 from geodeeplab.training.assemble import ChipPlan, assemble
 from geodeeplab.training.augmentation import Augmentation
+from geodeeplab.training.chip_folder import ChipFolder, open_chip_folder
 from geodeeplab.training.class_table import ClassesLike, ClassMapping
 from geodeeplab.training.data import TrainingData
 from geodeeplab.training.labelled import LabelledScene
@@ -27,7 +28,7 @@ from geodeeplab.training.zoomed import ZoomedScene
 
 
 def prepare_data(
-    path: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,
+    path: str | PathLike[str] | Sequence[str | PathLike[str]] | ChipFolder | None = None,
     *,
     scenes: TrainingSceneLike | Sequence[TrainingSceneLike] | None = None,
     labels: LabelsLike | Sequence[LabelsLike] | None = None,
@@ -64,8 +65,8 @@ def prepare_data(
     the augmentation says. Scenes and labels are read once for an index of the classes and the band statistics.
 
     Args:
-        path: a folder of chips (Esri's "Classified Tiles" or pairs of images and labels), or several; see
-            `open_chip_folder`. Or leave it out and give `scenes` and `labels`.
+        path: a folder of chips (Esri's "Classified Tiles" or pairs of images and labels), or several; or what
+            `open_chip_folder` gives, which has more options. Or leave it out and give `scenes` and `labels`.
         scenes: what `open_scene` takes, or a list of such things, each a scene of its own (several files as one mosaic:
             a list in the list); or functions that open a scene, such as `functools.partial(gdl.open_stack, files)`.
         labels: one layer for all scenes, or a list with one for each: a vector file or GeoDataFrame of polygons in any
@@ -138,9 +139,8 @@ def prepare_data(
         ]
         extra |= {"chip_folder": facts}
     else:
-        scene_list = _as_list(scenes, "scenes")
-        found, classes_found, size = _open_scenes(
-            scene_list, labels, label_rule, labelled=labelled, bands=bands, gsd_m=gsd_m, zoom=zoom, groups=groups
+        found, classes_found, size = open_labelled_scenes(
+            scenes, labels, label_rule, labelled=labelled, bands=bands, gsd_m=gsd_m, zoom=zoom, groups=groups
         )
         extra |= {"labels": {key: value for key, value in _plain(label_rule).items() if value}}
     if split is None and groups is None and all(one.group is not None for one in found):
@@ -161,28 +161,39 @@ def prepare_data(
 
 
 def _open_folder(
-    path: str | PathLike[str] | Sequence[str | PathLike[str]], rule: LabelRule, bands: Sequence[str | int] | None
+    path: str | PathLike[str] | Sequence[str | PathLike[str]] | ChipFolder,
+    rule: LabelRule,
+    bands: Sequence[str | int] | None,
 ) -> tuple[list[LabelledScene], tuple[ModelClass, ...], dict[str, Any]]:
-    from geodeeplab.training.chip_folder import open_chip_folder
+    if not isinstance(path, ChipFolder):
+        path = open_chip_folder(
+            path, class_mapping=rule.class_mapping, classes=rule.classes, background=rule.background, bands=bands
+        )
+    elif any(one is not None for one in (rule.class_mapping, rule.classes, rule.background, bands)):
+        raise OptionError(
+            "an open folder of chips has its classes and bands: pass class_mapping, classes, background and bands to "
+            "open_chip_folder"
+        )
+    return list(path.scenes), path.classes, path.facts
 
-    folder = open_chip_folder(
-        path, class_mapping=rule.class_mapping, classes=rule.classes, background=rule.background, bands=bands
-    )
-    return list(folder.scenes), folder.classes, folder.facts
 
-
-def _open_scenes(
-    scenes: Sequence[Any],
+def open_labelled_scenes(
+    scenes: TrainingSceneLike | Sequence[TrainingSceneLike] | None,
     labels: LabelsLike | Sequence[LabelsLike] | None,
     rule: LabelRule,
     *,
-    labelled: AoiLike | None,
-    bands: Sequence[str | int] | None,
-    gsd_m: float | None,
-    zoom: Fraction | None,
-    groups: Sequence[str] | None,
+    labelled: AoiLike | None = None,
+    bands: Sequence[str | int] | None = None,
+    gsd_m: float | None = None,
+    zoom: Fraction | None = None,
+    groups: Sequence[str] | None = None,
 ) -> tuple[list[LabelledScene], tuple[ModelClass, ...], PixelSize]:
-    """Open scenes and their labels."""
+    """Open scenes and their labels: see `prepare_data`, whose arguments these are.
+
+    Returns:
+        The labelled scenes, their classes in the order of the label indices, and the pixel size that they are read at.
+    """
+    scenes = _as_list(scenes, "scenes")
     label_list = _label_list(labels, len(scenes))
     if groups is not None and len(groups) != len(scenes):
         raise OptionError(f"groups has a name for each scene, not {len(groups)} for {len(scenes)}: give one for each")
