@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from geodeeplab.pipeline.segment import segment
     from geodeeplab.pipeline.vectorize import vectorize
     from geodeeplab.raster import open_array, open_scene, open_stack
+    from geodeeplab.training import Augmentation, TrainingData, prepare_data
     from geodeeplab.training.chip_folder import open_chip_folder
     from geodeeplab.training.export_chips import export_chips
 
@@ -107,6 +108,7 @@ _HOMES = {
     "pipeline.segment": ["segment"],
     "pipeline.vectorize": ["vectorize"],
     "raster": ["open_array", "open_scene", "open_stack"],
+    "training": ["Augmentation", "TrainingData", "prepare_data"],
     "training.chip_folder": ["open_chip_folder"],
     "training.export_chips": ["export_chips"],
 }
