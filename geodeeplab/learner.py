@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+import numpy as np
 import torch
 
 from geodeeplab.errors import ModelError, OptionError
@@ -26,6 +27,7 @@ from geodeeplab.pipeline.polygons import PolygonOptions
 from geodeeplab.pipeline.result import Segmentation
 from geodeeplab.raster import AoiLike, LabelClass, SceneLike, check_output
 from geodeeplab.training.checkpoints import free_folder, stored_rate
+from geodeeplab.training.chip import IGNORE_INDEX
 from geodeeplab.training.data import TrainingData
 from geodeeplab.training.loading import default_workers
 from geodeeplab.training.losses import class_weights
@@ -400,7 +402,9 @@ class DeepLab:
         from geodeeplab.maps.charts import plot_confusion
 
         axes = plot_confusion(self._tally.confusion, [item.name for item in self.data.classes])
-        return _saved(axes.get_figure(root=True), dst_path)
+        figure = axes.get_figure(root=True)
+        assert figure is not None  # axes that nobody gave are on a figure of their own
+        return _saved(figure, dst_path)
 
     def show_results(self, rows: int = 5, dst_path: str | os.PathLike[str] | None = None) -> "Figure":
         """Draw validation chips, spread evenly over all of them, with truth, labels and errors."""
@@ -670,7 +674,7 @@ class DeepLab:
         figure = draw_results(
             [chip_image(one.chip, self.data) for one in shown],
             [one.truth for one in shown],
-            [one.labels for one in shown],
+            [np.where(one.chip.valid.numpy(), one.labels, np.uint8(IGNORE_INDEX)) for one in shown],
             [LabelClass(id=item.id, name=item.name, color=item.color) for item in self.data.classes],
             titles=[f"chip {one.index}, mIoU {one.miou(len(self.data.classes)):.2f}" for one in shown],
         )
@@ -708,5 +712,5 @@ def _lightning() -> Any:  # noqa: ANN401 - a module
 def _saved(figure: "Figure", dst_path: str | os.PathLike[str] | None) -> "Figure":
     """Write a figure, if it is wanted."""
     if dst_path is not None:
-        figure.savefig(dst_path, dpi=120)
+        figure.savefig(dst_path, dpi=120, bbox_inches="tight")
     return figure

@@ -48,9 +48,8 @@ def read_config(path: Path, known: Tables) -> Tables:
             )
         for key in values:
             if key not in known[table]:
-                raise OptionError(
-                    f"{path} has the key {key!r} in [{table}], which has {', '.join(known[table])}: correct or remove it"
-                )
+                keys = ", ".join(known[table])
+                raise OptionError(f"{path} has the key {key!r} in [{table}], which has {keys}: correct or remove it")
     return tables
 
 

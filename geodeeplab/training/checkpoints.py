@@ -60,7 +60,8 @@ def open_run_folder(folder: Path, run: Mapping[str, Any], *, resume: bool, overw
             "begin anew, or another folder"
         )
     state = read_checkpoint(last)[CHECKPOINT_KEY]
-    _check_same(state["run"], json.loads(json.dumps(run)), folder)
+    theirs, ours = (json.loads(json.dumps(facts)) for facts in (state["run"], run))  # where a tuple is a list
+    _check_same(theirs, ours, folder)
     return [EpochRecord.from_mapping(values) for values in state["history"]]
 
 

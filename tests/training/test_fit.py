@@ -55,7 +55,7 @@ def fit(
         data,
         objective=objective or Objective(dice_fraction=1 / 3),
         recipe=recipe,
-        run={"lr": recipe.lr, "epochs": recipe.epochs},
+        run={"lr": recipe.lr, "epochs": recipe.epochs, "a tuple": (1, 2)},
         folder=folder,
         resume=resume,
         overwrite=overwrite,

@@ -109,8 +109,8 @@ def test_a_batch_of_one_is_refused_where_image_pooling_normalises() -> None:
 
 
 def test_every_chip_is_drawn_once_whatever_the_processes(drawn_data: TrainingData) -> None:
-    def epoch(world: int, batch_size: int) -> list[torch.Tensor]:
-        chips = []
+    def epoch(world: int, batch_size: int) -> list[float]:
+        chips: list[torch.Tensor] = []
         for rank in range(world):
             loader = training_loader(
                 drawn_data.train, batch_size=batch_size, radiometry=None, workers=0, rank=rank, world=world
