@@ -20,8 +20,6 @@ from geodeeplab.training.scene_pixels import ScenePixels
 
 SCAN_PIXELS = 1 << 20
 """Pixels of a label raster that are looked at in one go."""
-UNNAMED_ZERO = "0"
-"""Ground without a label, unless somebody names it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +57,7 @@ class LabelRaster:
         return Scene(source, bands=bands, allow_palette=True)
 
     def find_values(self) -> list[FoundValue]:
-        """Look at all pixels for the values that there are, with their names and colours; a nameless 0 is left out."""
+        """Look at all pixels for the values that there are, with their names and colours."""
         with self._open() as scene:
             known = {} if self.is_colored else {item.id: item for item in read_classes(scene, nodata=-1)}
             rows = max(1, SCAN_PIXELS // scene.grid.width)
@@ -80,7 +78,7 @@ class LabelRaster:
                 FoundValue(value=one.value, name=one.name, color=(red, green, blue))
                 for one, (red, green, blue) in zip(found, parts, strict=True)
             ]
-        return [one for one in found if one.value != UNNAMED_ZERO or one.name != UNNAMED_ZERO]
+        return found
 
     def _open(self) -> Scene:
         pixels = ScenePixels(scene=self.raster)

@@ -147,7 +147,8 @@ class RasterSets:
                 if one.value not in found or found[one.value].name == one.value:
                     found[one.value] = one
         values = sorted(found.values(), key=lambda one: [int(part) for part in one.value.split(",")])
-        values = [one for one in values if one.value != "0" or one.name != "0" or self._names_zero()]
+        if not any(str(key) == "0" for key in self._rule.class_mapping or ()):  # ground without a label
+            values = [one for one in values if (one.value, one.name) != ("0", "0")]
         return make_class_table(
             values,
             classes=self._rule.classes,
@@ -162,9 +163,6 @@ class RasterSets:
             RasterLabels(raster, grid, index_of=table.index_of, own_grid=own, background=table.background)
             for raster, grid, own in zip(self._rasters, grids, own_grids, strict=True)
         ]
-
-    def _names_zero(self) -> bool:
-        return any(str(key) == "0" for key in self._rule.class_mapping or ())
 
 
 def warn_of_unknown(table: ClassTable) -> None:
