@@ -23,8 +23,6 @@ from geodeeplab.models import (
     save_model,
 )
 from geodeeplab.models.crf import DenseCRF
-from geodeeplab.pipeline.polygons import PolygonOptions
-from geodeeplab.pipeline.result import Segmentation
 from geodeeplab.raster import AoiLike, LabelClass, SceneLike, check_output
 from geodeeplab.training.checkpoints import free_folder, stored_rate
 from geodeeplab.training.chip import IGNORE_INDEX
@@ -50,6 +48,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from geodeeplab.pipeline.polygons import PolygonOptions
+    from geodeeplab.pipeline.result import Segmentation
     from geodeeplab.pipeline.segment import Progress
     from geodeeplab.training.progress import StepHook
 
@@ -472,7 +472,7 @@ class DeepLab:
         *,
         labels: str | os.PathLike[str] | None = None,
         confidence: str | os.PathLike[str] | None = None,
-        options: PolygonOptions | None = None,
+        options: "PolygonOptions | None" = None,
         bands: Sequence[str | int] | None = None,
         rescale: str | Sequence[float] | None = None,
         gsd_m: str | float | None = None,
@@ -485,7 +485,7 @@ class DeepLab:
         crf: bool | DenseCRF = False,
         overwrite: bool = False,
         progress: "Progress | None" = None,
-    ) -> Segmentation:
+    ) -> "Segmentation":
         """Segment a scene with the network as it is; `gdl.segment` has the arguments' meaning, and more of them.
 
         Args:

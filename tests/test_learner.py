@@ -2,6 +2,9 @@
 
 import dataclasses
 import logging
+import subprocess
+import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -279,3 +282,14 @@ def test_a_network_of_somebody_elses_cannot_be_gone_on_with(saved: Path) -> None
         network_like(foreign, classes=3, bands=3)
     with pytest.raises(ModelError, match="has no file: save it"):
         adopt_model(make_network("fcn"), foreign, class_names=["a"], bands=["red"])
+
+
+def test_training_needs_no_vector_packages() -> None:
+    code = """
+        import sys
+        import geodeeplab.learner
+        import geodeeplab.training.fit
+        print([name for name in ("geopandas", "pyogrio", "shapely") if name in sys.modules])
+    """
+    ran = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"

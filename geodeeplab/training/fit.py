@@ -82,6 +82,7 @@ def fit_network(
     Raises:
         OptionError, ModelError, OutputError: see `open_run_folder`; and for a loss that is not finite.
     """
+    is_temporary = folder is None
     with ExitStack() as stack:
         if folder is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="geodeeplab-fit-")))
@@ -109,6 +110,8 @@ def fit_network(
                 log_every_n_steps=1,  # nothing is logged by step; 50 would warn of short epochs
                 use_distributed_sampler=False,  # the loaders know their process
             )
+            if is_temporary and trainer.world_size > 1:
+                raise OptionError("several processes share the folder of their checkpoints: leave checkpoint=True")
             _run(trainer, module, folder / LAST if history else None, folder)
             history = read_history(folder)
         elif not (folder / BEST).exists():

@@ -170,6 +170,22 @@ def test_a_loss_that_is_lost_ends_the_fit(drawn_data: TrainingData, tmp_path: Pa
     assert not (tmp_path / LAST).exists()
 
 
+def test_an_interrupted_fit_says_what_is_kept(drawn_data: TrainingData, tmp_path: Path) -> None:
+    steps = iter(range(100))
+
+    def interrupt() -> None:
+        if next(steps) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        fit(drawn_data, tmp_path, after_step=interrupt)
+    assert caught.value.__notes__ == [f"the epochs in {tmp_path} are kept: go on with resume"]
+    _, history = fit(drawn_data, tmp_path, resume=True)
+    assert len(history) == RECIPE.epochs
+    with pytest.raises(OptionError, match="several processes share the folder"):
+        fit(drawn_data, None, devices=2, strategy="ddp_spawn")
+
+
 def test_checkpoints_that_cannot_be_gone_on_with(tmp_path: Path) -> None:
     path = tmp_path / LAST
 
