@@ -11,17 +11,23 @@ from geodeeplab.errors import GeoDeepLabWarning, OptionError, SceneError
 from geodeeplab.models import ModelBand, ModelClass
 from geodeeplab.training.augmentation import Augmentation
 from geodeeplab.training.batch import BatchSize, choose_batch_size
-from geodeeplab.training.cells import BandStatistics, CellIndex, band_statistics, cell_size, index_scene
+from geodeeplab.training.cells import BandStatistics, band_statistics, cell_size, index_scene
 from geodeeplab.training.chip_sets import RandomChips, SideBySideChips
 from geodeeplab.training.data import TrainingData
-from geodeeplab.training.ground import grounds_of
+from geodeeplab.training.data_facts import (
+    band_facts,
+    class_facts,
+    ignored_share,
+    leakage_facts,
+    scene_facts,
+    split_facts,
+)
+from geodeeplab.training.doubts import find_doubts
 from geodeeplab.training.held import HeldScene, hold_scenes
 from geodeeplab.training.labelled import LabelledScene
 from geodeeplab.training.leakage import Leakage, shared_ground
 from geodeeplab.training.split import Split, SplitRule, class_pixels, split_scenes, train_cells, val_cells
 
-MOST_LISTED = 4
-"""Names that a message lists."""
 LEAST_CHIP = 16
 
 
@@ -119,14 +125,14 @@ def assemble(
     dtype = np.result_type(*(band.dtype for scene in held for band in scene.bands))
     facts = {
         **(provenance or {}),
-        **_scene_facts(held, split, indices),
+        **scene_facts(held, split, indices),
         "dtype": str(dtype),
         "gsd_m": gsd_m,
-        "classes": _class_facts(classes, *counts),
-        "bands": _band_facts(bands, statistics),
-        "split": _split_facts(split, plan, indices, *counts),
-        "leakage": _leakage_facts(leakage, split),
-        "ignored_share": _ignored_share(indices),
+        "classes": class_facts(classes, *counts),
+        "bands": band_facts(bands, statistics),
+        "split": split_facts(split, plan.rule, indices, *counts),
+        "leakage": leakage_facts(leakage, split),
+        "ignored_share": ignored_share(indices),
         "chip_size": plan.chip_size,
         "train_chips": len(train),
         "val_chips": len(val),
@@ -198,120 +204,5 @@ def _warn(
     counts: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]],
 ) -> None:
     """Say what speaks against the split."""
-    for message in _doubts(scenes, classes, split, leakage, counts):
+    for message in find_doubts(scenes, classes, split, leakage, counts):
         warnings.warn(message, GeoDeepLabWarning, stacklevel=4)
-
-
-def _doubts(
-    scenes: Sequence[HeldScene],
-    classes: Sequence[ModelClass],
-    split: Split,
-    leakage: Leakage,
-    counts: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]],
-) -> list[str]:
-    doubts = []
-    if split.kind == "random":
-        doubts.append(
-            "split='random' leaks: validation chips adjoin training chips and show the same objects, and scenes of the "
-            "same ground are on both sides, so scores are too good; split='blocks' keeps them apart"
-        )
-    if leakage.share:
-        pairs = _listed([f"'{train}' and '{val}'" for train, val in leakage.pairs])
-        doubts.append(
-            f"the split leaks: {100 * leakage.share:.0f} % of the validation scenes' ground is in training scenes, too "
-            f"({pairs}), so scores are too good; split='blocks' keeps them apart"
-        )
-    if split.kind == "blocks" and leakage.unknown and len(grounds_of([scene.grid for scene in scenes])) > 1:
-        doubts.append(
-            f"{len(leakage.unknown)} of {len(scenes)} scenes have no CRS ({_listed(leakage.unknown)}), so nobody can "
-            "tell whether they show the same or neighbouring ground; if they do, give groups, one for each scene"
-        )
-    for side, pixels in zip(("training", "validation"), counts, strict=True):
-        missing = [item.name for item, count in zip(classes, pixels, strict=True) if not count]
-        if missing:
-            doubts.append(
-                f"no pixel of {_listed(missing)} is among the {side} pixels: give smaller blocks, or label more of it"
-            )
-    return doubts
-
-
-def _listed(names: Sequence[str]) -> str:
-    rest = len(names) - MOST_LISTED
-    return ", ".join(names[:MOST_LISTED]) + (f", and {rest} more" if rest > 0 else "")
-
-
-def _scene_facts(scenes: Sequence[HeldScene], split: Split, indices: Sequence[CellIndex]) -> dict[str, Any]:
-    listed = []
-    for scene, roles, index in zip(scenes, split.roles, indices, strict=True):
-        labelled = index.labelled.sum(axis=0)
-        sides = {"train_pixels": int(labelled[roles == -2].sum()), "val_pixels": int(labelled[roles >= 0].sum())}
-        shape = list(scene.grid.shape)
-        listed.append({"name": scene.name, "shape": shape, "group": scene.group, "files": list(scene.files), **sides})
-    return {"scenes": listed, "scenes_in_memory": sum(scene.is_held for scene in scenes)}
-
-
-def _class_facts(
-    classes: Sequence[ModelClass], train: np.ndarray[Any, Any], val: np.ndarray[Any, Any]
-) -> list[dict[str, Any]]:
-    return [
-        {
-            "id": item.id,
-            "name": item.name,
-            "color": list(item.color),
-            "train_pixels": int(here),
-            "train_share": float(here / train.sum()),
-            "val_pixels": int(there),
-            "val_share": float(there / val.sum()),
-        }
-        for item, here, there in zip(classes, train, val, strict=True)
-    ]
-
-
-def _band_facts(bands: Sequence[ModelBand], statistics: BandStatistics) -> list[dict[str, Any]]:
-    return [
-        {"name": band.name, "mean": band.mean, "std": band.std, "low": float(low), "high": float(high)}
-        for band, low, high in zip(bands, statistics.low, statistics.high, strict=True)
-    ]
-
-
-def _split_facts(
-    split: Split,
-    plan: ChipPlan,
-    indices: Sequence[CellIndex],
-    train: np.ndarray[Any, Any],
-    val: np.ndarray[Any, Any],
-) -> dict[str, Any]:
-    total = sum(int(index.labelled.sum()) for index in indices)
-    return {
-        "kind": split.kind,
-        "block_size": split.block_size,
-        "buffer": split.buffer,
-        "units": split.units,
-        "val_units": split.val_units,
-        "stratify": plan.rule.stratify,
-        "train_share": float(train.sum() / total),
-        "val_share": float(val.sum() / total),
-        "unused_share": float(1 - (train.sum() + val.sum()) / total),
-    }
-
-
-def _leakage_facts(leakage: Leakage, split: Split) -> dict[str, Any]:
-    if split.kind == "random":
-        note = "chips at random: validation chips adjoin training chips"
-    elif split.kind == "blocks":
-        note = "none: blocks of the ground with a buffer"
-    elif leakage.share is None:
-        note = "unknown: the scenes have no CRS"
-    else:
-        note = f"{100 * leakage.share:.1f} % of the validation scenes' ground is in training scenes, too"
-    if leakage.unknown and leakage.share is not None:
-        note += f"; unknown of {len(leakage.unknown)} scenes without a CRS"
-    pairs = [list(pair) for pair in leakage.pairs]
-    return {"share": leakage.share, "pairs": pairs, "unknown": list(leakage.unknown), "note": note}
-
-
-def _ignored_share(indices: Sequence[CellIndex]) -> float:
-    valid, labelled = (sum(int(one.sum()) for one in each) for each in (
-        [index.valid for index in indices], [index.labelled for index in indices]
-    ))  # fmt: skip
-    return 1 - labelled / valid if valid else 0.0

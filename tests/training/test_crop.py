@@ -1,6 +1,7 @@
 """The geometry of chips: against turned arrays, affine fields, and holes that must not bleed."""
 
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +30,7 @@ class _InMemory:
         self.array = array
         self.valid = np.ones(array.shape[1:], dtype=np.bool_) if valid is None else valid
         rows, cols = np.indices(array.shape[1:])
-        self.labels = ((rows // 7 + cols // 5) % 9).astype(np.uint8)
+        self.labels: npt.NDArray[Any] = np.asarray(((rows // 7 + cols // 5) % 9).astype(np.uint8))
 
     def read(self, window: Window) -> LabelledPixels:
         rows, cols = window.toslices()

@@ -125,7 +125,7 @@ def test_polygons_outside_and_empty_layers_are_refused(make_raster: MakeRaster) 
 def test_label_rasters_on_another_grid_are_warped_by_nearest(make_raster: MakeRaster) -> None:
     scene = make_raster(_image(shape=(90, 110)))
     labels = np.random.default_rng(1).integers(0, 4, (1, 120, 120)).astype("int32")
-    turned = Affine(1.3, 0.4, LEFT - 30, 0.3, -1.2, TOP + 20)
+    turned = Affine(1.31, 0.37, LEFT - 30.137, 0.29, -1.23, TOP + 20.219)  # no centre lies on an edge
     path = make_raster(labels, "labels.tif", transform=turned, crs="EPSG:32633", nodata=-9)
     data = _prepare(scenes=scene, labels=path)
     with rasterio.open(path) as src, rasterio.open(scene) as dst:
