@@ -21,8 +21,6 @@ class Components:
     """(C,): label."""
     first: NDArray[np.int64]
     """(C,): first pixel in raster order, row · 2³¹ + col."""
-    pixels: NDArray[np.int64]
-    """(C,): how many there are."""
     confidence_sum: NDArray[np.int64]
     """(C,): over the pixels that have a confidence."""
     confidence_pixels: NDArray[np.int64]
@@ -96,7 +94,7 @@ def trace_block(
     node_xy, node_link = np.empty((nodes, 2), np.int32), np.empty((nodes, 2), np.int32)
     node_far, node_kind = np.empty(nodes, np.int32), np.empty(nodes, np.uint8)
     parent, group = np.empty(most, np.int32), np.empty(most, np.int32)
-    first, pixels, class_ids = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.int32)
+    first, class_ids = np.empty(most, np.int64), np.empty(most, np.int32)
     sure_sum, sure_count, sure_min = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.uint8)
     above, bottom, top = np.empty(w, np.int32), np.empty(w, np.int32), np.empty(w, np.int32)
     left_side, right_side, down = np.empty(h, np.int32), np.empty(h, np.int32), np.empty(w + 1, np.int32)
@@ -105,14 +103,14 @@ def trace_block(
     kernels.trace_block(
         labels, confidence, nodata, first_row, first_col, eight, NO_WORDS if words is None else words,
         node_xy, node_link, node_far, node_kind,
-        parent, group, first, pixels, class_ids, sure_sum, sure_count, sure_min, above, bottom, top,
+        parent, group, first, class_ids, sure_sum, sure_count, sure_min, above, bottom, top,
         left_side, right_side, down, points, offsets, left, right, kinds, totals,
     )  # fmt: skip
     components, lines, vertices = (int(total) for total in totals[:3])
     number, groups = np.empty(components, np.int32), np.empty(components, np.int32)
     left, right = left[:lines].copy(), right[:lines].copy()
     n = kernels.number_components(
-        parent, group, number, groups, components, first, pixels, class_ids, sure_sum, sure_count, sure_min,
+        parent, group, number, groups, components, first, class_ids, sure_sum, sure_count, sure_min,
         left, right, top, bottom, left_side, right_side,
     )  # fmt: skip
     return TracedBlock(
@@ -122,7 +120,6 @@ def trace_block(
         components=Components(
             class_ids=class_ids[:n].copy(),
             first=first[:n].copy(),
-            pixels=pixels[:n].copy(),
             confidence_sum=sure_sum[:n].copy(),
             confidence_pixels=sure_count[:n].copy(),
             confidence_min=sure_min[:n].copy(),

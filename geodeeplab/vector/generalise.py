@@ -124,8 +124,11 @@ def generalise_arcs(
     _check_cover(points, bits)
     place = (words, bits.first_row, forms, metric.cell_px, (rule.tolerance * SLACK) ** 2)
     kept, sizes = np.empty(len(points), np.uint8), np.empty(len(marks), np.int64)
-    piece = MOST_SPAN if rule.method == "dp" else 1 << (INDEX_BITS - 1)
-    simplify_arcs(points, offsets, marks, *place, rule.method == "dp", piece, kept, sizes)
+    if rule.method == "dp":
+        spans, piece = np.empty((2, len(words)), np.int64), MOST_SPAN
+    else:
+        spans, piece = None, 1 << (INDEX_BITS - 1)
+    simplify_arcs(points, offsets, marks, *place, spans, piece, kept, sizes)
     if rule.smooth:
         out = np.empty((MOST_POINTS * int(sizes.sum()), 2))
         smooth_arcs(points, offsets, marks, *place, kept, sizes, out)

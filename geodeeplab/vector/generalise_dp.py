@@ -76,8 +76,8 @@ def hull_bits(
     least, most = ys[deque[bottom]], ys[deque[bottom]]
     for place in range(bottom, top):
         least, most = min(least, ys[deque[place]]), max(most, ys[deque[place]])
-    lows[least - first_row : most - first_row + 1] = MOST
-    highs[least - first_row : most - first_row + 1] = -MOST
+    for row in range(least - first_row, most - first_row + 1):
+        lows[row], highs[row] = MOST, -MOST
     for place in range(bottom, top):
         a, b = deque[place], deque[place + 1]
         if ys[a] > ys[b]:
@@ -113,7 +113,8 @@ def farthest_from(xs: Ints, ys: Ints, first: int, last: int) -> int:
 @compiled
 def pin_vertices(xs: Ints, ys: Ints, count: int, is_twin: bool, piece: int, kept: Flags) -> None:
     """Mark in `kept` (count,) what stays in any case: both ends, and enough that a ring stays a ring."""
-    kept[:count] = 0
+    for k in range(count):
+        kept[k] = 0
     for k in range(0, count, piece):
         kept[k] = 1
     kept[count - 1] = 1

@@ -41,8 +41,6 @@ class ClosedFeatures:
     """(C,): label."""
     first: Longs
     """(C,): first pixel, row · 2³¹ + col."""
-    pixels: Longs
-    """(C,): how many."""
     confidence: Longs
     """(C, 3): sum, pixels that have one, minimum."""
     heads: Longs
@@ -70,7 +68,6 @@ def as_one(parts: Sequence[tuple[NewArcs, ClosedFeatures]]) -> tuple[NewArcs, Cl
             offsets=_stacked([one.offsets for one in closed]),
             class_ids=np.concatenate([one.class_ids for one in closed]),
             first=np.concatenate([one.first for one in closed]),
-            pixels=np.concatenate([one.pixels for one in closed]),
             confidence=np.concatenate([one.confidence for one in closed]),
             heads=np.concatenate([one.heads for one in closed]),
             stop=closed[-1].stop,

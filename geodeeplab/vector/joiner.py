@@ -19,7 +19,6 @@ MANY_POINTS = 1 << 20
 _COLUMNS = {
     "class_of": np.int32,
     "first": np.int64,
-    "count": np.int64,
     "sure_sum": np.int64,
     "sure_count": np.int64,
     "sure_min": np.uint8,
@@ -119,7 +118,7 @@ class ArcJoiner:
         known, pieces = self._known, self._pieces
         kernels.unite_along(
             seam.a.components, seam.b.components, self._eight, self._parent, self._group, known["class_of"],
-            known["first"], known["count"], known["sure_sum"], known["sure_count"], known["sure_min"],
+            known["first"], known["sure_sum"], known["sure_count"], known["sure_min"],
             known["head"], known["tail"], self.next_of,
         )  # fmt: skip
         counts = np.zeros(4, np.int64)
@@ -150,7 +149,6 @@ class ArcJoiner:
         new: dict[str, list[NDArray[Any]]] = {
             "class_of": [part.class_ids for part in parts],
             "first": [part.first for part in parts],
-            "count": [part.pixels for part in parts],
             "sure_sum": [part.confidence_sum for part in parts],
             "sure_count": [part.confidence_pixels for part in parts],
             "sure_min": [part.confidence_min for part in parts],
@@ -233,7 +231,6 @@ class ArcJoiner:
             offsets=np.append(np.flatnonzero(np.diff(groups, prepend=-1)), len(groups)).astype(np.int64),
             class_ids=known["class_of"][closed],
             first=known["first"][closed],
-            pixels=known["count"][closed],
             confidence=np.column_stack([known[name][closed] for name in ("sure_sum", "sure_count", "sure_min")]),
             heads=known["head"][closed],
             stop=stop,

@@ -39,7 +39,8 @@ def canonicalise(points: Ints, offsets: Longs, sides: Ints, closed: Bytes, direc
                 for q in range(length):
                     source = a + (best - a + q) % length
                     turned[q, 0], turned[q, 1] = points[source, 0], points[source, 1]
-                points[a : b - 1] = turned
+                for q in range(length):
+                    points[a + q, 0], points[a + q, 1] = turned[q, 0], turned[q, 1]
                 points[b - 1, 0], points[b - 1, 1] = points[a, 0], points[a, 1]
             backward = points[a + 1, 1] != points[a, 1]
         else:

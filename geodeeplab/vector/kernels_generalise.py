@@ -44,7 +44,7 @@ def least_kept(is_ring: bool, is_twin: bool, pieces: int) -> int:
 @compiled
 def simplify_arcs(
     points: Corners, offsets: Ints, flags: Flags, words: Words, first_row: int, forms: Floats, cell: int,
-    limit: float, is_dp: bool, piece: int, kept: Flags, sizes: Ints
+    limit: float, spans: Ints | None, piece: int, kept: Flags, sizes: Ints
 ) -> None:  # fmt: skip
     """Mark the vertices that stay.
 
@@ -57,7 +57,8 @@ def simplify_arcs(
         forms: (R, C, 4), see `square_distance`.
         cell: side of a cell of `forms` in px.
         limit: the tolerance squared.
-        is_dp: Douglas–Peucker in place of Visvalingam–Whyatt.
+        spans: (2, rows of `words`), scratch, for Douglas–Peucker; None for Visvalingam–Whyatt. Each is compiled when it
+            is wanted only.
         piece: a longer arc keeps one vertex in so many.
         kept: (V,), written: 1 where a vertex stays.
         sizes: (A,), written: how many vertices of each arc stay.
@@ -70,12 +71,12 @@ def simplify_arcs(
     keys, heap = np.empty(longest, np.int64), np.empty(3 * longest + 6, np.int64)
     waiting = np.empty(3 * longest, np.int64)
     marks = np.empty(longest, np.uint8)
-    lows, highs = np.empty(words.shape[0], np.int64), np.empty(words.shape[0], np.int64)
     for arc in range(len(sizes)):
         start, end = offsets[arc], offsets[arc + 1]
         count = end - start
         if count <= 2 or flags[arc] & 1:
-            kept[start:end] = 1
+            for k in range(start, end):
+                kept[k] = 1
             sizes[arc] = count
             continue
         backwards = runs_backwards(points, start, end)
@@ -83,15 +84,16 @@ def simplify_arcs(
             place = end - 1 - k if backwards else start + k
             xs[k], ys[k] = points[place, 0], points[place, 1]
         is_twin = flags[arc] & 2 != 0
-        if is_dp:
+        if spans is not None:
             pin_vertices(xs, ys, count, is_twin, piece, marks)
             simplify_dp(
-                xs, ys, count, words, first_row, forms, cell, limit, marks, keys, heap, lows, highs
+                xs, ys, count, words, first_row, forms, cell, limit, marks, keys, heap, spans[0], spans[1]
             )  # fmt: skip
         else:
             is_ring = xs[0] == xs[count - 1] and ys[0] == ys[count - 1]
             least = least_kept(is_ring, is_twin, (count - 2) // piece + 1)
-            marks[:count] = 0
+            for k in range(count):
+                marks[k] = 0
             marks[0] = 1
             for first in range(0, count - 1, piece):
                 last = min(first + piece, count - 1)

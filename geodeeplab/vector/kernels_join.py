@@ -46,7 +46,8 @@ def take_lines(
         a, b = offsets[k], offsets[k + 1]
         if kinds[k, 0] != LOOSE and kinds[k, 1] != LOOSE:
             start = arc_offsets[n_arcs]
-            arc_points[start : start + b - a] = points[a:b]
+            for q in range(b - a):  # slices take seconds to compile
+                arc_points[start + q, 0], arc_points[start + q, 1] = points[a + q, 0], points[a + q, 1]
             arc_offsets[n_arcs + 1] = start + b - a
             arc_sides[n_arcs, 0] = left[k] + slot if left[k] >= 0 else -1
             arc_sides[n_arcs, 1] = right[k] + slot if right[k] >= 0 else -1
@@ -54,7 +55,8 @@ def take_lines(
             n_arcs += 1
             continue
         start = piece_offsets[n_pieces]
-        piece_points[start : start + b - a] = points[a:b]
+        for q in range(b - a):
+            piece_points[start + q, 0], piece_points[start + q, 1] = points[a + q, 0], points[a + q, 1]
         piece_offsets[n_pieces + 1] = start + b - a
         sides[n_pieces, 0] = left[k] + slot if left[k] >= 0 else -1
         sides[n_pieces, 1] = right[k] + slot if right[k] >= 0 else -1
@@ -81,7 +83,7 @@ def take_lines(
 
 @compiled
 def unite_along(
-    a_side: Ints, b_side: Ints, eight: bool, parent: Ints, group: Ints, class_of: Ints, first: Longs, count: Longs,
+    a_side: Ints, b_side: Ints, eight: bool, parent: Ints, group: Ints, class_of: Ints, first: Longs,
     sure_sum: Longs, sure_count: Longs, sure_min: Bytes, head: Longs, tail: Longs, next_of: Longs
 ) -> None:  # fmt: skip
     """Unite the components that face each other across a line with equal labels, and what is known of them."""
@@ -95,7 +97,6 @@ def unite_along(
                     a, b = b, a
                 parent[b] = a
                 first[a] = min(first[a], first[b])
-                count[a] += count[b]
                 sure_sum[a] += sure_sum[b]
                 sure_count[a] += sure_count[b]
                 sure_min[a] = min(sure_min[a], sure_min[b])

@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geodeeplab.compiled import compiled
+from geodeeplab.vector.kernels_sort import argsort, first_at_least
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int32]
@@ -76,8 +77,10 @@ def link_rings(
         for k in range(m):
             starts[k] = _corner(entries[a + k], points, offsets, 0)
             ends[k] = _corner(entries[a + k], points, offsets, 1)
-        order = np.argsort(starts, kind="mergesort")  # numba's quicksort is quadratic on some
-        sorted_starts = starts[order]
+        order = argsort(starts)
+        sorted_starts = np.empty(m, np.int64)
+        for k in range(m):
+            sorted_starts[k] = starts[order[k]]
         for k in range(m - 1):  # two may begin in one corner
             if sorted_starts[k] == sorted_starts[k + 1]:
                 p, q = order[k], order[k + 1]
@@ -99,7 +102,8 @@ def link_rings(
                     break
             n_rings += 1
             ring_offsets[n_rings] = a + n
-        entries[a:b] = ordered
+        for k in range(m):
+            entries[a + k] = ordered[k]
         component_rings[component + 1] = n_rings
     return n_rings
 
@@ -107,7 +111,7 @@ def link_rings(
 @compiled
 def _next(at: int, entries: Longs, ends: Longs, sorted_starts: Longs, order: Longs, directions: Bytes) -> int:
     """Give the entry that follows: the one that begins where this ends; of two, the one to the right."""
-    place = np.searchsorted(sorted_starts, ends[at])
+    place = first_at_least(sorted_starts, ends[at])
     first = order[place]
     if place + 1 < sorted_starts.size and sorted_starts[place + 1] == ends[at]:
         right = (_direction(entries[at], directions, 1) + 1) % 4
@@ -158,11 +162,12 @@ def order_rings(component_rings: Longs, areas: Longs, starts: Longs, order: Long
     """Order the rings of each component: the shell, which has a negative area as rows go downwards, then the holes."""
     for component in range(component_rings.size - 1):
         a, b = component_rings[component], component_rings[component + 1]
-        keys = starts[a:b].copy()
+        keys = np.empty(b - a, np.int64)
         for k in range(b - a):
-            if areas[a + k] < 0:
-                keys[k] = -(np.int64(1) << 62)
-        order[a:b] = a + np.argsort(keys, kind="mergesort")
+            keys[k] = starts[a + k] if areas[a + k] >= 0 else -(np.int64(1) << 62)
+        places = argsort(keys)
+        for k in range(b - a):
+            order[a + k] = a + places[k]
 
 
 @compiled

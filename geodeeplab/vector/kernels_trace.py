@@ -57,7 +57,7 @@ def count_block(labels: Labels, nodata: int, totals: Longs) -> None:
 def trace_block(
     labels: Labels, confidence: Bytes, nodata: int, first_row: int, first_col: int, eight: bool, words: Words,
     node_xy: Ints, node_link: Ints, node_far: Ints, node_kind: Bytes,
-    parent: Ints, group: Ints, first: Longs, count: Longs, class_of: Ints, sure_sum: Longs, sure_count: Longs,
+    parent: Ints, group: Ints, first: Longs, class_of: Ints, sure_sum: Longs, sure_count: Longs,
     sure_min: Bytes, above: Ints, below: Ints, top: Ints, left_side: Ints, right_side: Ints, down: Ints,
     points: Ints, offsets: Longs, left: Ints, right: Ints, kinds: Bytes, totals: Longs
 ) -> None:  # fmt: skip
@@ -72,8 +72,8 @@ def trace_block(
         words: (h + 1, ...) of `CornerBits` for the block's rows, or (0, 0).
         node_xy, node_link, node_far, node_kind: (nodes, 2), (nodes, 2), (nodes,), (nodes,): work space. Links lead to
             the neighbours on the line, -1 for none; an end of an unfinished line knows the other end.
-        parent, group, first, count, class_of, sure_sum, sure_count, sure_min: (components,): the forest of components,
-            that of their groups; and, at the roots, first pixel (row · 2³¹ + col), pixels, label, confidence.
+        parent, group, first, class_of, sure_sum, sure_count, sure_min: (components,): the forest of components,
+            that of their groups; and, at the roots, first pixel (row · 2³¹ + col), label, confidence.
         above, below: (w,): work space; `below` ends as the components of the bottom row, -1 for nodata.
         top: (w,): components of the top row. left_side, right_side: (h,): likewise of the first and last column.
         down: (w + 1,): work space.
@@ -85,7 +85,8 @@ def trace_block(
     n_nodes, n_comps, n_lines, n_points = 0, 0, 0, 0
     with_confidence, with_bits = confidence.size > 0, words.size > 0
     offsets[0] = 0
-    down[:] = -1
+    for j in range(w + 1):
+        down[j] = -1
     for i in range(h):
         current = -1  # the node at the end of the line that runs along this row of corners
         if i > 0 and labels[i - 1, 0] != labels[i, 0]:
@@ -110,13 +111,11 @@ def trace_block(
                     parent[component] = component
                     group[component] = component
                     first[component] = (np.int64(first_row + i) << 31) | (first_col + j)
-                    count[component] = 0
                     class_of[component] = se
                     sure_sum[component] = 0
                     sure_count[component] = 0
                     sure_min[component] = 255
                     n_comps += 1
-                count[component] += 1
                 if with_confidence and confidence[i, j] != 255:
                     value = confidence[i, j]
                     sure_sum[component] += value
@@ -256,7 +255,7 @@ def trace_block(
 
 @compiled
 def number_components(
-    parent: Ints, group: Ints, number: Ints, group_number: Ints, n: int, first: Longs, count: Longs, class_of: Ints,
+    parent: Ints, group: Ints, number: Ints, group_number: Ints, n: int, first: Longs, class_of: Ints,
     sure_sum: Longs, sure_count: Longs, sure_min: Bytes, lines_left: Ints, lines_right: Ints, top: Ints, bottom: Ints,
     left_side: Ints, right_side: Ints
 ) -> int:  # fmt: skip
@@ -270,13 +269,12 @@ def number_components(
         root = find(parent, item)
         if root == item:
             number[item] = total
-            first[total], count[total], class_of[total] = first[item], count[item], class_of[item]
+            first[total], class_of[total] = first[item], class_of[item]
             sure_sum[total], sure_count[total], sure_min[total] = sure_sum[item], sure_count[item], sure_min[item]
             total += 1
         else:
             its_number = number[root]  # roots come first
             number[item] = its_number
-            count[its_number] += count[item]
             sure_sum[its_number] += sure_sum[item]
             sure_count[its_number] += sure_count[item]
             sure_min[its_number] = min(sure_min[its_number], sure_min[item])

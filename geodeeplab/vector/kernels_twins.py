@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geodeeplab.compiled import compiled
+from geodeeplab.vector.kernels_sort import first_at_least
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int32]
@@ -45,11 +46,13 @@ def mark_twins(keys: Longs, every: Longs, flags: Bytes, flag: int) -> None:
         flags: (A,).
         flag: is added to those.
     """
-    firsts = every[:, 0].copy()
+    firsts = np.empty(every.shape[0], np.int64)
+    for k in range(firsts.size):
+        firsts[k] = every[k, 0]
     for k in range(flags.size):
         if keys[k, 0] < 0:
             continue
-        at, same = np.searchsorted(firsts, keys[k, 0]), 0
+        at, same = first_at_least(firsts, keys[k, 0]), 0
         while at < firsts.size and firsts[at] == keys[k, 0]:
             same += every[at, 1] == keys[k, 1]
             at += 1

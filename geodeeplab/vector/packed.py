@@ -80,10 +80,10 @@ def unpack_block(packed: PackedBlock) -> TracedBlock:
     head = np.empty(7, np.int64)
     codec.read_numbers(data, 0, head)
     first_row, first_col, h, w, n_components, n_lines, n_points = head.tolist()
-    sizes = [n_components] * 7 + [n_lines] * 2 + [w] * 2 + [h] * 2
+    sizes = [n_components] * 6 + [n_lines] * 2 + [w] * 2 + [h] * 2
     numbers = np.empty(len(head) + sum(sizes), np.int64)
     at = codec.read_numbers(data, 0, numbers)
-    class_ids, first, pixels, sums, sure, least, groups, left, right, top, bottom, left_side, right_side = np.split(
+    class_ids, first, sums, sure, least, groups, left, right, top, bottom, left_side, right_side = np.split(
         numbers[len(head) :], np.cumsum(sizes)[:-1]
     )
     points, offsets = np.empty((n_points, 2), np.int32), np.empty(n_lines + 1, np.int64)
@@ -96,7 +96,6 @@ def unpack_block(packed: PackedBlock) -> TracedBlock:
         components=Components(
             class_ids=class_ids.astype(np.int32),
             first=first,
-            pixels=pixels,
             confidence_sum=sums,
             confidence_pixels=sure,
             confidence_min=least.astype(np.uint8),
@@ -118,7 +117,7 @@ def _numbers_of(block: TracedBlock) -> list[NDArray[Any]]:
     """Give all but the lines' points, in the order in which they are packed."""
     known = block.components
     return [
-        known.class_ids, known.first, known.pixels, known.confidence_sum, known.confidence_pixels,
+        known.class_ids, known.first, known.confidence_sum, known.confidence_pixels,
         known.confidence_min, known.groups,
         block.left, block.right, block.top, block.bottom, block.left_side, block.right_side,
     ]  # fmt: skip

@@ -45,6 +45,7 @@ def join(
                 first_row=top - 1,
                 first_col=left - 1,
                 eight=eight,
+                confidence=np.zeros((bottom - top, right - left), np.uint8),  # so that pixels are counted
                 words=words[top : bottom + 1],
             )
             for left, right in pairwise(stops_of(col_cuts, width))
@@ -54,7 +55,7 @@ def join(
             arcs.append(tuple(map(tuple, new.points[a:b].tolist())))
         for a, b in pairwise(closed.offsets.tolist()):
             assert len(set(closed.class_ids[a:b])) == 1
-            pixels = int(closed.pixels[a:b].sum())
+            pixels = int(closed.confidence[a:b, 1].sum())
             features.append((int(closed.class_ids[a]), int(closed.first[a:b].min()), pixels))
     return sorted(arcs), sorted(features), words
 

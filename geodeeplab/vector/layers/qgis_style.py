@@ -2,6 +2,10 @@
 
 QGIS takes the style that is marked as default for a layer from the table `layer_styles`, which it finds among the
 layers that GDAL lists; the table's columns are those that QGIS 3.40 makes itself (`QgsOgrUtils::saveStyle`).
+
+So geopandas sees two layers and says so, unless it is told which. Nothing helps against that: GDAL lists the table
+also where it is not in `gpkg_contents`; with GDAL's extension `gdal_aspatial` in `gpkg_extensions` it does not, and
+then QGIS finds no style (tried with GDAL 3.6 and 3.12, QGIS 3.22).
 """
 
 import sqlite3
