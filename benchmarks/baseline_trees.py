@@ -23,7 +23,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 from aerial_data import CLASSES, IGNORE, REPORT_TILE, SELECT_TILE, TRAIN_TILES, join_parts, read_dubai_parts
-from export_bundled import COLOURS, segment_tile
+from dubai import COLOURS, segment_tile
 from geodeeplab.evaluation import confusion_matrix, iou, mean_iou
 from geodeeplab.models.model_file import BUNDLED_FOLDER
 
@@ -58,7 +58,7 @@ def main() -> None:
         for tile in (SELECT_TILE, REPORT_TILE):
             image, truth = join_parts(read_dubai_parts(options.data, tile))
             by_trees = predict(trees, image)
-            by_model = segment_tile(options.model, image, Path(name) / f"{tile}.tif")
+            by_model = segment_tile(options.model, options.data, Path(name), tile)
             counts[tile] = count_pixels(by_trees, truth), count_pixels(by_model, truth)
             print(score_table(f"Tile {tile}", *counts[tile]), flush=True)
             if options.maps:

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from geodeeplab.pipeline.vectorize import vectorize
     from geodeeplab.raster import open_array, open_scene, open_stack
     from geodeeplab.training import Augmentation, TrainingData, prepare_data
-    from geodeeplab.training.chip_folder import open_chip_folder
-    from geodeeplab.training.export_chips import export_chips
+    from geodeeplab.training.folders.chip_folder import open_chip_folder
+    from geodeeplab.training.folders.export_chips import export_chips
 
 __all__ = [
     "Augmentation",
@@ -109,8 +109,8 @@ _HOMES = {
     "pipeline.vectorize": ["vectorize"],
     "raster": ["open_array", "open_scene", "open_stack"],
     "training": ["Augmentation", "TrainingData", "prepare_data"],
-    "training.chip_folder": ["open_chip_folder"],
-    "training.export_chips": ["export_chips"],
+    "training.folders.chip_folder": ["open_chip_folder"],
+    "training.folders.export_chips": ["export_chips"],
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 

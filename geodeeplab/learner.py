@@ -24,25 +24,25 @@ from geodeeplab.models import (
 )
 from geodeeplab.models.crf import DenseCRF
 from geodeeplab.raster import AoiLike, LabelClass, SceneLike, check_output
-from geodeeplab.training.checkpoints import free_folder, stored_rate
 from geodeeplab.training.chip import IGNORE_INDEX
 from geodeeplab.training.data import TrainingData
-from geodeeplab.training.loading import default_workers
-from geodeeplab.training.losses import class_weights
-from geodeeplab.training.lr_find import RateSweep, sweep_rates
-from geodeeplab.training.model_facts import class_table, make_contract, validation_metrics, versions
-from geodeeplab.training.objective import Objective, find_ignored
-from geodeeplab.training.parameters import (
+from geodeeplab.training.loop.checkpoints import free_folder, stored_rate
+from geodeeplab.training.loop.loading import default_workers
+from geodeeplab.training.loop.losses import class_weights
+from geodeeplab.training.loop.lr_find import RateSweep, sweep_rates
+from geodeeplab.training.loop.model_facts import class_table, make_contract, validation_metrics, versions
+from geodeeplab.training.loop.objective import Objective, find_ignored
+from geodeeplab.training.loop.parameters import (
     PRETRAINED_FACTOR,
     check_batch_size,
     freeze_backbone,
     is_frozen,
     keeps_statistics,
 )
-from geodeeplab.training.recipe import MONITORS, PATIENCE, EpochRecord, Recipe
-from geodeeplab.training.scoring import LabelledChip, chip_image, iter_labelled, score_chips
-from geodeeplab.training.starting import IMAGENET, adopt_model, load_start, network_like
-from geodeeplab.training.tally import Tally
+from geodeeplab.training.loop.recipe import MONITORS, PATIENCE, EpochRecord, Recipe
+from geodeeplab.training.loop.scoring import LabelledChip, chip_image, iter_labelled, score_chips
+from geodeeplab.training.loop.starting import IMAGENET, adopt_model, load_start, network_like
+from geodeeplab.training.loop.tally import Tally
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from geodeeplab.pipeline.polygons import PolygonOptions
     from geodeeplab.pipeline.result import Segmentation
     from geodeeplab.pipeline.segment import Progress
-    from geodeeplab.training.progress import StepHook
+    from geodeeplab.training.loop.progress import StepHook
 
 MIXUP_ALPHA = 0.4
 FOCAL_GAMMA = 2.0
@@ -703,7 +703,7 @@ def _schedule(one_cycle: bool, schedule: str | None) -> str:
 def _lightning() -> Any:  # noqa: ANN401 - a module
     """Import what trains; it is in an extra."""
     try:
-        from geodeeplab.training import fit
+        from geodeeplab.training.loop import fit
     except ImportError as error:
         raise OptionError("training needs Lightning: pip install 'geodeeplab[train]'") from error
     return fit

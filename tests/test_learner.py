@@ -18,7 +18,7 @@ from geodeeplab.learner import DeepLab
 from geodeeplab.models import Model, SegmentationNetwork, build_model, load_model
 from geodeeplab.pipeline.segment import segment
 from geodeeplab.training import TrainingData
-from geodeeplab.training.losses import class_weights
+from geodeeplab.training.loop.losses import class_weights
 from tests.training.drawn import draw_data, make_network
 
 MakeRaster = Callable[..., Path]
@@ -274,7 +274,7 @@ def test_what_there_is() -> None:
 
 
 def test_a_network_of_somebody_elses_cannot_be_gone_on_with(saved: Path) -> None:
-    from geodeeplab.training.starting import adopt_model, network_like
+    from geodeeplab.training.loop.starting import adopt_model, network_like
 
     model = load_model(saved)
     foreign = Model(network=model.network, contract=dataclasses.replace(model.contract, architecture={}))
@@ -288,7 +288,7 @@ def test_training_needs_no_vector_packages() -> None:
     code = """
         import sys
         import geodeeplab.learner
-        import geodeeplab.training.fit
+        import geodeeplab.training.loop.fit
         print([name for name in ("geopandas", "pyogrio", "shapely") if name in sys.modules])
     """
     ran = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)

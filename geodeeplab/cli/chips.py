@@ -10,8 +10,8 @@ from geodeeplab.cli.options import progress_bar, split_names
 
 if TYPE_CHECKING:
     from geodeeplab.raster.burn import Overlap
-    from geodeeplab.training.chip_files import ImageFormat
-    from geodeeplab.training.write_chips import Layout
+    from geodeeplab.training.folders.chip_files import ImageFormat
+    from geodeeplab.training.folders.write_chips import Layout
 
 
 @click.command("chips")
@@ -68,7 +68,7 @@ def command(
 
     Training with GeoDeepLab does not need them; other programs do.
     """
-    from geodeeplab.training.export_chips import export_chips
+    from geodeeplab.training.folders.export_chips import export_chips
 
     with progress_bar() as progress:
         facts = export_chips(

@@ -76,7 +76,7 @@ class LabelInput:
         if self.grid is None or self.grid.gsd_m is None:
             return None
         (x_res, y_res), (x_m, y_m) = self.grid.res, self.grid.gsd_m
-        areas: NDArray[np.float64] = pixels * (self.grid.pixel_area * x_m * y_m / (x_res * y_res))
+        areas: NDArray[np.float64] = pixels.astype(np.float64) * (self.grid.pixel_area * x_m * y_m / (x_res * y_res))
         return areas
 
 

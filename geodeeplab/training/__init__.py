@@ -3,8 +3,8 @@
 from geodeeplab.training.augmentation import Augmentation
 from geodeeplab.training.chip import IGNORE_INDEX, Chip, ChipSet
 from geodeeplab.training.data import TrainingData
-from geodeeplab.training.labelled import LabelledPixels, LabelledScene
 from geodeeplab.training.prepare import prepare_data
+from geodeeplab.training.scenes.labelled import LabelledPixels, LabelledScene
 
 __all__ = [
     "IGNORE_INDEX",

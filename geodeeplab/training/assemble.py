@@ -11,8 +11,6 @@ from geodeeplab.errors import GeoDeepLabWarning, OptionError, SceneError
 from geodeeplab.models import ModelBand, ModelClass
 from geodeeplab.training.augmentation import Augmentation
 from geodeeplab.training.batch import BatchSize, choose_batch_size
-from geodeeplab.training.cells import BandStatistics, band_statistics, cell_size, index_scene
-from geodeeplab.training.chip_sets import RandomChips, SideBySideChips
 from geodeeplab.training.data import TrainingData
 from geodeeplab.training.data_facts import (
     band_facts,
@@ -23,10 +21,12 @@ from geodeeplab.training.data_facts import (
     split_facts,
 )
 from geodeeplab.training.doubts import find_doubts
-from geodeeplab.training.held import HeldScene, hold_scenes
-from geodeeplab.training.labelled import LabelledScene
-from geodeeplab.training.leakage import Leakage, shared_ground
-from geodeeplab.training.split import Split, SplitRule, class_pixels, split_scenes, train_cells, val_cells
+from geodeeplab.training.sampling.cells import BandStatistics, band_statistics, cell_size, index_scene
+from geodeeplab.training.sampling.chip_sets import RandomChips, SideBySideChips
+from geodeeplab.training.sampling.leakage import Leakage, shared_ground
+from geodeeplab.training.sampling.split import Split, SplitRule, class_pixels, split_scenes, train_cells, val_cells
+from geodeeplab.training.scenes.held import HeldScene, hold_scenes
+from geodeeplab.training.scenes.labelled import LabelledScene
 
 LEAST_CHIP = 16
 
@@ -45,6 +45,8 @@ class ChipPlan:
     """Random changes of the training chips; None for none."""
     class_balance: float = 0.5
     """Share of training chips that are drawn for a class, each class as often as the others."""
+    epoch_chips: int | None = None
+    """Training chips of an epoch; None: about as many as cover the labelled training ground."""
     memory_bytes: int = 1_000_000_000
     """Decoded scenes that are kept in memory, at most."""
     rgb_channels: tuple[int, int, int] | None = None
@@ -62,6 +64,8 @@ class ChipPlan:
             raise OptionError(f"a chip has at least {LEAST_CHIP} pixels along each axis, not {self.chip_size}: try 512")
         if self.batch_size is not None and self.batch_size < 1:
             raise OptionError(f"a batch has at least 1 chip, not {self.batch_size}: leave it out for a size that fits")
+        if self.epoch_chips is not None and self.epoch_chips < 1:
+            raise OptionError(f"an epoch has at least 1 chip, not {self.epoch_chips}: leave it out")
         if self.memory_bytes < 0 or self.seed < 0:
             raise OptionError(f"memory and seed are 0 or more, not {self.memory_bytes} and {self.seed}")
 
@@ -119,6 +123,7 @@ def assemble(
         class_balance=plan.class_balance,
         seed=plan.seed,
         least=batch.chips,
+        epoch_chips=plan.epoch_chips,
     )
     val = SideBySideChips(held, indices, split, chip_size=plan.chip_size)
     bands = _model_bands(held[0], statistics)

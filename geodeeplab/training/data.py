@@ -102,7 +102,7 @@ class TrainingData:
 
     def _shown(self, number: int, count: int, val: bool, epoch: int) -> Chip:
         """Give a chip to show."""
-        from geodeeplab.training.radiometry import Radiometry
+        from geodeeplab.training.loop.radiometry import Radiometry
 
         if val:
             return self.val.draw(number * len(self.val) // count)

@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from geodeeplab.models import ModelBand, ModelClass
-from geodeeplab.training.cells import BandStatistics, CellIndex
-from geodeeplab.training.held import HeldScene
-from geodeeplab.training.leakage import Leakage
-from geodeeplab.training.split import TRAIN, Split, SplitRule
+from geodeeplab.training.sampling.cells import BandStatistics, CellIndex
+from geodeeplab.training.sampling.leakage import Leakage
+from geodeeplab.training.sampling.split import TRAIN, Split, SplitRule
+from geodeeplab.training.scenes.held import HeldScene
 
 
 def scene_facts(scenes: Sequence[HeldScene], split: Split, indices: Sequence[CellIndex]) -> dict[str, Any]:

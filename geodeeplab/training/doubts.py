@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from geodeeplab.models import ModelClass
-from geodeeplab.training.ground import grounds_of
-from geodeeplab.training.held import HeldScene
-from geodeeplab.training.leakage import Leakage
-from geodeeplab.training.split import Split
+from geodeeplab.training.sampling.ground import grounds_of
+from geodeeplab.training.sampling.leakage import Leakage
+from geodeeplab.training.sampling.split import Split
+from geodeeplab.training.scenes.held import HeldScene
 
 MOST_LISTED = 4
 """Names that a message lists."""

@@ -15,16 +15,16 @@ from geodeeplab.raster.bands import common_name, find_bands
 from geodeeplab.raster.burn import Overlap
 from geodeeplab.training.assemble import ChipPlan, assemble
 from geodeeplab.training.augmentation import Augmentation
-from geodeeplab.training.chip_folder import ChipFolder, open_chip_folder
-from geodeeplab.training.class_table import ClassesLike, ClassMapping
 from geodeeplab.training.data import TrainingData
-from geodeeplab.training.labelled import LabelledScene
-from geodeeplab.training.labelled_raster import LabelledRaster
-from geodeeplab.training.labels import LabelRule, LabelsLike, PolygonSets, RasterSets, is_vector, warn_of_unknown
-from geodeeplab.training.pixel_size import PixelSize, choose_pixel_size
-from geodeeplab.training.scene_pixels import ScenePixels, TrainingSceneLike
-from geodeeplab.training.split import SplitKind, SplitRule
-from geodeeplab.training.zoomed import ZoomedScene
+from geodeeplab.training.folders.chip_folder import ChipFolder, open_chip_folder
+from geodeeplab.training.sampling.split import SplitKind, SplitRule
+from geodeeplab.training.scenes.class_table import ClassesLike, ClassMapping
+from geodeeplab.training.scenes.labelled import LabelledScene
+from geodeeplab.training.scenes.labelled_raster import LabelledRaster
+from geodeeplab.training.scenes.labels import LabelRule, LabelsLike, PolygonSets, RasterSets, is_vector, warn_of_unknown
+from geodeeplab.training.scenes.pixel_size import PixelSize, choose_pixel_size
+from geodeeplab.training.scenes.scene_pixels import ScenePixels, TrainingSceneLike
+from geodeeplab.training.scenes.zoomed import ZoomedScene
 
 
 def prepare_data(
@@ -54,6 +54,7 @@ def prepare_data(
     val_scenes: Sequence[int | str | PathLike[str]] | None = None,
     stratify: bool = True,
     class_balance: float = 0.5,
+    epoch_chips: int | None = None,
     augmentation: Augmentation | bool | None = None,
     memory_gb: float = 1.0,
     seed: int = 0,
@@ -105,6 +106,8 @@ def prepare_data(
         stratify: give validation its share of every class, and both sides every class that lies in two blocks.
         class_balance: share of training chips that are drawn for a class, each class as often as the others; the rest
             is drawn by area.
+        epoch_chips: training chips of an epoch, after which validation follows; by default about as many as cover the
+            labelled training ground. Give more where little is labelled.
         augmentation: random changes of training chips; None or True: those of `Augmentation()`; False: none.
         memory_gb: decoded scenes that are kept in memory, at most; others are decoded chip by chip.
         seed: what the split and the chips are drawn by: the same seed gives the same.
@@ -153,6 +156,7 @@ def prepare_data(
         rule=rule,
         augmentation=_augmentation(augmentation),
         class_balance=class_balance,
+        epoch_chips=epoch_chips,
         memory_bytes=round(memory_gb * 1e9),
         rgb_channels=_rgb_channels(found[0].bands, rgb_bands),
         seed=seed,

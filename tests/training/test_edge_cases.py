@@ -15,7 +15,7 @@ from rasterio.warp import transform_bounds
 
 from geodeeplab.errors import GeoDeepLabError, GeoDeepLabWarning, OptionError, SceneError
 from geodeeplab.training import IGNORE_INDEX, Chip, TrainingData, prepare_data
-from geodeeplab.training.chip_folder import open_chip_folder
+from geodeeplab.training.folders.chip_folder import open_chip_folder
 
 MakeRaster = Callable[..., Path]
 LEFT, TOP = 500_000, 5_000_000

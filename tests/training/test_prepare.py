@@ -22,7 +22,7 @@ from geodeeplab.errors import GeoDeepLabWarning, OptionError, SceneError
 from geodeeplab.models import ModelClass
 from geodeeplab.raster import open_array, open_stack
 from geodeeplab.training import IGNORE_INDEX, Augmentation, TrainingData
-from geodeeplab.training.chip_sets import RandomChips
+from geodeeplab.training.sampling.chip_sets import RandomChips
 
 MakeRaster = Callable[..., Path]
 
@@ -313,6 +313,15 @@ def test_without_augmentation_chips_are_windows() -> None:
     for index in range(len(data.train)):
         _, crop = data.train.place(index)
         assert (crop.zoom, crop.angle, crop.is_mirrored) == (1.0, 0.0, False)
+
+
+def test_an_epoch_is_as_long_as_asked_for() -> None:
+    labels = np.ones(SHAPE, dtype="uint8")
+    data = _prepare(scenes=_image(), labels=labels, epoch_chips=37)
+    assert len(data.train) == 37
+    assert data.train.draw(36).labels.shape == (data.chip_size, data.chip_size)
+    with pytest.raises(OptionError, match="at least 1 chip"):
+        _prepare(scenes=_image(), labels=labels, epoch_chips=0)
 
 
 def test_class_balance_shows_rare_classes() -> None:

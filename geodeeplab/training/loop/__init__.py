@@ -1,0 +1,1 @@
+"""The training loop: losses, radiometry, the fit and its scores."""

@@ -1,0 +1,82 @@
+"""The contract of a network that was trained: all that its file has to say."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from geodeeplab.models import Contract, SegmentationNetwork
+from geodeeplab.training.data import TrainingData
+from geodeeplab.training.loop.tally import BOUNDARY_PX, Tally
+
+
+def make_contract(
+    network: SegmentationNetwork,
+    data: TrainingData,
+    *,
+    name: str,
+    licence: str,
+    provenance: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+) -> Contract:
+    """Put a contract together; tiles are of the chips' size, which is what the network has seen.
+
+    Raises:
+        ModelError: if the parts do not agree.
+    """
+    return Contract(
+        name=name,
+        architecture=network.architecture,
+        classes=data.classes,
+        bands=data.bands,
+        dtype=data.dtype,
+        value_range=data.value_range,
+        gsd_m=data.gsd_m,
+        tile_size=data.chip_size,
+        overlap=data.chip_size // 4,
+        licence=licence,
+        provenance=provenance,
+        metrics=metrics,
+    )
+
+
+def validation_metrics(tally: Tally, data: TrainingData) -> dict[str, Any]:
+    """Give the scores of the validation chips, with what they were measured on; unknown ones are None."""
+    names = [item.name for item in data.classes]
+    return {
+        "validation": {
+            "measured_on": f"{len(data.val)} validation chips of {data.chip_size} px, none of which was trained on; "
+            f"{int(tally.confusion.sum())} labelled pixels; the epoch was chosen by them",
+            "miou": tally.miou,
+            "accuracy": tally.accuracy,
+            "iou": dict(zip(names, tally.iou, strict=True)),
+            "boundary_iou": dict(zip(names, tally.boundary_iou_by_class, strict=True)),
+            "boundary_px": BOUNDARY_PX,
+            "confusion": tally.confusion.tolist(),
+        }
+    }
+
+
+def class_table(tally: Tally) -> dict[str, Sequence[float | None]]:
+    """Give precision, recall, F1, IoU and boundary IoU of each class; None where it never occurs."""
+    counts = tally.confusion
+    hits, true, given = counts.diagonal(), counts.sum(1), counts.sum(0)
+
+    def share(part: Any, whole: Any) -> list[float | None]:  # noqa: ANN401 - arrays (K,)
+        return [float(a / b) if b else None for a, b in zip(part, whole, strict=True)]
+
+    return {
+        "precision": share(hits, given),
+        "recall": share(hits, true),
+        "f1": share(2 * hits, true + given),
+        "iou": tally.iou,
+        "boundary_iou": tally.boundary_iou_by_class,
+        "pixels": [int(count) for count in true],
+    }
+
+
+def versions() -> dict[str, str]:
+    """Give the versions of what trains."""
+    from geodeeplab import __version__
+
+    return {"geodeeplab": __version__, "torch": torch.__version__}

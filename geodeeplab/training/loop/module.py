@@ -1,0 +1,194 @@
+"""The Lightning module: one step of training, the scores of an epoch, and what a checkpoint holds of them."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torch.optim import AdamW
+from torch.utils.data import DataLoader
+
+from geodeeplab.models.network import SegmentationNetwork
+from geodeeplab.training.data import TrainingData
+from geodeeplab.training.loop.averaging import decay_at, start_average, update_average
+from geodeeplab.training.loop.checkpoints import CHECKPOINT_KEY, CHECKPOINT_VERSION
+from geodeeplab.training.loop.loading import Batch, training_loader, validation_loader
+from geodeeplab.training.loop.objective import Objective, training_loss
+from geodeeplab.training.loop.parameters import parameter_groups, set_training_mode
+from geodeeplab.training.loop.radiometry import chip_seed, radiometry_of
+from geodeeplab.training.loop.recipe import EpochRecord, Recipe
+from geodeeplab.training.loop.schedule import rate_factor
+from geodeeplab.training.loop.tally import Tally
+
+
+class TrainingModule(LightningModule):
+    """A network, its averaged copy, and the numbers that one fit goes by.
+
+    Before each step torch's random state follows from the seed, the epoch and the step, so that dropout and PointRend's
+    points are those of an uninterrupted run wherever a run goes on.
+
+    Attributes:
+        history: a record of each epoch, those of before a resume included.
+        run: plain facts that tell this run from others; they are written into its checkpoints.
+    """
+
+    def __init__(
+        self,
+        network: SegmentationNetwork,
+        normalisation: nn.Module,
+        data: TrainingData,
+        *,
+        objective: Objective,
+        recipe: Recipe,
+        run: Mapping[str, Any],
+        workers: int,
+    ) -> None:
+        """Take the parts; the network is trained in place."""
+        super().__init__()
+        self.network, self.normalisation = network, normalisation
+        self.average = start_average(network) if recipe.ema_decay else network
+        self.data, self.objective, self.recipe, self.workers = data, objective, recipe, workers
+        self.run: dict[str, Any] = dict(run)
+        self.history: list[EpochRecord] = []
+        self._step_losses: list[Tensor] = []
+        self._started = 0.0
+        self._tally = Tally(len(data.classes))
+        self._val_loss = torch.zeros(2, dtype=torch.float32)  # the sum over pixels, and the pixels
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Give this process's share of the training batches."""
+        return training_loader(
+            self.data.train,
+            batch_size=self.recipe.batch_size,
+            radiometry=radiometry_of(self.data, seed=self.recipe.seed),
+            workers=self.workers,
+            rank=self.trainer.global_rank,
+            world=self.trainer.world_size,
+            first_epoch=self.recipe.first_epoch,
+            pinned=self.device.type == "cuda",
+        )
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Give this process's share of the validation batches."""
+        return validation_loader(
+            self.data.val,
+            batch_size=self.recipe.batch_size,
+            workers=self.workers,
+            rank=self.trainer.global_rank,
+            world=self.trainer.world_size,
+            pinned=self.device.type == "cuda",
+        )
+
+    def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning takes many things
+        """Give AdamW with its groups, and the schedule, a factor on all their rates that changes with each step."""
+        recipe = self.recipe
+        groups = parameter_groups(
+            self.network, lr=recipe.lr, weight_decay=recipe.weight_decay, backbone_factor=recipe.backbone_factor
+        )
+        optimizer = AdamW(groups)
+        steps = max(1, int(self.trainer.estimated_stepping_batches))
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: rate_factor(min(step / steps, 1.0), recipe.schedule)
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_train_epoch_start(self) -> None:
+        """Start the clock, and put every part into its mode."""
+        self._started = time.perf_counter()
+        self._step_losses = []
+        self._set_mode()
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Set torch's random state for this step."""
+        number = batch_idx * self.trainer.world_size + self.trainer.global_rank
+        epoch = self.recipe.first_epoch + self.current_epoch
+        torch.manual_seed(chip_seed(self.recipe.seed + 1, epoch=epoch, index=number))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Give the loss of a batch."""
+        pixels, valid, labels = batch
+        loss = training_loss(self.network, self._images(pixels, valid), labels, self.objective)
+        self._step_losses.append(loss.detach())
+        return loss
+
+    def on_train_batch_end(self, outputs: object, batch: Batch, batch_idx: int) -> None:
+        """Move the average."""
+        if self.average is not self.network:
+            update_average(self.average, self.network, decay_at(self.global_step - 1, self.recipe.ema_decay))
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin to count."""
+        self._tally = Tally(len(self.data.classes))
+        self._val_loss = torch.zeros(2, dtype=torch.float32, device=self.device)
+        self.average.eval()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Count a batch's labels, given by the averaged weights."""
+        pixels, valid, labels = batch
+        labels = self.objective.clean(labels.masked_fill(~valid, 255))
+        logits = self.average(self._images(pixels, valid), valid)  # (N, K, S, S)
+        count = (labels != 255).sum()
+        with torch.autocast(logits.device.type, enabled=False):
+            self._val_loss += torch.stack([self.objective.loss(logits.float(), labels) * count, count.float()])
+        for drawn, truth in zip(logits.argmax(1).cpu().numpy(), labels.cpu().numpy(), strict=True):
+            self._tally.add(drawn, truth)
+
+    def on_validation_epoch_end(self) -> None:
+        """Add up the counts of all processes, and go back to the training modes."""
+        if self.trainer.world_size > 1:
+            counts = torch.from_numpy(self._tally.confusion).to(self.device)
+            boundary = torch.from_numpy(self._tally.boundary).to(self.device)
+            self._tally.confusion = self._sum(counts).cpu().numpy()
+            self._tally.boundary = self._sum(boundary).cpu().numpy()
+            self._val_loss = self._sum(self._val_loss)
+        self._set_mode()
+
+    def record_epoch(self) -> None:
+        """Add the epoch's record to the history; a callback calls it, for callbacks' turn comes before the module's."""
+        losses = torch.stack(self._step_losses).float()
+        if self.trainer.world_size > 1:
+            losses = self._sum(losses) / self.trainer.world_size
+        total, count = self._val_loss.tolist()
+        tally = self._tally
+        self.history.append(
+            EpochRecord(
+                epoch=self.recipe.first_epoch + self.current_epoch + 1,
+                loss=float(losses.mean()),
+                val_loss=total / count if count else None,
+                miou=tally.miou,
+                boundary_iou=tally.boundary_iou,
+                accuracy=tally.accuracy,
+                iou=tuple(tally.iou),
+                lr=float(self.optimizers().param_groups[-1]["lr"]),  # type: ignore[union-attr]
+                seconds=time.perf_counter() - self._started,
+                step_losses=tuple(losses.tolist()),
+            )
+        )
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the history, and what the run is."""
+        checkpoint[CHECKPOINT_KEY] = {
+            "format_version": CHECKPOINT_VERSION,
+            "run": self.run,
+            "history": [record.to_mapping() for record in self.history],
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the history back."""
+        self.history = [EpochRecord.from_mapping(values) for values in checkpoint[CHECKPOINT_KEY]["history"]]
+
+    def _images(self, pixels: Tensor, valid: Tensor) -> Tensor:
+        images: Tensor = self.normalisation(pixels, valid)
+        return images.contiguous(memory_format=torch.channels_last)
+
+    def _set_mode(self) -> None:
+        set_training_mode(self.network, fixed_statistics=self.recipe.fixed_statistics)
+        if self.average is not self.network:
+            self.average.eval()
+
+    def _sum(self, values: Tensor) -> Tensor:
+        """Add values of all processes."""
+        total: Tensor = self.trainer.strategy.reduce(values, reduce_op="sum")
+        return total

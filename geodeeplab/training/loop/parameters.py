@@ -1,0 +1,95 @@
+"""Which parameters are trained, at which rates, and which batch norms keep their statistics."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+from geodeeplab.errors import OptionError
+from geodeeplab.models.aspp import ImagePooling
+from geodeeplab.models.network import SegmentationNetwork
+
+PRETRAINED_FACTOR = 0.1
+"""Rate of a pretrained backbone to that of the heads."""
+SMALL_BATCH = 8
+"""Below it, batch statistics are worse than those that a pretrained backbone came with."""
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+def parameter_groups(
+    network: SegmentationNetwork, *, lr: float, weight_decay: float, backbone_factor: float
+) -> list[dict[str, Any]]:
+    """Give an optimiser's groups: backbone and heads, each with and without weight decay.
+
+    Norms and biases, which are all the parameters of one dimension, do not decay. Frozen parameters are left out; a
+    group's `lr` is its peak.
+
+    Raises:
+        OptionError: if every parameter is frozen.
+    """
+    groups = []
+    for part, factor in (("backbone.", backbone_factor), ("", 1.0)):
+        own = [
+            parameter
+            for name, parameter in network.named_parameters()
+            if parameter.requires_grad and name.startswith("backbone.") == (part == "backbone.")
+        ]
+        for decays in (True, False):
+            chosen = [parameter for parameter in own if (parameter.ndim > 1) == decays]
+            decay = weight_decay if decays else 0.0
+            if chosen:
+                groups.append({"params": chosen, "lr": factor * lr, "weight_decay": decay})
+    if not groups:
+        raise OptionError("every parameter of the network is frozen: unfreeze some")
+    return groups
+
+
+def freeze_backbone(network: SegmentationNetwork, *, frozen: bool = True) -> None:
+    """Take the backbone's parameters out of training, or put them back."""
+    network.backbone.requires_grad_(not frozen)
+
+
+def is_frozen(network: SegmentationNetwork) -> bool:
+    """Say whether the whole backbone is frozen."""
+    return not any(parameter.requires_grad for parameter in network.backbone.parameters())
+
+
+def keeps_statistics(*, pretrained: bool, batch_size: int) -> bool:
+    """Say whether the backbone's batch norms keep the statistics they came with."""
+    return pretrained and batch_size < SMALL_BATCH
+
+
+def set_training_mode(network: SegmentationNetwork, *, fixed_statistics: bool) -> None:
+    """Put a network into training mode, the backbone's batch norms into evaluation mode if they keep their statistics.
+
+    A frozen backbone is in evaluation mode altogether.
+    """
+    network.train()
+    if is_frozen(network):
+        network.backbone.eval()
+    elif fixed_statistics:
+        for norm in _batch_norms(network.backbone):
+            norm.eval()
+
+
+def check_batch_size(network: SegmentationNetwork, batch_size: int) -> None:
+    """Refuse a batch of one for a network whose image pooling normalises over the batch.
+
+    Raises:
+        OptionError: for such a network, or a batch below 1.
+    """
+    least = 2 if any(isinstance(module, ImagePooling) for module in network.modules()) else 1
+    if batch_size < least:
+        raise OptionError(
+            f"a batch has {least} chips or more for this network, not {batch_size}: pass prepare_data a batch_size"
+            + (
+                " of 2 (batch norm after image pooling needs two), smaller chips if memory is short"
+                if least > 1
+                else ""
+            )
+        )
+
+
+def _batch_norms(module: nn.Module) -> Iterator[nn.Module]:
+    return (child for child in module.modules() if isinstance(child, (*BATCH_NORMS, torch.nn.SyncBatchNorm)))

@@ -1,0 +1,1 @@
+"""Which ground is for what, and the chips drawn from it."""

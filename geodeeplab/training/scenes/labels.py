@@ -1,0 +1,193 @@
+"""The labels of scenes: what they are given as, which classes they have, and a reader for each scene."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from rasterio.crs import CRS
+
+from geodeeplab.errors import GeoDeepLabWarning, OptionError
+from geodeeplab.models import ModelClass
+from geodeeplab.raster import Grid, SceneLike
+from geodeeplab.raster.burn import Overlap
+from geodeeplab.raster.polygon_layer import LayerLike, PolygonLayer, listed, read_polygon_layer
+from geodeeplab.training.chip import IGNORE_INDEX
+from geodeeplab.training.scenes.class_table import (
+    ClassesLike,
+    ClassMapping,
+    ClassTable,
+    FoundValue,
+    make_class_table,
+)
+from geodeeplab.training.scenes.label_raster import LabelRaster, RasterLabels
+from geodeeplab.training.scenes.labelled_raster import LabelReader, PolygonLabels
+
+LabelsLike: TypeAlias = SceneLike | LayerLike
+"""A vector file or a GeoDataFrame; or a label raster: whatever `open_scene` takes."""
+
+VECTOR_SUFFIXES = (
+    ".gpkg", ".geojson", ".json", ".geojsonl", ".shp", ".fgb", ".parquet", ".gdb", ".kml", ".kmz", ".gml", ".sqlite",
+    ".csv", ".dxf", ".tab", ".mif", ".zip", ".shz",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelRule:
+    """What labels mean."""
+
+    class_field: str | None = None
+    """Field of polygons that names their class; None: they are all of one class."""
+    classes: ClassesLike | None = None
+    """See `make_class_table`."""
+    class_mapping: ClassMapping | None = None
+    """See `make_class_table`."""
+    background: str | None = None
+    """Class of ground without a label; None: it is ignored."""
+    overlap: Overlap = "last"
+    """Where polygons overlap, see `burn`."""
+    all_touched: bool = False
+    """Polygons cover all pixels that they touch, see `burn`."""
+    layer: str | None = None
+    """Name of the layer in files of several."""
+
+
+def is_vector(labels: LabelsLike) -> bool:
+    """Tell polygons from label rasters: files by their suffix."""
+    if isinstance(labels, str | PathLike):
+        return Path(fspath(labels)).suffix.lower() in VECTOR_SUFFIXES
+    return hasattr(labels, "geometry")
+
+
+class PolygonSets:
+    """Polygon layers, each read once for every CRS that it is needed in."""
+
+    def __init__(self, labels: Sequence[Any], crss: Sequence[CRS | None], rule: LabelRule) -> None:
+        """Read the layers.
+
+        Args:
+            labels: the layer of each scene, perhaps the same one.
+            crss: the CRS of each scene.
+            rule: what labels mean.
+        """
+        self._rule = rule
+        read: dict[tuple[Any, str], PolygonLayer] = {}
+        self._layers = []
+        for source, crs in zip(labels, crss, strict=True):
+            key = _name(source), "" if crs is None else crs.to_wkt()
+            if key not in read:
+                read[key] = read_polygon_layer(
+                    source, crs=crs, class_field=rule.class_field, ignore=[None], layer=rule.layer
+                )
+            self._layers.append(read[key])
+        self._files = [(fspath(one),) if isinstance(one, str | PathLike) else () for one in labels]
+
+    def table(self) -> ClassTable:
+        """Give the classes of all layers."""
+        rule = self._rule
+        if rule.class_field is None:
+            return self._single_class()
+        values = dict.fromkeys(value for layer in self._layers for value in layer.values if value)
+        return make_class_table(
+            [FoundValue(value=value, name=value) for value in values],
+            classes=rule.classes,
+            class_mapping=rule.class_mapping,
+            background=rule.background,
+        )
+
+    def readers(self, table: ClassTable, grids: Sequence[Grid]) -> list[LabelReader]:
+        """Give the labels of each scene on its grid."""
+        remapped = {id(layer): _remapped(layer, table) for layer in self._layers}
+        return [
+            PolygonLabels(
+                remapped[id(layer)],
+                grid,
+                background=table.background,
+                overlap=self._rule.overlap,
+                all_touched=self._rule.all_touched,
+                files=files,
+            )
+            for layer, grid, files in zip(self._layers, grids, self._files, strict=True)
+        ]
+
+    def _single_class(self) -> ClassTable:
+        """Give the table of polygons that are all of one class, named by the caller or after their file."""
+        rule = self._rule
+        stated = [] if rule.classes is None else _names(rule.classes)
+        others = [name for name in stated if name != rule.background]
+        if len(others) > 1:
+            raise OptionError(
+                f"polygons of {len(others)} classes ({listed(others)}) need the field that names their class: give "
+                "class_field"
+            )
+        name = others[0] if others else Path(self._layers[0].name).stem
+        return make_class_table(
+            [FoundValue(value=self._layers[0].values[0], name=name)], classes=rule.classes, background=rule.background
+        )
+
+
+class RasterSets:
+    """Label rasters."""
+
+    def __init__(self, labels: Sequence[Any], rule: LabelRule) -> None:
+        """Take the raster of each scene, perhaps the same one."""
+        self._rule = rule
+        is_colored = any(isinstance(key, tuple | list) for key in rule.class_mapping or ())
+        self._rasters = [LabelRaster(raster=one, is_colored=is_colored) for one in labels]
+
+    def table(self) -> ClassTable:
+        """Look at all pixels of all rasters, and give the classes."""
+        found: dict[str, FoundValue] = {}
+        rasters = {_name(raster.raster): raster for raster in self._rasters}  # one for all scenes is looked at once
+        for raster in rasters.values():
+            for one in raster.find_values():
+                if one.value not in found or found[one.value].name == one.value:
+                    found[one.value] = one
+        values = sorted(found.values(), key=lambda one: [int(part) for part in one.value.split(",")])
+        if not any(str(key) == "0" for key in self._rule.class_mapping or ()):  # ground without a label
+            values = [one for one in values if (one.value, one.name) != ("0", "0")]
+        return make_class_table(
+            values,
+            classes=self._rule.classes,
+            class_mapping=self._rule.class_mapping,
+            background=self._rule.background,
+            counts_from_one=True,
+        )
+
+    def readers(self, table: ClassTable, grids: Sequence[Grid], own_grids: Sequence[Grid]) -> list[LabelReader]:
+        """Give the labels of each scene on its grid."""
+        return [
+            RasterLabels(raster, grid, index_of=table.index_of, own_grid=own, background=table.background)
+            for raster, grid, own in zip(self._rasters, grids, own_grids, strict=True)
+        ]
+
+
+def warn_of_unknown(table: ClassTable) -> None:
+    """Warn of values that are no class, and are ignored though nobody said so."""
+    if table.unknown:
+        classes = [item.name for item in table.classes]
+        warnings.warn(
+            f"labels have values that are no class and are ignored: {listed(table.unknown)}; the classes are "
+            f"{listed(classes)}: name the values in class_mapping, or map them to None",
+            GeoDeepLabWarning,
+            stacklevel=4,
+        )
+
+
+def _remapped(layer: PolygonLayer, table: ClassTable) -> PolygonLayer:
+    """Give a layer with the class indices of a table."""
+    indices = np.full(256, IGNORE_INDEX, dtype=np.uint8)
+    for index, value in enumerate(layer.values):
+        indices[index] = table.index_of.get(value, IGNORE_INDEX)
+    return replace(layer, class_index=indices[layer.class_index])
+
+
+def _names(classes: ClassesLike) -> list[str]:
+    return [one.name if isinstance(one, ModelClass) else str(one) for one in classes]
+
+
+def _name(labels: Any) -> Any:  # noqa: ANN401 - whatever labels are given as
+    return fspath(labels) if isinstance(labels, str | PathLike) else id(labels)

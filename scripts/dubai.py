@@ -1,0 +1,93 @@
+"""The Dubai set as training data: its tiles as georeferenced files, split by whole tiles.
+
+"Semantic segmentation of aerial imagery", Humans in the Loop, CC0 1.0; it is not part of the project. Tiles 7 and 8
+overlap, and 4 and 8 show the same ground on two dates, so any random split leaks.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from affine import Affine
+
+from aerial_data import CLASSES, IGNORE, SELECT_TILE, TRAIN_TILES, join_parts, read_dubai_parts
+from geodeeplab.models import ModelClass
+from geodeeplab.pipeline.segment import segment
+from geodeeplab.training import Augmentation, TrainingData, prepare_data
+
+COLOURS = {
+    "building": (214, 69, 65),
+    "land": (222, 196, 148),
+    "road": (120, 120, 128),
+    "vegetation": (67, 142, 72),
+    "water": (54, 118, 189),
+}
+"""What the classes look like in maps: not the label files' colours, which are hard to read over a scene."""
+MODEL_CLASSES = tuple(ModelClass(id=i, name=name, color=COLOURS[name]) for i, name in enumerate(CLASSES, start=1))
+CRS = "EPSG:32633"
+SOURCE = "Semantic segmentation of aerial imagery, Humans in the Loop and MBRSC, CC0 1.0"
+
+
+def write_tile(data: Path, folder: Path, tile: int) -> tuple[Path, Path]:
+    """Write a tile and its labels as GeoTIFFs, if they are not there yet.
+
+    The set says neither where it is nor how large its pixels are; each tile is put 100 km from the last.
+    """
+    scene_path, labels_path = folder / f"tile{tile}.tif", folder / f"tile{tile}-labels.tif"
+    if not labels_path.exists():
+        image, truth = join_parts(read_dubai_parts(data, tile))
+        write_pair(image, truth, scene_path, labels_path, north=1_000_000 + 100_000 * tile)
+    return scene_path, labels_path
+
+
+def write_pair(image: np.ndarray, truth: np.ndarray, scene_path: Path, labels_path: Path, *, north: float) -> None:
+    """Write an image (3, H, W) and its class indices (H, W) as GeoTIFFs of 1 m pixels; ids from 1, 0 unlabelled."""
+    scene_path.parent.mkdir(parents=True, exist_ok=True)
+    ids = np.where(truth == IGNORE, np.uint8(0), truth + np.uint8(1))
+    layout = {"driver": "GTiff", "dtype": "uint8", "tiled": True, "compress": "deflate", "crs": CRS}
+    layout |= {"height": truth.shape[0], "width": truth.shape[1], "transform": Affine(1, 0, 500_000, 0, -1, north)}
+    with rasterio.open(scene_path, "w", count=3, photometric="rgb", interleave="pixel", **layout) as dst:
+        dst.write(image)
+    with rasterio.open(labels_path, "w", count=1, nodata=0, **layout) as dst:
+        dst.write(ids, 1)
+
+
+def segment_tile(model: str | Path, data: Path, folder: Path, tile: int) -> np.ndarray:
+    """Run `segment` on a tile, and give its class indices (H, W) uint8; no pixel is nodata."""
+    scene_path, _ = write_tile(data, folder, tile)
+    found_path = folder / f"tile{tile}-found.tif"
+    segment(scene_path, labels=found_path, model=model, gsd_m="native", overwrite=True)
+    with rasterio.open(found_path) as src:
+        found: np.ndarray = src.read(1) - 1
+    return found
+
+
+def prepare_dubai(
+    data: Path,
+    folder: Path,
+    *,
+    chip_size: int,
+    batch_size: int,
+    seed: int,
+    tiles: Sequence[int] = TRAIN_TILES,
+    val_tile: int = SELECT_TILE,
+    class_balance: float = 0.5,
+    epoch_chips: int | None = None,
+    augmentation: Augmentation | bool = True,
+) -> TrainingData:
+    """Prepare tiles to train on, and one to choose by."""
+    files = [write_tile(data, folder, tile) for tile in (*tiles, val_tile)]
+    return prepare_data(
+        scenes=[scene for scene, _ in files],
+        labels=[labels for _, labels in files],
+        classes=MODEL_CLASSES,
+        val_scenes=[len(tiles)],
+        chip_size=chip_size,
+        batch_size=batch_size,
+        class_balance=class_balance,
+        epoch_chips=epoch_chips,
+        augmentation=augmentation,
+        seed=seed,
+        provenance={"source": SOURCE, "tiles": {"train": list(tiles), "select": val_tile}},
+    )

@@ -1,0 +1,60 @@
+import json
+from pathlib import Path
+
+import pytest
+
+import compare_recipes
+from aerial_data import TRAIN_TILES
+from rival_recipes import RIVALS, RivalBatches
+
+SMALL = "--steps 3 --batch 2 --crop 32 --backbone resnet18".split()
+
+
+def refuse(*_: object, **__: object) -> None:
+    raise AssertionError("what is there is not done again")
+
+
+@pytest.mark.slow
+def test_recipes_take_the_same_steps_and_are_scored_the_same_way(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipes = ["ours", "torchvision", "no-dice", "tta"]
+    options = ["--data", str(data), "--out", str(tmp_path), *SMALL, "--recipes", *recipes]
+    compare_recipes.main(options)
+    monkeypatch.setattr(compare_recipes, "run", refuse)
+    compare_recipes.main(options)
+    found = {name: json.loads((tmp_path / f"{name}-seed1.json").read_text()) for name in recipes}
+    for facts in found.values():
+        assert 0 <= facts["report"]["boundary_iou"] <= 1
+        assert len(facts["report"]["iou"]) == 5
+    assert found["torchvision"]["history"]
+    assert found["torchvision"]["steps"] == 3
+    assert found["tta"]["parameters"] == found["ours"]["parameters"]
+    lines = (tmp_path / "recipes.md").read_text().splitlines()
+    assert [line.split("|")[1].strip() for line in lines[4:]] == recipes
+
+
+def test_an_ablation_changes_one_thing(data: Path, tmp_path: Path) -> None:
+    args = compare_recipes.parse_arguments(["--data", str(data), "--out", str(tmp_path), *SMALL])
+    ours = compare_recipes.build("ours", compare_recipes.prepare("ours", 1, args), args)
+    plain = compare_recipes.build("no-dice", compare_recipes.prepare("no-dice", 1, args), args)
+    bilinear = compare_recipes.build("no-pointrend", ours.data, args)
+    assert (ours.objective.dice_fraction, plain.objective.dice_fraction) == (1 / 3, 0)
+    assert ours.objective.class_weights is not None
+    assert plain.objective.class_weights is None
+    assert ours.network.point_head is not None
+    assert bilinear.network.point_head is None
+    assert bilinear.objective == ours.objective
+
+
+def test_rivals_draw_the_same_crops_for_a_seed(data: Path, tmp_path: Path) -> None:
+    args = compare_recipes.parse_arguments(["--data", str(data), "--out", str(tmp_path), *SMALL])
+    rival = RIVALS["torchvision"](5)
+    batches = RivalBatches(compare_recipes.tiles(args), rival, steps=3, size=2, crop=32, seed=1)
+    images, labels = batches[1]
+    assert len(batches) == 3
+    assert (images.shape, labels.shape) == ((2, 3, 32, 32), (2, 32, 32))
+    assert labels.max() < 5
+    assert (batches[1][0] == images).all()
+    assert (batches[2][0] != images).any()
+    assert len(compare_recipes.tiles(args)) == len(TRAIN_TILES)
