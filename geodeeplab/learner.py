@@ -41,7 +41,7 @@ from geodeeplab.training.loop.parameters import (
 )
 from geodeeplab.training.loop.recipe import MONITORS, PATIENCE, EpochRecord, Recipe
 from geodeeplab.training.loop.scoring import LabelledChip, chip_image, iter_labelled, score_chips
-from geodeeplab.training.loop.starting import IMAGENET, adopt_model, load_start, network_like
+from geodeeplab.training.loop.starting import IMAGENET, adopt_model, keep_statistics, load_start, network_like
 from geodeeplab.training.loop.tally import Tally
 
 if TYPE_CHECKING:
@@ -136,7 +136,8 @@ class DeepLab:
             OptionError: for options out of their ranges, or that do not go together.
             ModelError: for a network that cannot be, or weights that are not there.
         """
-        self.data = data
+        source = None if pretrained_path is None or network is not None else load_model(pretrained_path)
+        self.data = data = data if source is None else keep_statistics(data, source.contract)
         self.seed = data.seed if seed is None else seed
         self.device = pick_device(device, precision)
         if dice_loss_fraction is None:
@@ -165,8 +166,8 @@ class DeepLab:
                     keep_dilation=keep_dilation,
                     aspp_channels=aspp_channels,
                 )
-                if pretrained_path is not None:
-                    self._adopt(network, load_model(pretrained_path))
+                if source is not None:
+                    self._adopt(network, source)
                 elif weights is not None:
                     self.start = load_start(network, weights, bands=[band.name for band in data.bands]).source
         self.network = _checked(network, data).to(memory_format=torch.channels_last)
@@ -190,7 +191,7 @@ class DeepLab:
         """Go on from a trained model, with the data's classes and bands in place of its own.
 
         Classes of the same name keep what was learned about them; the first convolution is adapted to the bands by
-        name.
+        name, and bands that the model knows, in scenes of its data type, are normalised as it was trained.
 
         Args:
             model: a bundled model's name, or a model file.
@@ -204,6 +205,7 @@ class DeepLab:
             ModelError: if the model cannot be loaded, or cannot be trained on.
         """
         source = load_model(model)
+        data = keep_statistics(data, source.contract)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(data.seed if seed is None else seed)
             network = network_like(source, classes=len(data.classes), bands=len(data.bands))
@@ -400,10 +402,11 @@ class DeepLab:
     def plot_confusion(self, dst_path: str | os.PathLike[str] | None = None) -> "Figure":
         """Draw the confusion matrix of the validation chips."""
         from geodeeplab.maps.charts import plot_confusion
+        from geodeeplab.maps.figures import new_figure
 
-        axes = plot_confusion(self._tally.confusion, [item.name for item in self.data.classes])
-        figure = axes.get_figure(root=True)
-        assert figure is not None  # axes that nobody gave are on a figure of their own
+        names = [item.name for item in self.data.classes]
+        figure = new_figure(0.7 * len(names) + 3, 0.7 * len(names) + 2)
+        plot_confusion(self._tally.confusion, names, ax=figure.subplots())
         return _saved(figure, dst_path)
 
     def show_results(self, rows: int = 5, dst_path: str | os.PathLike[str] | None = None) -> "Figure":

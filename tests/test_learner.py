@@ -154,6 +154,15 @@ def test_other_bands_by_name(saved: Path) -> None:
     )
 
 
+def test_bands_that_the_model_knows_are_normalised_as_it_was_trained(saved: Path) -> None:
+    data = draw_data(bands=4)
+    other = dataclasses.replace(data, bands=tuple(dataclasses.replace(band, mean=10.0, std=5.0) for band in data.bands))
+    learner = DeepLab.from_model(saved, other, device="cpu")
+    assert [(band.mean, band.std) for band in learner.data.bands] == [(120.0, 45.0)] * 3 + [(10.0, 5.0)]
+    wide = dataclasses.replace(other, dtype="uint16", value_range=(0.0, 4000.0))
+    assert {band.mean for band in DeepLab.from_model(saved, wide, device="cpu").data.bands} == {10.0}
+
+
 def test_the_sweep_suggests_and_leaves_everything_as_it_was() -> None:
     learner = make_learner()
     learner.network.train()

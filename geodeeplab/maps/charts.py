@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geodeeplab.errors import OptionError
+from geodeeplab.maps.figures import require_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -137,18 +138,6 @@ def compact(count: int) -> str:
             value = count / limit
             return f"{value:.1f}{unit}" if value < 9.95 else f"{value:.0f}{unit}"
     return str(count)
-
-
-def require_matplotlib() -> None:
-    """Check that charts can be drawn.
-
-    Raises:
-        OptionError: matplotlib is missing.
-    """
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise OptionError("figures need matplotlib: pip install 'geodeeplab[train]'") from error
 
 
 def _new_axes(size: tuple[float, float]) -> "Axes":

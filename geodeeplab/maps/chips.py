@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from geodeeplab.errors import OptionError
+from geodeeplab.maps.figures import new_figure
 from geodeeplab.maps.preview import OUTSIDE
 from geodeeplab.raster import LabelClass
 
@@ -63,13 +63,10 @@ def draw_chips(
     Raises:
         OptionError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-        from matplotlib.patches import Patch
-    except ImportError as error:
-        raise OptionError("pictures of chips need matplotlib: pip install 'geodeeplab[train]'") from error
     rows = -(-len(images) // columns)
-    figure = Figure(figsize=(INCH * columns, INCH * rows * 2 + 0.9), layout="constrained")
+    figure = new_figure(INCH * columns, INCH * rows * 2 + 0.9)
+    from matplotlib.patches import Patch
+
     axes = figure.subplots(2 * rows, columns, squeeze=False)
     colors = [item.color for item in classes]
     for number, (image, indices) in enumerate(zip(images, labels, strict=True)):

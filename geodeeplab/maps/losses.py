@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from geodeeplab.errors import OptionError
+from geodeeplab.maps.figures import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,11 +72,7 @@ def plot_rates(rates: Sequence[float], losses: Sequence[float], suggestion: floa
 
 
 def _figure(inches: tuple[float, float]) -> "Figure":
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise OptionError("curves need matplotlib: pip install 'geodeeplab[train]'") from error
-    return Figure(figsize=inches, layout="constrained")
+    return new_figure(*inches)
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ from geodeeplab.maps.charts import (
     plot_scores,
     require_matplotlib,
 )
+from geodeeplab.maps.figures import new_figure
 from geodeeplab.raster import atomic_outputs, check_output
 
 if TYPE_CHECKING:
@@ -95,13 +96,11 @@ def write_report(page: Page, dst_path: str | os.PathLike[str], *, overwrite: boo
 
 def draw_report(page: Page) -> "Figure":
     """Draw a page as a matplotlib figure."""
-    from matplotlib.figure import Figure
-
     classes = len(page.names)
     square = min(7.2, max(3.6, 0.62 * classes + 1.6))
     table, maps = 0.24 * classes + 0.75, _map_height(page)
     heights = [1.55, square, table, maps, 0.16 * len(page.notes) + 0.1]
-    figure = Figure(figsize=(WIDTH_IN, sum(heights) + 0.9), layout="constrained")
+    figure = new_figure(WIDTH_IN, sum(heights) + 0.9)
     figure.get_layout_engine().set(h_pad=0.09, w_pad=0.12)  # type: ignore[union-attr, call-arg]
     rows: Any = figure.subfigures(5, 1, height_ratios=heights)
     _draw_head(rows[0], page)

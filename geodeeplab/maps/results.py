@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from geodeeplab.errors import OptionError
 from geodeeplab.maps.chips import IGNORED_COLOR, INCH, color_labels
+from geodeeplab.maps.figures import new_figure
 from geodeeplab.raster import LabelClass
 
 if TYPE_CHECKING:
@@ -44,13 +45,10 @@ def draw_results(
     """
     if not images:
         raise OptionError("there is no chip to draw: no validation chip has a label")
-    try:
-        from matplotlib.figure import Figure
-        from matplotlib.patches import Patch
-    except ImportError as error:
-        raise OptionError("pictures of chips need matplotlib: pip install 'geodeeplab[train]'") from error
     colors = [item.color for item in classes]
-    figure = Figure(figsize=(4 * INCH, len(images) * (INCH + 0.2) + 0.6), layout="constrained")
+    figure = new_figure(4 * INCH, len(images) * (INCH + 0.2) + 0.6)
+    from matplotlib.patches import Patch
+
     axes = figure.subplots(len(images), 4, squeeze=False)
     for row, (image, truth, given) in enumerate(zip(images, truths, labels, strict=True)):
         known = truth < len(classes)

@@ -207,7 +207,7 @@ def _check_outputs(
     }
     check_distinct(outputs.values())
     if report is not None:
-        from geodeeplab.maps.charts import require_matplotlib
+        from geodeeplab.maps.figures import require_matplotlib
 
         require_matplotlib()
     return outputs

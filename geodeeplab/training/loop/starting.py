@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -9,8 +10,9 @@ from torch import Tensor
 from torchvision.models import get_model_weights, list_models
 
 from geodeeplab.errors import ModelError
-from geodeeplab.models import LoadingReport, Model, SegmentationNetwork, build_model, load_pretrained
+from geodeeplab.models import Contract, LoadingReport, Model, SegmentationNetwork, build_model, load_pretrained
 from geodeeplab.models.inflate import RGB, plain_name
+from geodeeplab.training.data import TrainingData
 
 IMAGENET = "imagenet"
 
@@ -84,6 +86,19 @@ def adopt_model(
             if _agree(state[key], source[key], axes, len(class_names), len(theirs)):
                 _copy_shared(state[key], source[key].to(state[key]), axes, class_names, theirs)
     return report
+
+
+def keep_statistics(data: TrainingData, contract: Contract) -> TrainingData:
+    """Give data whose bands are normalised as a model's were, so that its filters see what they learned to see.
+
+    Bands of the model's names, scale and offset, in scenes of its data type, take its mean and standard deviation; the
+    others keep the data's own.
+    """
+    if contract.dtype != data.dtype:
+        return data
+    known = {(band.name, band.scale, band.offset): band for band in contract.bands}
+    bands = tuple(known.get((band.name, band.scale, band.offset), band) for band in data.bands)
+    return replace(data, bands=bands)
 
 
 def _class_axes(architecture: Any) -> dict[str, tuple[int, ...]]:  # noqa: ANN401 - arguments of any types
