@@ -100,7 +100,7 @@ def train_ours(recipe: str, seed: int, path: Path, args: argparse.Namespace) -> 
     per_epoch = max(1, len(data.train) // data.batch_size)
     epochs = max(1, round(args.steps / per_epoch))
     started = time.perf_counter()
-    learner.fit(epochs, lr=args.lr, checkpoint=False, progress=False, ema_decay=0.0 if recipe == "no-ema" else args.ema)
+    learner.fit(epochs, lr=args.lr, checkpoint=False, ema_decay=0.0 if recipe == "no-ema" else args.ema)
     seconds = time.perf_counter() - started
     learner.save(path, overwrite=True)
     history = [{"miou": one.miou, "boundary_iou": one.boundary_iou, "loss": one.loss} for one in learner.history]
