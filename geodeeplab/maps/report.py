@@ -18,9 +18,8 @@ from geodeeplab.maps.charts import (
     plot_confusion,
     plot_reliability,
     plot_scores,
-    require_matplotlib,
 )
-from geodeeplab.maps.figures import new_figure
+from geodeeplab.maps.figures import new_figure, require_matplotlib
 from geodeeplab.raster import atomic_outputs, check_output
 
 if TYPE_CHECKING:
