@@ -96,6 +96,17 @@ def test_a_frozen_backbone_is_left_out_and_in_evaluation_mode() -> None:
         parameter_groups(network, lr=1.0, weight_decay=0, backbone_factor=1)
 
 
+def test_statistics_that_are_learned_keep_up_with_short_runs() -> None:
+    network = make_network()
+    norms = [module for module in network.backbone.modules() if isinstance(module, nn.BatchNorm2d)]
+    norms[0].momentum = 0.01
+    set_training_mode(network, fixed_statistics=False)
+    assert {norm.momentum for norm in norms} == {0.1}
+    norms[0].momentum = 0.3
+    set_training_mode(network, fixed_statistics=False)
+    assert norms[0].momentum == 0.3
+
+
 def test_statistics_are_kept_of_pretrained_backbones_in_small_batches() -> None:
     assert keeps_statistics(pretrained=True, batch_size=7)
     assert not keeps_statistics(pretrained=True, batch_size=8)
