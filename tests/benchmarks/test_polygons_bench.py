@@ -179,7 +179,7 @@ def test_the_usual_way_writes_what_is_checked(tmp_path: Path) -> None:
 
 def test_what_is_wrong_with_polygons_is_counted() -> None:
     squares = shapely.box([0, 1], [0, 0], [1, 2], [1, 1])
-    assert check(squares) == {"coordinates": 10, "invalid": 0, "faulty": 0, "area": 2.0}
+    assert check(squares) == {"polygons": 2, "coordinates": 10, "invalid": 0, "faulty": 0, "area": 2.0}
     with_missing_vertex = np.array([*squares, shapely.box(0, 1, 2, 2)])
     assert check(with_missing_vertex)["faulty"] == 3
     bow_tie = np.array([shapely.Polygon([(0, 0), (1, 1), (1, 0), (0, 1)])])
