@@ -103,4 +103,10 @@ def _log(trainer: Trainer, record: EpochRecord) -> None:
 
 
 def _draws_bars() -> bool:
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
+    return sys.stderr.isatty() or _is_notebook()
+
+
+def _is_notebook() -> bool:
+    """Say whether a notebook's kernel runs this; that its package was imported is not enough."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
