@@ -1,6 +1,7 @@
 """`prepare_data`: scenes and labels, or folders of chips, into training data."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from os import PathLike, fspath
 from pathlib import Path
@@ -147,9 +148,9 @@ def prepare_data(
         )
         extra |= {"labels": {key: value for key, value in _plain(label_rule).items() if value}}
     if split is None and groups is None and all(one.group is not None for one in found):
-        rule = SplitRule(**{**rule.__dict__, "kind": "groups"})
+        rule = replace(rule, kind="groups")
     if val_scenes is not None:
-        rule = SplitRule(**{**rule.__dict__, "val_scenes": _numbers(val_scenes, found)})
+        rule = replace(rule, val_scenes=_numbers(val_scenes, found))
     plan = ChipPlan(
         chip_size=chip_size if resize_to is None else resize_to,
         batch_size=batch_size,

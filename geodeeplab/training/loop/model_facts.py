@@ -5,9 +5,10 @@ from typing import Any
 
 import torch
 
+from geodeeplab.evaluation import f1, precision, recall
 from geodeeplab.models import Contract, SegmentationNetwork
 from geodeeplab.training.data import TrainingData
-from geodeeplab.training.loop.tally import BOUNDARY_PX, Tally
+from geodeeplab.training.loop.tally import BOUNDARY_PX, Tally, or_none
 
 
 def make_contract(
@@ -60,18 +61,13 @@ def validation_metrics(tally: Tally, data: TrainingData) -> dict[str, Any]:
 def class_table(tally: Tally) -> dict[str, Sequence[float | None]]:
     """Give precision, recall, F1, IoU and boundary IoU of each class; None where it never occurs."""
     counts = tally.confusion
-    hits, true, given = counts.diagonal(), counts.sum(1), counts.sum(0)
-
-    def share(part: Any, whole: Any) -> list[float | None]:  # noqa: ANN401 - arrays (K,)
-        return [float(a / b) if b else None for a, b in zip(part, whole, strict=True)]
-
     return {
-        "precision": share(hits, given),
-        "recall": share(hits, true),
-        "f1": share(2 * hits, true + given),
+        "precision": or_none(precision(counts)),
+        "recall": or_none(recall(counts)),
+        "f1": or_none(f1(counts)),
         "iou": tally.iou,
         "boundary_iou": tally.boundary_iou_by_class,
-        "pixels": [int(count) for count in true],
+        "pixels": [int(count) for count in counts.sum(1)],
     }
 
 

@@ -5,7 +5,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from geodeeplab.evaluation import boundary_counts, boundary_iou, confusion_matrix, iou, mean_iou
+from geodeeplab.evaluation import (
+    accuracy,
+    boundary_counts,
+    boundary_iou,
+    confusion_matrix,
+    iou,
+    mean_iou,
+    mean_over_classes,
+)
 from geodeeplab.training.chip import IGNORE_INDEX
 
 BOUNDARY_PX = 3
@@ -34,30 +42,29 @@ class Tally:
     @property
     def iou(self) -> list[float | None]:
         """IoU of each class; None for one that never occurs."""
-        return _or_none(iou(self.confusion))
+        return or_none(iou(self.confusion))
 
     @property
     def boundary_iou_by_class(self) -> list[float | None]:
         """Boundary IoU of each class, likewise."""
-        return _or_none(boundary_iou(self.boundary))
+        return or_none(boundary_iou(self.boundary))
 
     @property
     def miou(self) -> float | None:
         """Mean IoU over the classes that occur."""
-        return _or_none([mean_iou(self.confusion)])[0]
+        return or_none([mean_iou(self.confusion)])[0]
 
     @property
     def boundary_iou(self) -> float | None:
         """Mean boundary IoU over the classes that occur."""
-        known = [value for value in self.boundary_iou_by_class if value is not None]
-        return float(np.mean(known)) if known else None
+        return or_none([mean_over_classes(boundary_iou(self.boundary))])[0]
 
     @property
     def accuracy(self) -> float | None:
         """Share of the pixels that got their class."""
-        total = int(self.confusion.sum())
-        return int(np.trace(self.confusion)) / total if total else None
+        return or_none([accuracy(self.confusion)])[0]
 
 
-def _or_none(values: Sequence[float] | NDArray[np.float64]) -> list[float | None]:
+def or_none(values: Sequence[float] | NDArray[np.float64]) -> list[float | None]:
+    """Give scores as plain numbers, None where they are NaN."""
     return [None if np.isnan(value) else float(value) for value in values]
