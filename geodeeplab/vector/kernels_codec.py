@@ -55,21 +55,27 @@ def count_points(data: Bytes, starts: Longs, which: Ints, offsets: Longs) -> Non
 
 
 @compiled
+def _get_arc(data: Bytes, at: int, arc: int, first: int, points: Ints, directions: Bytes) -> tuple[int, int]:
+    """Read the arc at a place, its points from `first` on; give how many there are, and the place after it."""
+    count, at = _get(data, at)
+    directions[arc, 0], directions[arc, 1] = data[at] & 3, data[at] >> 2
+    at += 1
+    x, y = np.int64(0), np.int64(0)
+    for q in range(first, first + count):
+        value, at = _get(data, at)
+        x += (value >> 1) ^ -(value & 1)
+        value, at = _get(data, at)
+        y += (value >> 1) ^ -(value & 1)
+        points[q, 0], points[q, 1] = x, y
+    return count, at
+
+
+@compiled
 def decode_arcs(data: Bytes, starts: Longs, which: Ints, offsets: Longs, points: Ints, directions: Bytes) -> None:
     """Read arcs: that at `starts[k]` to the place of `which[k]` in `points`, as `offsets` say."""
     for k in range(starts.size):
         arc = which[k]
-        count, at = _get(data, starts[k])
-        directions[arc, 0], directions[arc, 1] = data[at] & 3, data[at] >> 2
-        at += 1
-        x, y = np.int64(0), np.int64(0)
-        first = offsets[arc]
-        for q in range(first, first + count):
-            value, at = _get(data, at)
-            x += (value >> 1) ^ -(value & 1)
-            value, at = _get(data, at)
-            y += (value >> 1) ^ -(value & 1)
-            points[q, 0], points[q, 1] = x, y
+        _get_arc(data, starts[k], arc, offsets[arc], points, directions)
 
 
 @compiled
@@ -85,18 +91,8 @@ def read_arcs(data: Bytes, at: int, points: Ints, offsets: Longs, directions: By
     """
     offsets[0] = 0
     for arc in range(directions.shape[0]):
-        count, at = _get(data, at)
-        directions[arc, 0], directions[arc, 1] = data[at] & 3, data[at] >> 2
-        at += 1
-        x, y = np.int64(0), np.int64(0)
-        first = offsets[arc]
-        for q in range(first, first + count):
-            value, at = _get(data, at)
-            x += (value >> 1) ^ -(value & 1)
-            value, at = _get(data, at)
-            y += (value >> 1) ^ -(value & 1)
-            points[q, 0], points[q, 1] = x, y
-        offsets[arc + 1] = first + count
+        count, at = _get_arc(data, at, arc, offsets[arc], points, directions)
+        offsets[arc + 1] = offsets[arc] + count
     return at
 
 
