@@ -16,7 +16,8 @@ from xyz_mosaic import write_mosaics
 
 ZOOM = 20
 """Pixels of 0.15 m: a house is 50 to 100 of them wide, and a quarter of the finest zoom's work."""
-TRAIN_PLACES, HELD_OUT_PLACE = ("zanzibar", "catanduanes"), "kampala"
+TRAIN_PLACES, HELD_OUT_PLACE = {"zanzibar": 1, "catanduanes": 4}, "kampala"
+"""How often each place is listed: Catanduanes has a twelfth of Zanzibar's ground, and most of the colours of roofs."""
 CLASSES = (
     ModelClass(id=1, name="building", color=(214, 69, 65)),
     ModelClass(id=2, name="other", color=(222, 214, 196)),
@@ -57,7 +58,11 @@ def prepare_buildings(
     augmentation: Augmentation | bool = True,
 ) -> TrainingData:
     """Prepare the places to train on, and the area to choose by; ground without an outline is `other`."""
-    pairs = [(path, outlines(data, place)) for place in TRAIN_PLACES for path in mosaics(data, folder, place)]
+    pairs = [
+        (path, outlines(data, place))
+        for place, times in TRAIN_PLACES.items()
+        for path in mosaics(data, folder, place) * times
+    ]
     pairs.append(select_area(data, folder))
     return prepare_data(
         scenes=[scene for scene, _ in pairs],
@@ -69,5 +74,5 @@ def prepare_buildings(
         batch_size=batch_size,
         augmentation=augmentation,
         seed=seed,
-        provenance={"sources": list(SOURCES), "places": {"train": TRAIN_PLACES, "select": f"{HELD_OUT_PLACE}, area 2"}},
+        provenance={"sources": list(SOURCES), "places": {"train": list(TRAIN_PLACES), "select": f"{HELD_OUT_PLACE}, area 2"}},
     )

@@ -127,7 +127,7 @@ def prepare_buildings(args: argparse.Namespace) -> TrainingData:
         chip_size=args.chip_size,
         batch_size=args.batch,
         seed=args.seed,
-        augmentation=Augmentation(strength=args.strength),
+        augmentation=Augmentation(strength=args.strength, recolour_share=0.5),
     )
 
 

@@ -17,6 +17,9 @@ class Augmentation:
     """Share of chips that are turned by any angle, too."""
     strength: float = 0.6
     """Strength of the changes of light, colour, haze, shadow, blur and noise; 0 for none, 1 for strong ones."""
+    recolour_share: float = 0.0
+    """Share of chips whose bands become random mixtures of all bands: for things of any colour, such as roofs, where
+    the colours of other places must not be learnt. Where colour tells the classes apart it costs accuracy."""
 
     def __post_init__(self) -> None:
         """Check the numbers.
@@ -29,5 +32,7 @@ class Augmentation:
             raise OptionError(f"scale is two numbers above 0, the lower one first, not {low:g}, {high:g}")
         if not 0 <= self.rotation_share <= 1:
             raise OptionError(f"rotation_share is a share from 0 to 1, not {self.rotation_share:g}")
+        if not 0 <= self.recolour_share <= 1:
+            raise OptionError(f"recolour_share is a share from 0 to 1, not {self.recolour_share:g}")
         if self.strength < 0:
             raise OptionError(f"strength is 0 or more, not {self.strength:g}")

@@ -30,7 +30,13 @@ class Radiometry:
     """Change the pixels of a chip; what is not valid keeps its numbers, labels are never touched."""
 
     def __init__(
-        self, bands: Sequence[ModelBand], *, strength: float, clip: tuple[float, float] | None, seed: int
+        self,
+        bands: Sequence[ModelBand],
+        *,
+        strength: float,
+        clip: tuple[float, float] | None,
+        seed: int,
+        recolour_share: float = 0.0,
     ) -> None:
         """Take the scenes' statistics.
 
@@ -39,11 +45,13 @@ class Radiometry:
             strength: 0 changes nothing, 1 much.
             clip: range of the sensor's numbers that results are cut to; None for no cut.
             seed: decides all changes, with epoch and index.
+            recolour_share: share of chips whose bands are mixed at random.
         """
         self.mean = torch.tensor([band.mean for band in bands]).view(-1, 1, 1)
         self.std = torch.tensor([band.std for band in bands]).view(-1, 1, 1)
         self.strength, self.clip, self.seed = strength, clip, seed
-        self.transforms = (
+        recolour = [v2.RandomApply([Recolour()], p=recolour_share)] if recolour_share > 0 else []
+        light = (
             BandMixing(strength),
             v2.RandomApply([Gamma(strength)], p=0.5),
             v2.RandomApply([Haze(strength)], p=0.2),
@@ -51,10 +59,11 @@ class Radiometry:
             v2.RandomApply([v2.GaussianBlur(3, sigma=(0.3, 0.3 + strength))], p=0.15),
             v2.RandomApply([Noise(strength)], p=0.3),
         )
+        self.transforms = (*recolour, *(light if strength > 0 else ()))
 
     def __call__(self, chip: Chip, *, epoch: int, index: int) -> Chip:
         """Give the chip with changed pixels; the same ones for the same seed, epoch and index."""
-        if self.strength == 0:
+        if not self.transforms:
             return chip
         seen = None if chip.valid.all() else chip.valid.unsqueeze(0)
         x = (chip.pixels - self.mean).div_(self.std)
@@ -75,7 +84,10 @@ def radiometry_of(data: "TrainingData", *, seed: int) -> Radiometry | None:
     if data.augmentation is None:
         return None
     clip = data.value_range if data.dtype.startswith(("uint", "int")) else None
-    return Radiometry(data.bands, strength=data.augmentation.strength, clip=clip, seed=seed)
+    changes = data.augmentation
+    return Radiometry(
+        data.bands, strength=changes.strength, clip=clip, seed=seed, recolour_share=changes.recolour_share
+    )
 
 
 def chip_seed(seed: int, *, epoch: int, index: int) -> int:
@@ -114,6 +126,23 @@ class BandMixing(_Strong):
     def transform(self, inpt: Tensor, params: dict[str, Tensor]) -> Tensor:
         """Mix the bands."""
         return torch.addmm(params["offset"], params["matrix"], inpt.flatten(1)).view_as(inpt)
+
+
+class Recolour(v2.Transform):  # type: ignore[misc]  # torchvision has no types
+    """Make each band a random mixture of all bands, drawn evenly from all weights of sum 1.
+
+    One band of three may become another, or all of them nearly grey: what stays is the light and dark of things.
+    """
+
+    def make_params(self, flat_inputs: list[Tensor]) -> dict[str, Tensor]:
+        """Draw the weights (C, C)."""
+        count = flat_inputs[0].shape[0]
+        drawn = -torch.rand(count, count).clamp_(min=1e-9).log_()  # exponential numbers, by their sum: Dirichlet(1)
+        return {"weights": drawn / drawn.sum(dim=1, keepdim=True)}
+
+    def transform(self, inpt: Tensor, params: dict[str, Tensor]) -> Tensor:
+        """Mix the bands."""
+        return torch.mm(params["weights"], inpt.flatten(1)).view_as(inpt)
 
 
 class Gamma(_Strong):
