@@ -64,6 +64,7 @@ def prepare_buildings(
         for path in mosaics(data, folder, place) * times
     ]
     pairs.append(select_area(data, folder))
+    places = {"train": list(TRAIN_PLACES), "select": f"{HELD_OUT_PLACE}, area 2"}
     return prepare_data(
         scenes=[scene for scene, _ in pairs],
         labels=[layer for _, layer in pairs],
@@ -74,5 +75,5 @@ def prepare_buildings(
         batch_size=batch_size,
         augmentation=augmentation,
         seed=seed,
-        provenance={"sources": list(SOURCES), "places": {"train": list(TRAIN_PLACES), "select": f"{HELD_OUT_PLACE}, area 2"}},
+        provenance={"sources": list(SOURCES), "places": places},
     )

@@ -15,7 +15,6 @@ the defaults; what it took is reported. What is in `--out` is not done again.
 import argparse
 import json
 import statistics
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,12 +24,10 @@ import torch
 from torch import nn
 
 from aerial_data import CLASSES, REPORT_TILE, SELECT_TILE, TRAIN_TILES
-from dubai import prepare_dubai, write_tile
+from dubai import DISTANCE_PX, OVERLAP, TILE_SIZE, prepare_dubai, score_tile, write_tile
 from geodeeplab.inference import pick_device
 from geodeeplab.learner import DeepLab
 from geodeeplab.models import Contract, Model, Normalisation, load_model
-from geodeeplab.pipeline.evaluate import evaluate
-from geodeeplab.pipeline.segment import segment
 from geodeeplab.training import TrainingData
 from geodeeplab.training.loop.objective import Objective
 from geodeeplab.training.loop.scoring import iter_labelled, score_chips
@@ -45,8 +42,6 @@ ABLATIONS = {
 }
 """Recipes that leave out one ingredient of ours, and what they have instead."""
 TTA = "tta"
-TILE, OVERLAP, DISTANCE = 768, 128, 3
-"""Of `segment`; and of the boundary IoU, in pixels."""
 CHECKS = 10
 """Times that a rival is scored on the selection tile, as ours is after every epoch."""
 EPOCH_STEPS = 64
@@ -89,7 +84,8 @@ def run(recipe: str, seed: int, args: argparse.Namespace) -> Facts:
         facts |= found
     facts["parameters"] = sum(one.numel() for one in model.network.parameters())
     tta = "d4" if recipe == TTA else "none"
-    facts |= {name: score(model, args, tile, tta) for name, tile in (("select", SELECT_TILE), ("report", REPORT_TILE))}
+    for name, tile in (("select", SELECT_TILE), ("report", REPORT_TILE)):
+        facts[name] = score_tile(model, args.data, args.out / "tiles", tile, tta=tta)
     return facts
 
 
@@ -189,7 +185,7 @@ def tiles(args: argparse.Namespace) -> list[tuple[Path, Path]]:
 
 def contract(data: TrainingData) -> Contract:
     """Give the contract of a network from elsewhere."""
-    return Contract(name="recipe", classes=data.classes, bands=data.bands, tile_size=TILE, overlap=OVERLAP)
+    return Contract(name="recipe", classes=data.classes, bands=data.bands, tile_size=TILE_SIZE, overlap=OVERLAP)
 
 
 def normalisation(data: TrainingData) -> Normalisation:
@@ -214,20 +210,6 @@ def score_network(network: nn.Module, normalise: nn.Module, data: TrainingData) 
     return score_chips(labelled, len(data.classes))[0].miou or 0.0
 
 
-def score(model: Model, args: argparse.Namespace, tile: int, tta: str) -> Facts:
-    """Segment a tile and score its pixels and boundaries."""
-    scene_path, labels_path = write_tile(args.data, args.out / "tiles", tile)
-    with tempfile.TemporaryDirectory(prefix="geodeeplab-recipes-") as folder:
-        found_path = Path(folder) / "labels.tif"
-        segment(scene_path, labels=found_path, model=model, tile_size=TILE, overlap=OVERLAP, tta=tta)
-        found = evaluate(found_path, labels_path, distance_px=DISTANCE)
-    return {
-        "miou": round(found.mean_iou, 4),
-        "boundary_iou": round(found.mean_boundary_iou, 4),
-        "iou": found.iou.round(4).tolist(),
-    }
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # Report
 
@@ -235,7 +217,7 @@ def score(model: Model, args: argparse.Namespace, tile: int, tta: str) -> Facts:
 def table(done: Sequence[Facts], args: argparse.Namespace) -> str:
     """Write all recipes as a Markdown table, seeds as mean ± standard deviation."""
     lines = [
-        f"{args.backbone}, batches of {args.batch} crops of {args.crop} px; boundary IoU at {DISTANCE} px",
+        f"{args.backbone}, batches of {args.batch} crops of {args.crop} px; boundary IoU at {DISTANCE_PX} px",
         "",
         f"| recipe | parameters | steps | minutes | tile {SELECT_TILE} (selection): mIoU | boundary IoU "
         f"| tile {REPORT_TILE} (report): mIoU | boundary IoU |",

@@ -4,15 +4,18 @@
 overlap, and 4 and 8 show the same ground on two dates, so any random split leaks.
 """
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
 from affine import Affine
 
 from aerial_data import CLASSES, IGNORE, SELECT_TILE, TRAIN_TILES, join_parts, read_dubai_parts
-from geodeeplab.models import ModelClass
+from geodeeplab.models import Model, ModelClass
+from geodeeplab.pipeline.evaluate import evaluate
 from geodeeplab.pipeline.segment import segment
 from geodeeplab.training import Augmentation, TrainingData, prepare_data
 
@@ -26,6 +29,10 @@ COLOURS = {
 """What the classes look like in maps: not the label files' colours, which are hard to read over a scene."""
 MODEL_CLASSES = tuple(ModelClass(id=i, name=name, color=COLOURS[name]) for i, name in enumerate(CLASSES, start=1))
 CRS = "EPSG:32633"
+TILE_SIZE, OVERLAP = 768, 128
+"""What `segment` reads: with an overlap of 128 better than 512 on tile 2 and cheaper (`benchmarks/seams.py`)."""
+DISTANCE_PX = 3
+"""Of the boundary IoU."""
 SOURCE = "Semantic segmentation of aerial imagery, Humans in the Loop and MBRSC, CC0 1.0"
 
 
@@ -61,6 +68,20 @@ def segment_tile(model: str | Path, data: Path, folder: Path, tile: int) -> np.n
     with rasterio.open(found_path) as src:
         found: np.ndarray = src.read(1) - 1
     return found
+
+
+def score_tile(model: str | Path | Model, data: Path, folder: Path, tile: int, *, tta: str = "none") -> dict[str, Any]:
+    """Segment a tile, and score its pixels and boundaries."""
+    scene_path, labels_path = write_tile(data, folder, tile)
+    with tempfile.TemporaryDirectory(prefix="geodeeplab-dubai-") as place:
+        found_path = Path(place) / "labels.tif"
+        segment(scene_path, labels=found_path, model=model, tile_size=TILE_SIZE, overlap=OVERLAP, tta=tta)
+        found = evaluate(found_path, labels_path, distance_px=DISTANCE_PX)
+    return {
+        "miou": round(found.mean_iou, 4),
+        "boundary_iou": round(found.mean_boundary_iou, 4),
+        "iou": found.iou.round(4).tolist(),
+    }
 
 
 def prepare_dubai(

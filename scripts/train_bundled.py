@@ -22,6 +22,7 @@ import numpy as np
 import buildings
 import dubai
 from aerial_data import IGNORE, REPORT_TILE, SELECT_TILE, TRAIN_TILES
+from dubai import OVERLAP, TILE_SIZE
 from geodeeplab.learner import DeepLab
 from geodeeplab.models import read_contract, save_model
 from geodeeplab.models.model_file import BUNDLED_FOLDER
@@ -34,8 +35,6 @@ LANDCOVER, BUILDINGS = "landcover-aerial", "buildings-aerial"
 TRAIN_SEEDS, HELD_OUT_SEEDS = range(1000, 1012), range(2000, 2002)
 """Of the synthetic scenes; the sample scene has another one."""
 SYNTHETIC_SHAPE = (768, 768)
-TILE_SIZE, OVERLAP = 768, 128
-"""What `segment` reads: with an overlap of 128 better than 512 on tile 2 and cheaper (`benchmarks/seams.py`)."""
 LICENCES = {
     LANDCOVER: "Apache-2.0",
     BUILDINGS: "Apache-2.0; training data: OpenAerialMap CC BY 4.0, OpenStreetMap ODbL",

@@ -3,6 +3,7 @@ import dataclasses
 import pytest
 import torch
 
+from geodeeplab.errors import OptionError
 from geodeeplab.models import ModelBand
 from geodeeplab.training import Augmentation, Chip
 from geodeeplab.training.loop.radiometry import Radiometry, chip_seed
@@ -17,9 +18,12 @@ def make_chip(bands: int, *, mean: float = 100.0, std: float = 40.0) -> Chip:
     return Chip(pixels=pixels, valid=valid, labels=torch.ones(32, 32, dtype=torch.uint8))
 
 
-def make_radiometry(bands: int, *, strength: float = 1.0, scale: float = 1.0, clip: bool = False) -> Radiometry:
+def make_radiometry(
+    bands: int, *, strength: float = 1.0, scale: float = 1.0, clip: bool = False, recolour_share: float = 0.0
+) -> Radiometry:
     stats = [ModelBand(name=f"b{i}", mean=100.0 * scale, std=40.0 * scale) for i in range(bands)]
-    return Radiometry(stats, strength=strength, clip=(0.0, 255.0) if clip else None, seed=3)
+    limits = (0.0, 255.0) if clip else None
+    return Radiometry(stats, strength=strength, clip=limits, seed=3, recolour_share=recolour_share)
 
 
 @pytest.mark.parametrize("bands", [1, 2, 3, 7])
@@ -77,3 +81,27 @@ def test_whole_numbers_stay_in_the_range_of_the_sensor() -> None:
 def test_no_strength_changes_nothing() -> None:
     chip = make_chip(3)
     assert make_radiometry(3, strength=Augmentation(strength=0).strength)(chip, epoch=0, index=0) is chip
+
+
+def test_recoloured_bands_are_mixtures_of_all_bands() -> None:
+    chip, radiometry = make_chip(3), make_radiometry(3, strength=0, recolour_share=1)
+    seen, valid = chip.pixels[:, chip.valid].T, chip.valid
+    for index in range(5):
+        changed = radiometry(chip, epoch=0, index=index).pixels[:, valid].T
+        weights = torch.linalg.lstsq(seen, changed).solution
+        torch.testing.assert_close(seen @ weights, changed, rtol=0, atol=1e-2)
+        torch.testing.assert_close(weights.sum(dim=0), torch.ones(3), rtol=0, atol=1e-3)  # grey stays as it is
+        assert weights.min() > -1e-3
+        assert not torch.allclose(weights, torch.eye(3), atol=0.05)
+
+
+def test_a_share_of_the_chips_is_recoloured() -> None:
+    chip, radiometry = make_chip(3), make_radiometry(3, strength=0, recolour_share=0.5)
+    changed = [radiometry(chip, epoch=0, index=index).pixels[:, chip.valid] for index in range(100)]
+    as_before = sum(torch.allclose(one, chip.pixels[:, chip.valid], atol=1e-3) for one in changed)
+    assert 30 < as_before < 70
+
+
+def test_a_share_beyond_one_is_refused() -> None:
+    with pytest.raises(OptionError, match="recolour_share is a share from 0 to 1, not 1.5"):
+        Augmentation(recolour_share=1.5)
