@@ -4,7 +4,6 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,25 +14,17 @@ from geodeeplab.evaluation import AreaEstimate, adjusted_areas, reliability_of_p
 from geodeeplab.pipeline.class_windows import ClassNames
 from geodeeplab.pipeline.comparison import WINDOW, Comparison, Progress, compare
 from geodeeplab.pipeline.evaluation import Evaluation
+from geodeeplab.pipeline.evaluation_files import FilePath, check_files, write_files
+from geodeeplab.pipeline.evaluation_options import ERROR_MAX_PX, BoundaryReach, boundary_reach, check_numbers
 from geodeeplab.pipeline.label_inputs import LabelInput, is_vector, open_labels, traced
-from geodeeplab.pipeline.objects import (
-    STATUS_SUFFIXES,
-    ObjectComparison,
-    compare_objects,
-    evaluated_ground,
-    write_statuses,
-)
+from geodeeplab.pipeline.objects import ObjectComparison, compare_objects, evaluated_ground
 from geodeeplab.pipeline.truth_inputs import TruthInput, open_truth
 from geodeeplab.pipeline.vectorize import open_confidence
-from geodeeplab.raster import Aoi, Grid, Overlap, atomic_outputs, check_distinct, check_output, to_aoi
+from geodeeplab.raster import Aoi, Grid, Overlap, Scene, to_aoi
 
 if TYPE_CHECKING:
     from geodeeplab.raster import AoiLike
     from geodeeplab.raster.polygon_layer import LayerLike
-
-FilePath = str | os.PathLike[str]
-BOUNDARY_PX = 3
-ERROR_MAX_PX = 50
 
 
 def evaluate(
@@ -113,107 +104,52 @@ def evaluate(
         OutputError: an output cannot be written.
     """
     started, ignore = time.perf_counter(), list(ignore)
+    check_numbers(window=window, error_max_px=error_max_px, distance_px=distance_px, object_iou=object_iou)
     named = [one for one in (labels, truth, confidence, like) if isinstance(one, str | os.PathLike)]
-    _check_numbers(window=window, error_max_px=error_max_px, distance_px=distance_px, object_iou=object_iou)
-    outputs = _check_outputs(report=report, json=json, statuses=statuses, overwrite=overwrite, inputs=named)
+    outputs = check_files(report=report, json=json, statuses=statuses, overwrite=overwrite, inputs=named)
     with ExitStack() as stack:
         found = open_labels(stack, labels, truth, field=labels_field, band=labels_band, like=like)
         names = ClassNames(found.classes, said=classes or {}, ignore=ignore)
         true = open_truth(
-            stack,
-            truth,
-            names,
-            found,
-            field=class_field,
-            all_are=truth_class,
-            layer=truth_layer,
-            band=truth_band,
-            ignore=ignore,
-            background=background,
-            all_touched=all_touched,
-            overlap=overlap,
-        )
+            stack, truth, names, found,
+            field=class_field, all_are=truth_class, layer=truth_layer, band=truth_band, ignore=ignore,
+            background=background, all_touched=all_touched, overlap=overlap,
+        )  # fmt: skip
         objects = objects or statuses is not None or found.grid is None
-        _check_objects(objects, found, true)
+        _check_objects(objects, true)
         area = None if aoi is None else to_aoi(aoi, crs=found.crs)
-        res, unit = _pixel_size(found.grid)
-        distance = _distance(distance_px, distance_m, found.grid)
-        comparison = None
+        reach = boundary_reach(found.grid, distance_px=distance_px, distance_m=distance_m, error_max_px=error_max_px)
+        comparison = matched = None
         if found.grid is not None:
-            comparison = compare(
-                found.windows_on(found.grid),
-                true.windows(found.grid),
-                class_count=len(found.classes),
-                distance=distance,
-                maximum=error_max_px * max(res),
-                res=res,
-                confidence=None if confidence is None else stack.enter_context(_confidence(confidence, found)),
-                aoi=area,
-                window=window,
-                progress=progress,
+            percents = None if confidence is None else stack.enter_context(_open_confidence(confidence, found))
+            comparison = _compare_pixels(
+                found, true, names, found.grid, reach, confidence=percents, aoi=area, window=window, progress=progress
             )
-            found.check_values()
-            true.check_values(names)
-            _check_overlap(comparison, found, true)
-        matched = None
         if objects:
             matched = _compare_objects(found, true, labels, area, background=background, threshold=object_iou)
-        facts = {
-            "options": {
-                "class_field": class_field,
-                "truth_class": truth_class,
-                "classes": {str(value): one for value, one in (classes or {}).items()},
-                "ignore": ignore,
-                "background": background,
-                "all_touched": all_touched,
-                "overlap": overlap,
-                "aoi": None if area is None else area.fingerprint,
-                "object_iou": object_iou,
-                "is_sample": is_sample,
-            },
-            "notes": [*true.notes(), *_notes(comparison, true, background)],
-            "seconds": time.perf_counter() - started,
+        options = {
+            "class_field": class_field,
+            "truth_class": truth_class,
+            "classes": {str(value): one for value, one in (classes or {}).items()},
+            "ignore": ignore,
+            "background": background,
+            "all_touched": all_touched,
+            "overlap": overlap,
+            "aoi": None if area is None else area.fingerprint,
+            "object_iou": object_iou,
+            "is_sample": is_sample,
         }
+        notes = [*true.notes(), *_notes(comparison, true, background)]
+        facts = {"options": options, "notes": notes, "seconds": time.perf_counter() - started}
         evaluation = _evaluation(
-            found, true, comparison, matched, facts,
-            distance=distance, unit=unit, missed_is_wrong=missed_is_wrong, is_sample=is_sample, object_iou=object_iou,
+            found, true, comparison, matched, reach, facts,
+            missed_is_wrong=missed_is_wrong, is_sample=is_sample, object_iou=object_iou,
         )  # fmt: skip
-        _write(evaluation, matched, outputs, crs=found.crs, overwrite=overwrite)
+        write_files(evaluation, matched, outputs, crs=found.crs, overwrite=overwrite)
     return evaluation
 
 
-def _check_numbers(*, window: int, error_max_px: int, distance_px: int | None, object_iou: float) -> None:
-    least = {"window": window, "error_max_px": error_max_px, "distance_px": 1 if distance_px is None else distance_px}
-    for name, value in least.items():
-        if value < 1:
-            raise OptionError(f"{name} is at least 1 pixel, not {value}: give more")
-    if not 0 <= object_iou < 1:
-        raise OptionError(f"objects match above an IoU from 0 to less than 1, not {object_iou:g}: give e.g. 0.5")
-
-
-def _check_outputs(
-    *,
-    report: FilePath | None,
-    json: FilePath | None,
-    statuses: FilePath | None,
-    overwrite: bool,
-    inputs: list[FilePath],
-) -> dict[str, Path]:
-    wanted = (("report", report, (".png",)), ("json", json, (".json",)), ("statuses", statuses, STATUS_SUFFIXES))
-    outputs = {
-        name: check_output(path, suffixes=suffixes, overwrite=overwrite, inputs=inputs)
-        for name, path, suffixes in wanted
-        if path is not None
-    }
-    check_distinct(outputs.values())
-    if report is not None:
-        from geodeeplab.maps.figures import require_matplotlib
-
-        require_matplotlib()
-    return outputs
-
-
-def _check_objects(wanted: bool, found: LabelInput, true: TruthInput) -> None:
+def _check_objects(wanted: bool, true: TruthInput) -> None:
     if wanted and true.layer is None:
         raise OptionError(
             f"objects are compared with polygons, and '{true.path}' is a raster: trace it first with "
@@ -221,42 +157,49 @@ def _check_objects(wanted: bool, found: LabelInput, true: TruthInput) -> None:
         )
 
 
-def _check_overlap(comparison: Comparison, found: LabelInput, true: TruthInput) -> None:
-    if not comparison.counts.any() and not comparison.missed.any():
-        raise OptionError(
-            f"no pixel of '{found.path}' has a truth in '{true.path}': check that they show the same place, and the "
-            "area of interest"
-        )
-
-
-def _confidence(path: FilePath, found: LabelInput) -> Any:  # noqa: ANN401 - a scene
+def _open_confidence(path: FilePath, found: LabelInput) -> Scene:
     if found.scene is None:
         raise OptionError("a confidence raster goes with a label raster, and these labels are polygons: leave it out")
     return open_confidence(path, found.scene)
 
 
-def _pixel_size(grid: Grid | None) -> tuple[tuple[float, float], str]:
-    """Give the size (x, y) of a pixel and its unit: metres where known."""
-    if grid is None or grid.gsd_m is None:
-        return (1.0, 1.0), "px"
-    return grid.gsd_m, "m"
-
-
-def _distance(pixels: int | None, metres: float | None, grid: Grid | None) -> int:
-    """Give the width of the boundary IoU's bands in pixels.
+def _compare_pixels(
+    found: LabelInput,
+    true: TruthInput,
+    names: ClassNames,
+    grid: Grid,
+    reach: BoundaryReach,
+    *,
+    confidence: Scene | None,
+    aoi: Aoi | None,
+    window: int,
+    progress: Progress | None,
+) -> Comparison:
+    """Compare the pixels of a grid.
 
     Raises:
-        OptionError: both are given, or metres mean nothing here.
+        OptionError: values are no class, or no pixel has a truth.
     """
-    if pixels is not None and metres is not None:
-        raise OptionError("the distance of a boundary is given in pixels or in metres, not in both: drop one")
-    if metres is None:
-        return BOUNDARY_PX if pixels is None else pixels
-    if grid is None or grid.gsd_m is None:
-        raise OptionError("a distance in metres needs labels with a CRS: give it in pixels (distance_px)")
-    if not metres > 0:
-        raise OptionError(f"the distance of a boundary is a positive number of metres, not {metres:g}: give e.g. 2")
-    return max(1, round(metres / float(np.sqrt(grid.gsd_m[0] * grid.gsd_m[1]))))
+    comparison = compare(
+        found.windows_on(grid),
+        true.windows(grid),
+        class_count=len(found.classes),
+        distance=reach.band_px,
+        maximum=reach.maximum,
+        res=reach.res,
+        confidence=confidence,
+        aoi=aoi,
+        window=window,
+        progress=progress,
+    )
+    found.check_values()
+    true.check_values(names)
+    if not comparison.counts.any() and not comparison.missed.any():
+        raise OptionError(
+            f"no pixel of '{found.path}' has a truth in '{true.path}': check that they show the same place, and the "
+            "area of interest"
+        )
+    return comparison
 
 
 def _compare_objects(
@@ -297,10 +240,9 @@ def _evaluation(
     true: TruthInput,
     comparison: Comparison | None,
     matched: ObjectComparison | None,
+    reach: BoundaryReach,
     facts: dict[str, Any],
     *,
-    distance: int,
-    unit: str,
     missed_is_wrong: bool,
     is_sample: bool,
     object_iou: float,
@@ -315,9 +257,9 @@ def _evaluation(
         missed=nothing if comparison is None else comparison.missed,
         missed_is_wrong=missed_is_wrong,
         bands=None if comparison is None else comparison.bands,
-        distance_px=distance,
+        distance_px=reach.band_px,
         distances=() if comparison is None else comparison.distances,
-        unit=unit,
+        unit=reach.unit,
         gsd_m=None if found.grid is None else found.grid.gsd_m,
         areas_m2=areas,
         area_estimate=_estimate(found, comparison, areas) if is_sample else None,
@@ -344,25 +286,3 @@ def _estimate(found: LabelInput, comparison: Comparison | None, areas: NDArray[n
         names = ", ".join(one.name for one, there in zip(found.classes, without, strict=True) if there)
         raise OptionError(f"a sample holds pixels of every label, and this one none of {names}: draw some there")
     return adjusted_areas(comparison.counts, areas)
-
-
-def _write(
-    evaluation: Evaluation,
-    matched: ObjectComparison | None,
-    outputs: Mapping[str, Path],
-    *,
-    crs: Any,  # noqa: ANN401 - any CRS
-    overwrite: bool,
-) -> None:
-    """Write what was asked for; all of it appears together."""
-    if not outputs:
-        return
-    with atomic_outputs(outputs.values(), overwrite=overwrite) as temporary:
-        if "json" in outputs:
-            temporary[outputs["json"]].write_text(evaluation.to_json() + "\n", encoding="utf-8")
-        if "report" in outputs:
-            evaluation.save_report(temporary[outputs["report"]], overwrite=True)
-        if "statuses" in outputs:
-            assert matched is not None
-            path = temporary[outputs["statuses"]]
-            write_statuses(path, matched, classes=evaluation.classes, crs=crs, overwrite=True)

@@ -7,11 +7,8 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from geodeeplab.errors import OptionError
-from geodeeplab.models import ModelClass
-from geodeeplab.raster import AoiLike, Band, Grid, Scene, to_aoi
+from geodeeplab.raster import AoiLike, Band
 from geodeeplab.raster.bands import common_name, find_bands
 from geodeeplab.raster.burn import Overlap
 from geodeeplab.training.assemble import ChipPlan, assemble
@@ -21,10 +18,10 @@ from geodeeplab.training.folders.chip_folder import ChipFolder, open_chip_folder
 from geodeeplab.training.sampling.split import SplitKind, SplitRule
 from geodeeplab.training.scenes.class_table import ClassesLike, ClassMapping
 from geodeeplab.training.scenes.labelled import LabelledScene
-from geodeeplab.training.scenes.labelled_raster import LabelledRaster
-from geodeeplab.training.scenes.labels import LabelRule, LabelsLike, PolygonSets, RasterSets, is_vector, warn_of_unknown
-from geodeeplab.training.scenes.pixel_size import PixelSize, choose_pixel_size
-from geodeeplab.training.scenes.scene_pixels import ScenePixels, TrainingSceneLike
+from geodeeplab.training.scenes.labels import LabelRule, LabelsLike
+from geodeeplab.training.scenes.open_labelled import OpenedScenes, open_labelled_scenes
+from geodeeplab.training.scenes.pixel_size import choose_pixel_size
+from geodeeplab.training.scenes.scene_pixels import TrainingSceneLike
 from geodeeplab.training.scenes.zoomed import ZoomedScene
 
 
@@ -122,7 +119,8 @@ def prepare_data(
         OptionError: options do not go together, nothing is labelled, or a split leaves one side without labels.
         SceneError: a scene or label raster cannot be read, or scenes do not go together.
     """
-    rule = _split_rule(split, val_split_pct, block_size, buffer, stratify, groups)
+    kind: SplitKind = split or ("groups" if groups is not None else "blocks")
+    rule = SplitRule(kind=kind, share=val_split_pct, block_size=block_size, buffer=buffer, stratify=stratify)
     label_rule = LabelRule(
         class_field=class_field,
         classes=classes,
@@ -133,24 +131,18 @@ def prepare_data(
         layer=layer,
     )
     zoom = None if resize_to is None else _zoom(resize_to, chip_size)
-    extra = dict(provenance or {})
     if path is not None:
         _refuse_with_path(scenes=scenes, labels=labels, labelled=labelled, class_field=class_field, groups=groups)
-        found, classes_found, facts = _open_folder(path, label_rule, bands)
-        size = choose_pixel_size([one.grid for one in found], [one.name for one in found], gsd_m=gsd_m, zoom=zoom)
-        found = [
-            one if factor is None else ZoomedScene(one, factor) for one, factor in zip(found, size.factors, strict=True)
-        ]
-        extra |= {"chip_folder": facts}
+        opened, facts = _open_folder(path, label_rule, bands=bands, gsd_m=gsd_m, zoom=zoom)
     else:
-        found, classes_found, size = open_labelled_scenes(
+        opened = open_labelled_scenes(
             scenes, labels, label_rule, labelled=labelled, bands=bands, gsd_m=gsd_m, zoom=zoom, groups=groups
         )
-        extra |= {"labels": {key: value for key, value in _plain(label_rule).items() if value}}
-    if split is None and groups is None and all(one.group is not None for one in found):
+        facts = {"labels": {key: value for key, value in _plain(label_rule).items() if value}}
+    if split is None and groups is None and all(one.group is not None for one in opened.scenes):
         rule = replace(rule, kind="groups")
     if val_scenes is not None:
-        rule = replace(rule, val_scenes=_numbers(val_scenes, found))
+        rule = replace(rule, val_scenes=_numbers(val_scenes, opened.scenes))
     plan = ChipPlan(
         chip_size=chip_size if resize_to is None else resize_to,
         batch_size=batch_size,
@@ -159,128 +151,11 @@ def prepare_data(
         class_balance=class_balance,
         epoch_chips=epoch_chips,
         memory_bytes=round(memory_gb * 1e9),
-        rgb_channels=_rgb_channels(found[0].bands, rgb_bands),
+        rgb_channels=_rgb_channels(opened.scenes[0].bands, rgb_bands),
         seed=seed,
     )
-    return assemble(found, classes_found, plan, gsd_m=size.gsd_m, provenance=extra)
-
-
-def _open_folder(
-    path: str | PathLike[str] | Sequence[str | PathLike[str]] | ChipFolder,
-    rule: LabelRule,
-    bands: Sequence[str | int] | None,
-) -> tuple[list[LabelledScene], tuple[ModelClass, ...], dict[str, Any]]:
-    if not isinstance(path, ChipFolder):
-        path = open_chip_folder(
-            path, class_mapping=rule.class_mapping, classes=rule.classes, background=rule.background, bands=bands
-        )
-    elif any(one is not None for one in (rule.class_mapping, rule.classes, rule.background, bands)):
-        raise OptionError(
-            "an open folder of chips has its classes and bands: pass class_mapping, classes, background and bands to "
-            "open_chip_folder"
-        )
-    return list(path.scenes), path.classes, path.facts
-
-
-def open_labelled_scenes(
-    scenes: TrainingSceneLike | Sequence[TrainingSceneLike] | None,
-    labels: LabelsLike | Sequence[LabelsLike] | None,
-    rule: LabelRule,
-    *,
-    labelled: AoiLike | None = None,
-    bands: Sequence[str | int] | None = None,
-    gsd_m: float | None = None,
-    zoom: Fraction | None = None,
-    groups: Sequence[str] | None = None,
-) -> tuple[list[LabelledScene], tuple[ModelClass, ...], PixelSize]:
-    """Open scenes and their labels: see `prepare_data`, whose arguments these are.
-
-    Returns:
-        The labelled scenes, their classes in the order of the label indices, and the pixel size that they are read at.
-    """
-    scenes = _as_list(scenes, "scenes")
-    label_list = _label_list(labels, len(scenes))
-    if groups is not None and len(groups) != len(scenes):
-        raise OptionError(f"groups has a name for each scene, not {len(groups)} for {len(scenes)}: give one for each")
-    pixels = [ScenePixels(scene=one, bands=None if bands is None else tuple(bands)) for one in scenes]
-    own = [_grid_of(one) for one in pixels]
-    size = choose_pixel_size(own, [one.name for one in pixels], gsd_m=gsd_m, zoom=zoom)
-    pixels = [
-        ScenePixels(scene=one.scene, bands=one.bands, factor=factor)
-        for one, factor in zip(pixels, size.factors, strict=True)
-    ]
-    grids = [
-        grid if factor is None else _grid_of(one) for one, grid, factor in zip(pixels, own, size.factors, strict=True)
-    ]
-    kinds = {is_vector(one) for one in label_list}
-    if len(kinds) > 1:
-        raise OptionError("labels are all polygons or all rasters, not some of each: burn the polygons first")
-    if kinds == {True}:
-        polygons = PolygonSets(label_list, [grid.crs for grid in grids], rule)
-        table = polygons.table()
-        readers = polygons.readers(table, grids)
-    else:
-        if rule.class_field is not None:
-            raise OptionError(
-                f"class_field '{rule.class_field}' is a field of polygons: leave it out for label rasters"
-            )
-        rasters = RasterSets(label_list, rule)
-        table = rasters.table()
-        readers = rasters.readers(table, grids, own)
-    warn_of_unknown(table)
-    found: list[LabelledScene] = [
-        LabelledRaster(
-            one,
-            reader,
-            labelled=None if labelled is None else to_aoi(labelled, crs=grid.crs),
-            group=None if groups is None else str(groups[number]),
-        )
-        for number, (one, reader, grid) in enumerate(zip(pixels, readers, grids, strict=True))
-    ]
-    return found, table.classes, size
-
-
-def _grid_of(pixels: ScenePixels) -> Grid:
-    scene = pixels.open()
-    if pixels.scene is not scene:
-        scene.close()
-    return scene.grid
-
-
-def _as_list(scenes: Any, what: str) -> list[Any]:  # noqa: ANN401 - checked where they are opened
-    """Give a list of scenes; a string, an array, a mapping or an open scene is one."""
-    if scenes is None:
-        raise OptionError(f"training data come from {what} with labels, or from a folder of chips: give one of the two")
-    is_one = isinstance(scenes, str | PathLike | Mapping | np.ndarray | Scene) or not isinstance(scenes, Sequence)
-    listed = [scenes] if is_one else list(scenes)
-    if not listed:
-        raise OptionError(f"{what} is empty: give at least one")
-    return listed
-
-
-def _label_list(labels: Any, count: int) -> list[Any]:  # noqa: ANN401 - checked where they are opened
-    """Give the labels of each scene."""
-    if labels is None:
-        raise OptionError("scenes need labels: give a vector file with polygons, or a label raster")
-    if isinstance(labels, list | tuple):
-        if len(labels) != count:
-            raise OptionError(
-                f"labels are one layer for all scenes or one for each, not {len(labels)} for {count} scenes"
-            )
-        return list(labels)
-    return [labels] * count
-
-
-def _split_rule(
-    split: SplitKind | None,
-    share: float,
-    block_size: int | None,
-    buffer: int | None,
-    stratify: bool,
-    groups: Sequence[str] | None,
-) -> SplitRule:
-    kind: SplitKind = split or ("groups" if groups is not None else "blocks")
-    return SplitRule(kind=kind, share=share, block_size=block_size, buffer=buffer, stratify=stratify)
+    facts = dict(provenance or {}) | facts
+    return assemble(opened.scenes, opened.classes, plan, gsd_m=opened.gsd_m, provenance=facts)
 
 
 def _zoom(resize_to: int, chip_size: int) -> Fraction:
@@ -294,6 +169,34 @@ def _refuse_with_path(**given: Any) -> None:  # noqa: ANN401
     names = [name for name, value in given.items() if value is not None]
     if names:
         raise OptionError(f"a folder of chips has its own scenes and labels: leave out {', '.join(names)}, or the path")
+
+
+def _open_folder(
+    path: str | PathLike[str] | Sequence[str | PathLike[str]] | ChipFolder,
+    rule: LabelRule,
+    *,
+    bands: Sequence[str | int] | None,
+    gsd_m: float | None,
+    zoom: Fraction | None,
+) -> tuple[OpenedScenes, dict[str, Any]]:
+    """Open folders of chips at one pixel size; give their facts, too."""
+    if not isinstance(path, ChipFolder):
+        path = open_chip_folder(
+            path, class_mapping=rule.class_mapping, classes=rule.classes, background=rule.background, bands=bands
+        )
+    elif any(one is not None for one in (rule.class_mapping, rule.classes, rule.background, bands)):
+        raise OptionError(
+            "an open folder of chips has its classes and bands: pass class_mapping, classes, background and bands to "
+            "open_chip_folder"
+        )
+    size = choose_pixel_size(
+        [one.grid for one in path.scenes], [one.name for one in path.scenes], gsd_m=gsd_m, zoom=zoom
+    )
+    scenes: list[LabelledScene] = [
+        one if factor is None else ZoomedScene(one, factor)
+        for one, factor in zip(path.scenes, size.factors, strict=True)
+    ]
+    return OpenedScenes(scenes=scenes, classes=path.classes, gsd_m=size.gsd_m), {"chip_folder": path.facts}
 
 
 def _augmentation(wanted: Augmentation | bool | None) -> Augmentation | None:

@@ -9,9 +9,9 @@ from geodeeplab.raster.burn import Overlap
 from geodeeplab.training.folders.chip_files import ImageFormat
 from geodeeplab.training.folders.chip_tiles import ChipLattice
 from geodeeplab.training.folders.write_chips import ChipOptions, Layout, Progress, write_chips
-from geodeeplab.training.prepare import open_labelled_scenes
 from geodeeplab.training.scenes.class_table import ClassesLike, ClassMapping
 from geodeeplab.training.scenes.labels import LabelRule, LabelsLike
+from geodeeplab.training.scenes.open_labelled import open_labelled_scenes
 from geodeeplab.training.scenes.scene_pixels import TrainingSceneLike
 
 
@@ -99,5 +99,5 @@ def export_chips(
         all_touched=all_touched,
         layer=layer,
     )
-    found, names, _ = open_labelled_scenes(scenes, labels, rule, labelled=labelled, bands=bands, gsd_m=gsd_m)
-    return write_chips(found, names, dst_folder, options, overwrite=overwrite, progress=progress)
+    opened = open_labelled_scenes(scenes, labels, rule, labelled=labelled, bands=bands, gsd_m=gsd_m)
+    return write_chips(opened.scenes, opened.classes, dst_folder, options, overwrite=overwrite, progress=progress)
