@@ -17,8 +17,9 @@ from geodeeplab.training.data import TrainingData
 from geodeeplab.training.folders.chip_folder import ChipFolder, open_chip_folder
 from geodeeplab.training.sampling.split import SplitKind, SplitRule
 from geodeeplab.training.scenes.class_table import ClassesLike, ClassMapping
+from geodeeplab.training.scenes.label_rule import LabelRule
 from geodeeplab.training.scenes.labelled import LabelledScene
-from geodeeplab.training.scenes.labels import LabelRule, LabelsLike
+from geodeeplab.training.scenes.labels import LabelsLike
 from geodeeplab.training.scenes.open_labelled import OpenedScenes, open_labelled_scenes
 from geodeeplab.training.scenes.pixel_size import choose_pixel_size
 from geodeeplab.training.scenes.scene_pixels import TrainingSceneLike
@@ -126,6 +127,7 @@ def prepare_data(
         classes=classes,
         class_mapping=class_mapping,
         background=background,
+        labelled=labelled,
         overlap=overlap,
         all_touched=all_touched,
         layer=layer,
@@ -135,10 +137,8 @@ def prepare_data(
         _refuse_with_path(scenes=scenes, labels=labels, labelled=labelled, class_field=class_field, groups=groups)
         opened, facts = _open_folder(path, label_rule, bands=bands, gsd_m=gsd_m, zoom=zoom)
     else:
-        opened = open_labelled_scenes(
-            scenes, labels, label_rule, labelled=labelled, bands=bands, gsd_m=gsd_m, zoom=zoom, groups=groups
-        )
-        facts = {"labels": {key: value for key, value in _plain(label_rule).items() if value}}
+        opened = open_labelled_scenes(scenes, labels, label_rule, bands=bands, gsd_m=gsd_m, zoom=zoom, groups=groups)
+        facts = {"labels": label_rule.facts()}
     if split is None and groups is None and all(one.group is not None for one in opened.scenes):
         rule = replace(rule, kind="groups")
     if val_scenes is not None:
@@ -243,16 +243,3 @@ def _numbers(val_scenes: Sequence[int | str | PathLike[str]], scenes: Sequence[L
 
 def _is_named(scene: LabelledScene, name: str) -> bool:
     return name in (scene.name, *scene.files) or Path(name).name == scene.name
-
-
-def _plain(rule: LabelRule) -> dict[str, Any]:
-    """Give a label rule as JSON can hold it."""
-    mapping = None if rule.class_mapping is None else {str(key): value for key, value in rule.class_mapping.items()}
-    return {
-        "class_field": rule.class_field,
-        "class_mapping": mapping,
-        "background": rule.background,
-        "overlap": rule.overlap,
-        "all_touched": rule.all_touched,
-        "layer": rule.layer,
-    }

@@ -10,7 +10,8 @@ from geodeeplab.training.folders.chip_files import ImageFormat
 from geodeeplab.training.folders.chip_tiles import ChipLattice
 from geodeeplab.training.folders.write_chips import ChipOptions, Layout, Progress, write_chips
 from geodeeplab.training.scenes.class_table import ClassesLike, ClassMapping
-from geodeeplab.training.scenes.labels import LabelRule, LabelsLike
+from geodeeplab.training.scenes.label_rule import LabelRule
+from geodeeplab.training.scenes.labels import LabelsLike
 from geodeeplab.training.scenes.open_labelled import open_labelled_scenes
 from geodeeplab.training.scenes.scene_pixels import TrainingSceneLike
 
@@ -95,9 +96,10 @@ def export_chips(
         classes=classes,
         class_mapping=class_mapping,
         background=background,
+        labelled=labelled,
         overlap=overlap,
         all_touched=all_touched,
         layer=layer,
     )
-    opened = open_labelled_scenes(scenes, labels, rule, labelled=labelled, bands=bands, gsd_m=gsd_m)
+    opened = open_labelled_scenes(scenes, labels, rule, bands=bands, gsd_m=gsd_m)
     return write_chips(opened.scenes, opened.classes, dst_folder, options, overwrite=overwrite, progress=progress)

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -13,17 +13,11 @@ from rasterio.crs import CRS
 from geodeeplab.errors import GeoDeepLabWarning, OptionError
 from geodeeplab.models import ModelClass
 from geodeeplab.raster import Grid, SceneLike
-from geodeeplab.raster.burn import Overlap
 from geodeeplab.raster.polygon_layer import LayerLike, PolygonLayer, listed, read_polygon_layer
 from geodeeplab.training.chip import IGNORE_INDEX
-from geodeeplab.training.scenes.class_table import (
-    ClassesLike,
-    ClassMapping,
-    ClassTable,
-    FoundValue,
-    make_class_table,
-)
+from geodeeplab.training.scenes.class_table import ClassesLike, ClassTable, FoundValue, make_class_table
 from geodeeplab.training.scenes.label_raster import LabelRaster, RasterLabels
+from geodeeplab.training.scenes.label_rule import LabelRule
 from geodeeplab.training.scenes.labelled_raster import LabelReader, PolygonLabels
 
 LabelsLike: TypeAlias = SceneLike | LayerLike
@@ -33,26 +27,6 @@ VECTOR_SUFFIXES = (
     ".gpkg", ".geojson", ".json", ".geojsonl", ".shp", ".fgb", ".parquet", ".gdb", ".kml", ".kmz", ".gml", ".sqlite",
     ".csv", ".dxf", ".tab", ".mif", ".zip", ".shz",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabelRule:
-    """What labels mean."""
-
-    class_field: str | None = None
-    """Field of polygons that names their class; None: they are all of one class."""
-    classes: ClassesLike | None = None
-    """See `make_class_table`."""
-    class_mapping: ClassMapping | None = None
-    """See `make_class_table`."""
-    background: str | None = None
-    """Class of ground without a label; None: it is ignored."""
-    overlap: Overlap = "last"
-    """Where polygons overlap, see `burn`."""
-    all_touched: bool = False
-    """Polygons cover all pixels that they touch, see `burn`."""
-    layer: str | None = None
-    """Name of the layer in files of several."""
 
 
 def is_vector(labels: LabelsLike) -> bool:

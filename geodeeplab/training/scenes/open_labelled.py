@@ -10,11 +10,12 @@ import numpy as np
 
 from geodeeplab.errors import OptionError
 from geodeeplab.models import ModelClass
-from geodeeplab.raster import AoiLike, Grid, Scene, to_aoi
+from geodeeplab.raster import Grid, Scene, to_aoi
 from geodeeplab.training.scenes.class_table import ClassTable
+from geodeeplab.training.scenes.label_rule import LabelRule
 from geodeeplab.training.scenes.labelled import LabelledScene
 from geodeeplab.training.scenes.labelled_raster import LabelledRaster, LabelReader
-from geodeeplab.training.scenes.labels import LabelRule, LabelsLike, PolygonSets, RasterSets, is_vector, warn_of_unknown
+from geodeeplab.training.scenes.labels import LabelsLike, PolygonSets, RasterSets, is_vector, warn_of_unknown
 from geodeeplab.training.scenes.pixel_size import choose_pixel_size
 from geodeeplab.training.scenes.scene_pixels import ScenePixels, TrainingSceneLike
 
@@ -36,7 +37,6 @@ def open_labelled_scenes(
     labels: LabelsLike | Sequence[LabelsLike] | None,
     rule: LabelRule,
     *,
-    labelled: AoiLike | None = None,
     bands: Sequence[str | int] | None = None,
     gsd_m: float | None = None,
     zoom: Fraction | None = None,
@@ -63,7 +63,7 @@ def open_labelled_scenes(
         LabelledRaster(
             one,
             reader,
-            labelled=None if labelled is None else to_aoi(labelled, crs=grid.crs),
+            labelled=None if rule.labelled is None else to_aoi(rule.labelled, crs=grid.crs),
             group=None if groups is None else str(groups[number]),
         )
         for number, (one, reader, grid) in enumerate(zip(pixels, readers, grids, strict=True))
