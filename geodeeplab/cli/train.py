@@ -112,7 +112,7 @@ def _by_table(known: Tables, scenes: Sequence[str], told: Mapping[str, Any]) -> 
 
 def _check(tables: Tables, *, overwrite: bool) -> Path:
     """Refuse what cannot end well, before any work; give the path of the model."""
-    from geodeeplab.learner import MODEL_SUFFIXES
+    from geodeeplab.learner.saving import MODEL_SUFFIXES
     from geodeeplab.raster import check_output
 
     data, output = tables["data"], tables["model"]["output"]

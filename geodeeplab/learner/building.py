@@ -1,0 +1,125 @@
+"""What a learner begins with: the loss, and a network for the data's classes and bands."""
+
+import os
+from collections.abc import Sequence
+
+import torch
+
+from geodeeplab.errors import OptionError
+from geodeeplab.models import Model, SegmentationNetwork, build_model
+from geodeeplab.training.data import TrainingData
+from geodeeplab.training.loop.losses import class_weights
+from geodeeplab.training.loop.objective import Objective, find_ignored
+from geodeeplab.training.loop.starting import adopt_model, load_start
+
+MIXUP_ALPHA = 0.4
+FOCAL_GAMMA = 2.0
+NOTHING = "nothing"
+"""What a network that was not pretrained starts from."""
+
+
+def make_objective(
+    data: TrainingData,
+    *,
+    class_balancing: bool,
+    mixup: bool,
+    focal_loss: bool,
+    dice_loss_fraction: float | None,
+    dice_loss_average: str,
+    lovasz_loss_fraction: float,
+    label_smoothing: float,
+    ignore_classes: Sequence[str | int],
+) -> Objective:
+    """Give the loss that the options of `DeepLab` describe; classes are weighed by their shares of the data.
+
+    Raises:
+        OptionError: for options out of their ranges, or that do not go together.
+    """
+    if dice_loss_fraction is None:
+        dice_loss_fraction = 0.0 if mixup else 1 / 3
+    return Objective(
+        class_weights=tuple(class_weights(data.class_pixels).tolist()) if class_balancing else None,
+        label_smoothing=label_smoothing,
+        focal_gamma=FOCAL_GAMMA if focal_loss else None,
+        dice_fraction=dice_loss_fraction,
+        dice_average=dice_loss_average,
+        lovasz_fraction=lovasz_loss_fraction,
+        ignore_classes=find_ignored(data.classes, ignore_classes),
+        mixup=MIXUP_ALPHA if mixup else 0.0,
+    )
+
+
+def start_network(
+    data: TrainingData,
+    source: Model | None,
+    *,
+    weights: str | os.PathLike[str] | None,
+    seed: int,
+    arch: str,
+    backbone: str,
+    output_stride: int | None,
+    pointrend: bool,
+    keep_dilation: bool,
+    aspp_channels: int | None,
+) -> tuple[SegmentationNetwork, str]:
+    """Build a network for the data, and load what it starts from.
+
+    Args:
+        data: what it will learn from.
+        source: a model to start from, in place of `weights`.
+        weights: see `load_start`; None for nothing.
+        seed: of the weights that nothing is loaded into. PyTorch's own generator is left as it was.
+        arch: see `build_model`, here and below.
+        backbone: its name.
+        output_stride: input pixels per feature pixel.
+        pointrend: with PointRend.
+        keep_dilation: with PointRend, too.
+        aspp_channels: width of ASPP.
+
+    Returns:
+        The network, and what it starts from.
+
+    Raises:
+        ModelError: for a network that cannot be, or weights that are not there.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = build_model(
+            arch=arch,
+            backbone=backbone,
+            num_classes=len(data.classes),
+            in_channels=len(data.bands),
+            output_stride=output_stride,
+            pointrend=pointrend,
+            keep_dilation=keep_dilation,
+            aspp_channels=aspp_channels,
+        )
+        if source is not None:
+            return network, adopt(network, source, data)
+        if weights is None:
+            return network, NOTHING
+        return network, load_start(network, weights, bands=[band.name for band in data.bands]).source
+
+
+def adopt(network: SegmentationNetwork, model: Model, data: TrainingData) -> str:
+    """Load a trained model into a network for the data; give the model's source.
+
+    Raises:
+        ModelError: if the model has no file, or is of another backbone.
+    """
+    names, bands = [item.name for item in data.classes], [band.name for band in data.bands]
+    return adopt_model(network, model, class_names=names, bands=bands).source
+
+
+def check_network(network: SegmentationNetwork, data: TrainingData) -> None:
+    """Refuse a network of other numbers of classes and bands.
+
+    Raises:
+        OptionError: for such a one.
+    """
+    there = network.architecture.get("num_classes"), network.architecture.get("in_channels")
+    if there != (len(data.classes), len(data.bands)):
+        raise OptionError(
+            f"the data has {len(data.classes)} classes and {len(data.bands)} bands, the network is for {there[0]} and "
+            f"{there[1]}: build it with num_classes and in_channels of the data"
+        )

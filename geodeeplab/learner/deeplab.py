@@ -1,0 +1,362 @@
+"""`DeepLab`: a network in training."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from geodeeplab.inference.device import pick_device
+from geodeeplab.learner.building import NOTHING, adopt, check_network, make_objective, start_network
+from geodeeplab.learner.fitting import import_loop, run_facts, run_folder, schedule_name
+from geodeeplab.learner.trained import TrainedNetwork
+from geodeeplab.models import ARCHITECTURES, BACKBONES, SegmentationNetwork, load_model
+from geodeeplab.training.data import TrainingData
+from geodeeplab.training.loop.checkpoints import stored_rate
+from geodeeplab.training.loop.loading import default_workers
+from geodeeplab.training.loop.lr_find import sweep_rates
+from geodeeplab.training.loop.objective import Objective
+from geodeeplab.training.loop.parameters import (
+    PRETRAINED_FACTOR,
+    check_batch_size,
+    freeze_backbone,
+    is_frozen,
+    keeps_statistics,
+)
+from geodeeplab.training.loop.recipe import MONITORS, PATIENCE, Recipe
+from geodeeplab.training.loop.starting import IMAGENET, keep_statistics, network_like
+
+if TYPE_CHECKING:
+    from geodeeplab.training.loop.progress import StepHook
+
+
+class DeepLab(TrainedNetwork):
+    """A network in training, with arcgis.learn's names.
+
+    Where the defaults are not arcgis.learn's: classes are balanced and a third of the loss is Dice, averaged over the
+    classes, because that is the recipe that trained the bundled models; with PointRend, dilation is kept, because
+    coarse logits at stride 16 bound what points can repair; the backbone is not frozen at first, it learns at a tenth
+    of the heads' rate. `class_balancing=False, dice_loss_fraction=0, keep_dilation=False` and `freeze()` are theirs.
+
+    Attributes:
+        data: what it learns from.
+        network: what learns; after a fit in evaluation mode, with the averaged weights of the best epoch.
+        objective: the loss.
+        device: where it learns, and how precisely.
+        history: a record of every epoch of every fit.
+        sweep: the last sweep of `lr_find`.
+        folder: where the last fit kept its checkpoints; None where it kept none.
+    """
+
+    def __init__(
+        self,
+        data: TrainingData,
+        backbone: str = "resnet50",
+        *,
+        arch: str = "deeplabv3",
+        weights: str | os.PathLike[str] | None = IMAGENET,
+        pretrained_path: str | os.PathLike[str] | None = None,
+        pointrend: bool = False,
+        class_balancing: bool = True,
+        mixup: bool = False,
+        focal_loss: bool = False,
+        dice_loss_fraction: float | None = None,
+        dice_loss_average: str = "macro",
+        lovasz_loss_fraction: float = 0.0,
+        label_smoothing: float = 0.05,
+        ignore_classes: Sequence[str | int] = (),
+        keep_dilation: bool = True,
+        output_stride: int | None = None,
+        aspp_channels: int | None = None,
+        network: SegmentationNetwork | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+        seed: int | None = None,
+    ) -> None:
+        """Build a network for the data's classes and bands.
+
+        Args:
+            data: of `prepare_data`.
+            backbone: a name of `supported_backbones()`, or `timm:<name>`.
+            arch: a name of `geodeeplab.models.ARCHITECTURES`.
+            weights: what the backbone starts from: `imagenet` (torchvision's best), a name or file as
+                `gdl.load_pretrained` takes it, or None for nothing. The default is what a few hundred labels need; it
+                is downloaded once, and where that fails one line says so, rather than a poor model much later.
+            pretrained_path: a GeoDeepLab model of the same backbone to start from, in place of `weights`.
+            pointrend: refine with PointRend instead of bilinear upsampling.
+            class_balancing: weigh classes in the pixelwise loss by clipped inverse square roots of their shares.
+            mixup: mix pairs of chips; with it the loss is cross-entropy alone.
+            focal_loss: the focal loss with a gamma of 2 in place of the cross-entropy.
+            dice_loss_fraction: share of the Dice loss in the loss, 0 to 1; by default a third, with mixup 0.
+            dice_loss_average: `macro` or `micro`.
+            lovasz_loss_fraction: share of the Lovász-softmax loss.
+            label_smoothing: of the cross-entropy.
+            ignore_classes: names or ids of classes whose pixels count neither in the loss nor in the scores.
+            keep_dilation: False leaves the backbone at stride 32 to PointRend.
+            output_stride: 8, 16 or 32; by default the architecture's.
+            aspp_channels: width of ASPP, for small networks.
+            network: one of `gdl.build_model`, for all its other options; it starts as it is.
+            device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+            precision: `auto`, `fp32`, `bf16` or `fp16`.
+            seed: of weights, chips and everything else; by default the data's.
+
+        Raises:
+            OptionError: for options out of their ranges, or that do not go together.
+            ModelError: for a network that cannot be, or weights that are not there.
+        """
+        source = None if pretrained_path is None or network is not None else load_model(pretrained_path)
+        data = data if source is None else keep_statistics(data, source.contract)
+        seed = data.seed if seed is None else seed
+        place = pick_device(device, precision)
+        objective = make_objective(
+            data,
+            class_balancing=class_balancing,
+            mixup=mixup,
+            focal_loss=focal_loss,
+            dice_loss_fraction=dice_loss_fraction,
+            dice_loss_average=dice_loss_average,
+            lovasz_loss_fraction=lovasz_loss_fraction,
+            label_smoothing=label_smoothing,
+            ignore_classes=ignore_classes,
+        )
+        start = NOTHING
+        if network is None:
+            network, start = start_network(
+                data,
+                source,
+                weights=weights,
+                seed=seed,
+                arch=arch,
+                backbone=backbone,
+                output_stride=output_stride,
+                pointrend=pointrend,
+                keep_dilation=keep_dilation,
+                aspp_channels=aspp_channels,
+            )
+        check_network(network, data)
+        super().__init__(data, network, objective=objective, device=place, seed=seed, start=start)
+        self.folder: Path | None = None
+
+    @classmethod
+    def from_model(
+        cls,
+        model: str | os.PathLike[str],
+        data: TrainingData,
+        *,
+        objective: Objective | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+        seed: int | None = None,
+    ) -> "DeepLab":
+        """Go on from a trained model, with the data's classes and bands in place of its own.
+
+        Classes of the same name keep what was learned about them; the first convolution is adapted to the bands by
+        name, and bands that the model knows, in scenes of its data type, are normalised as it was trained.
+
+        Args:
+            model: a bundled model's name, or a model file.
+            data: of `prepare_data`.
+            objective: the loss; by default the constructor's.
+            device: see the constructor.
+            precision: see the constructor.
+            seed: see the constructor.
+
+        Raises:
+            ModelError: if the model cannot be loaded, or cannot be trained on.
+        """
+        source = load_model(model)
+        data = keep_statistics(data, source.contract)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(data.seed if seed is None else seed)
+            network = network_like(source, classes=len(data.classes), bands=len(data.bands))
+            learner = cls(data, network=network, device=device, precision=precision, seed=seed)
+            learner.start = adopt(network, source, data)
+        learner.objective = objective or learner.objective
+        return learner
+
+    # ------------------------------------------------------------------------------------------------------ training
+
+    def lr_find(self, *, steps: int = 100, workers: int | None = None) -> float:
+        """Sweep the learning rate, suggest one, and leave the network as it was; `plot_lr()` draws the sweep.
+
+        Args:
+            steps: of the sweep, from 1e-6 to 1.
+            workers: see `fit`.
+
+        Raises:
+            OptionError: for a batch that the network cannot be trained with.
+        """
+        check_batch_size(self.network, self.data.batch_size)
+        self.sweep = sweep_rates(
+            self.network,
+            self._normalisation(),
+            self.data,
+            objective=self.objective,
+            backbone_factor=self._backbone_factor,
+            fixed_statistics=self._fixed_statistics,
+            device=self.device.torch_device,
+            autocast_dtype=self.device.autocast_dtype,
+            workers=self._workers(workers),
+            seed=self.seed,
+            steps=steps,
+        )
+        return self.sweep.suggestion
+
+    def fit(
+        self,
+        epochs: int = 10,
+        lr: float | None = None,
+        *,
+        one_cycle: bool = True,
+        schedule: str | None = None,
+        early_stopping: bool | int = False,
+        checkpoint: bool = True,
+        folder: str | os.PathLike[str] | None = None,
+        resume: bool = False,
+        overwrite: bool = False,
+        tensorboard: bool = False,
+        monitor: str = "miou",
+        weight_decay: float = 0.05,
+        ema_decay: float = 0.998,
+        clip: float = 1.0,
+        devices: int | str | Sequence[int] | None = None,
+        strategy: str = "auto",
+        num_nodes: int = 1,
+        workers: int | None = None,
+        progress: bool | None = None,
+        after_step: "StepHook | None" = None,
+    ) -> None:
+        """Train; afterwards the network has the averaged weights of the best epoch.
+
+        With the same seed, data and batch size the chips are the same on every machine; on a CPU the losses are, too,
+        bit for bit, whether or not the run was cut off and resumed.
+
+        Args:
+            epochs: passes over the training chips.
+            lr: peak of the heads' learning rate; by default what `lr_find` suggests, or suggested last.
+            one_cycle: rise in a tenth of the run, then fall along a cosine; False for a constant rate.
+            schedule: `one_cycle`, `poly` or `constant`, in place of `one_cycle`.
+            early_stopping: end after 5 epochs without a better one, or after so many.
+            checkpoint: keep checkpoints to resume from.
+            folder: where; by default `runs/<arch>-<backbone>-<number>`. `resume` needs it.
+            resume: go on with the run of the same numbers in the folder; with nothing there it begins.
+            overwrite: begin anew whatever the folder holds.
+            tensorboard: write TensorBoard's files into the folder.
+            monitor: what the best epoch is best in, on the validation chips: see `available_metrics`.
+            weight_decay: of AdamW; norms and biases have none.
+            ema_decay: of the averaged weights; 0 scores and keeps the last ones of each epoch.
+            clip: greatest norm of the gradients.
+            devices: Lightning's: how many, or which ones; by default the learner's device.
+            strategy: Lightning's, such as `ddp` or `ddp_spawn`.
+            num_nodes: Lightning's.
+            workers: processes that draw chips, on each device; by default what suits the machine.
+            progress: draw bars; by default on a terminal and in notebooks, elsewhere a line an epoch.
+            after_step: called after every step; it may raise to end the fit.
+
+        Raises:
+            OptionError: for options out of their ranges, a folder with another run in it, a loss that is not finite,
+                or without the extra `train`.
+            ModelError, OutputError: for checkpoints that cannot be read or written.
+        """
+        fit_network = import_loop().fit_network
+        check_batch_size(self.network, self.data.batch_size)
+        path = run_folder(folder, self.network, checkpoint=checkpoint, resume=resume, tensorboard=tensorboard)
+        recipe = Recipe(
+            epochs=epochs,
+            lr=self._rate(lr, path if resume else None, workers),
+            schedule=schedule_name(schedule, one_cycle=one_cycle),
+            weight_decay=weight_decay,
+            clip=clip,
+            ema_decay=ema_decay,
+            backbone_factor=self._backbone_factor,
+            is_frozen=is_frozen(self.network),
+            fixed_statistics=self._fixed_statistics,
+            patience=int(PATIENCE if early_stopping is True else early_stopping) or None,
+            monitor=monitor,
+            precision=self.device.precision,
+            batch_size=self.data.batch_size,
+            seed=self.seed,
+            first_epoch=len(self.history),
+        )
+        history = fit_network(
+            self.network,
+            self._normalisation(),
+            self.data,
+            objective=self.objective,
+            recipe=recipe,
+            run=run_facts(self.network, self.data, start=self.start, objective=self.objective, recipe=recipe),
+            folder=path,
+            resume=resume,
+            overwrite=overwrite,
+            device=self.device.torch_device,
+            devices=devices,
+            strategy=strategy,
+            num_nodes=num_nodes,
+            workers=self._workers(workers),
+            tensorboard=tensorboard,
+            shown=progress,
+            after_step=after_step,
+        )
+        self.network.to("cpu")
+        self.history += history
+        self.folder = path
+        self._fits.append(dataclasses.asdict(recipe) | {"epochs_done": len(history)})
+        self._scored = None
+
+    def freeze(self) -> None:
+        """Leave the backbone as it is in the fits to come."""
+        freeze_backbone(self.network)
+
+    def unfreeze(self) -> None:
+        """Train the backbone, too."""
+        freeze_backbone(self.network, frozen=False)
+
+    # ---------------------------------------------------------------------------------------------------- what there is
+
+    @property
+    def available_metrics(self) -> tuple[str, ...]:
+        """What `fit` can monitor."""
+        return tuple(MONITORS)
+
+    @staticmethod
+    def supported_backbones() -> tuple[str, ...]:
+        """Give the names of torchvision's backbones; `timm:<name>` is any other of timm's."""
+        return BACKBONES
+
+    @staticmethod
+    def supported_architectures() -> tuple[str, ...]:
+        """Give the names for `arch`."""
+        return ARCHITECTURES
+
+    @staticmethod
+    def supported_datasets() -> tuple[str, ...]:
+        """Say what `prepare_data` makes training data of."""
+        return (
+            "scenes and polygons",
+            "scenes and label rasters",
+            "Esri's Classified Tiles (images/, labels/, map.txt)",
+            "folders of image and label chips",
+        )
+
+    # ------------------------------------------------------------------------------------------------------- helpers
+
+    @property
+    def _backbone_factor(self) -> float:
+        return PRETRAINED_FACTOR if self.start != NOTHING else 1.0
+
+    @property
+    def _fixed_statistics(self) -> bool:
+        return keeps_statistics(pretrained=self.start != NOTHING, batch_size=self.data.batch_size)
+
+    def _workers(self, workers: int | None) -> int:
+        return default_workers(self.device.torch_device.type) if workers is None else workers
+
+    def _rate(self, lr: float | None, folder: Path | None, workers: int | None) -> float:
+        """Settle the learning rate: as given, as in the run to go on with, as suggested last, or by a sweep."""
+        if lr is not None:
+            return float(lr)
+        if folder is not None and (stored := stored_rate(folder)) is not None:
+            return stored
+        return self.lr_find(workers=workers) if self.sweep is None else self.sweep.suggestion

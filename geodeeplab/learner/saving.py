@@ -1,0 +1,53 @@
+"""What a model file says of its training, and which files a network can take the weights of."""
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from geodeeplab.errors import ModelError
+from geodeeplab.models import Contract, build_model
+from geodeeplab.training.data import TrainingData
+from geodeeplab.training.loop.model_facts import versions
+from geodeeplab.training.loop.objective import Objective
+
+MODEL_SUFFIXES = (".safetensors",)
+
+
+def provenance_facts(
+    data: TrainingData, objective: Objective, *, start: str, fits: Sequence[Mapping[str, Any]], epochs: int, seed: int
+) -> dict[str, Any]:
+    """Say where a model comes from: data, start, loss, fits, versions."""
+    return {
+        "data": dict(data.provenance),
+        "start": start,
+        "loss": dataclasses.asdict(objective),
+        "fits": list(fits),
+        "epochs": epochs,
+        "seed": seed,
+        "versions": versions(),
+    }
+
+
+def check_same(here: Contract, there: Contract, path: str | os.PathLike[str]) -> None:
+    """Refuse a model of another network, or of other classes or bands.
+
+    Raises:
+        ModelError: for such a one.
+    """
+    ours, theirs = _identity(here), _identity(there)
+    for what, value in ours.items():
+        if theirs[what] != value:
+            raise ModelError(
+                f"{path} has another {what}, {theirs[what]}, not {value}: use DeepLab.from_model to go on from it"
+            )
+
+
+def _identity(contract: Contract) -> dict[str, Any]:
+    """Give what two models must share for one to take the other's weights."""
+    network = build_model(**contract.architecture).architecture
+    return {
+        "architecture": dict(network),
+        "list of classes": [item.name for item in contract.classes],
+        "list of bands": list(contract.band_names),
+    }

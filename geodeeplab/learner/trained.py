@@ -1,0 +1,275 @@
+"""A network with the data it learns from, and what can be done with both at any time."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import torch
+
+from geodeeplab.errors import OptionError
+from geodeeplab.inference.device import Device
+from geodeeplab.learner.saving import MODEL_SUFFIXES, check_same, provenance_facts
+from geodeeplab.learner.showing import draw_chips, draw_confusion, draw_losses, draw_sweep
+from geodeeplab.models import Contract, Model, Normalisation, SegmentationNetwork, load_model, save_model
+from geodeeplab.models.crf import DenseCRF
+from geodeeplab.raster import AoiLike, SceneLike, check_output
+from geodeeplab.training.data import TrainingData
+from geodeeplab.training.loop.lr_find import RateSweep
+from geodeeplab.training.loop.model_facts import class_table, make_contract, validation_metrics
+from geodeeplab.training.loop.objective import Objective
+from geodeeplab.training.loop.recipe import EpochRecord
+from geodeeplab.training.loop.scoring import LabelledChip, iter_labelled, score_chips
+from geodeeplab.training.loop.tally import Tally
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from geodeeplab.pipeline.polygons import PolygonOptions
+    from geodeeplab.pipeline.result import Segmentation
+    from geodeeplab.pipeline.segment import Progress
+
+
+class TrainedNetwork:
+    """A network with the data it learns from: its scores, its figures, its model file, and what it makes of scenes.
+
+    The base of `DeepLab`, which adds how it is built and trained; users call both on one object.
+    """
+
+    def __init__(
+        self,
+        data: TrainingData,
+        network: SegmentationNetwork,
+        *,
+        objective: Objective,
+        device: Device,
+        seed: int,
+        start: str,
+    ) -> None:
+        """Take a network for the data's classes and bands.
+
+        Args:
+            data: what it learns from.
+            network: as it is.
+            objective: the loss.
+            device: where it runs, and how precisely.
+            seed: of everything that chance decides.
+            start: what it starts from.
+        """
+        self.data = data
+        self.network = network.to(memory_format=torch.channels_last)
+        self.objective = objective
+        self.device = device
+        self.seed = seed
+        self.start = start
+        self.history: list[EpochRecord] = []
+        self.sweep: RateSweep | None = None
+        self._fits: list[dict[str, Any]] = []
+        self._scored: tuple[Tally, dict[int, float]] | None = None
+
+    # ------------------------------------------------------------------------------------------------------- results
+
+    def accuracy(self) -> float | None:
+        """Give the share of the validation pixels that get their class; None where none is labelled."""
+        return self._tally.accuracy
+
+    @overload
+    def mIOU(self, mean: Literal[False] = False) -> dict[str, float | None]: ...
+    @overload
+    def mIOU(self, mean: Literal[True]) -> float | None: ...
+    def mIOU(self, mean: bool = False) -> dict[str, float | None] | float | None:
+        """Give the IoU of each class on the validation chips, or their mean; None for a class that never occurs."""
+        if mean:
+            return self._tally.miou
+        return dict(zip(self._class_names, self._tally.iou, strict=True))
+
+    def per_class_metrics(self) -> "pd.DataFrame":
+        """Give precision, recall, F1, IoU, boundary IoU and pixels (rows) of the classes (columns) on validation."""
+        import pandas as pd
+
+        return pd.DataFrame.from_dict(class_table(self._tally), orient="index", columns=self._class_names)
+
+    def plot_losses(self, dst_path: str | os.PathLike[str] | None = None) -> "Figure":
+        """Draw the losses and the scores of all epochs so far."""
+        val_label = "validation" if self.network.point_head is None else "validation, without points"
+        return draw_losses(self.history, dst_path, val_label=val_label)
+
+    def plot_lr(self, dst_path: str | os.PathLike[str] | None = None) -> "Figure":
+        """Draw the last sweep of `lr_find`.
+
+        Raises:
+            OptionError: before any.
+        """
+        if self.sweep is None:
+            raise OptionError("there is no sweep to draw: call lr_find first")
+        return draw_sweep(self.sweep, dst_path)
+
+    def plot_confusion(self, dst_path: str | os.PathLike[str] | None = None) -> "Figure":
+        """Draw the confusion matrix of the validation chips."""
+        return draw_confusion(self._tally, self._class_names, dst_path)
+
+    def show_results(self, rows: int = 5, dst_path: str | os.PathLike[str] | None = None) -> "Figure":
+        """Draw validation chips, spread evenly over all of them, with truth, labels and errors."""
+        _, scores = self._scores()
+        known = sorted(scores)
+        count = min(rows, len(known))
+        return self._draw([known[i * len(known) // count] for i in range(count)], dst_path)
+
+    def show_worst(self, rows: int = 5, dst_path: str | os.PathLike[str] | None = None) -> "Figure":
+        """Draw the validation chips of the lowest mean IoU, the worst first."""
+        _, scores = self._scores()
+        return self._draw(sorted(scores, key=lambda index: (scores[index], index))[:rows], dst_path)
+
+    # ---------------------------------------------------------------------------------------------------- model files
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        name: str | None = None,
+        licence: str = "",
+        provenance: Mapping[str, Any] | None = None,
+        overwrite: bool = False,
+    ) -> Path:
+        """Write one model file, to segment with at once.
+
+        It holds weights and contract; the state to go on training from stays in the folder of the checkpoints.
+
+        Args:
+            path: a path that ends in .safetensors.
+            name: the model's; by default the file's.
+            licence: of the weights. State it where others get the file: data and ImageNet's weights have theirs.
+            provenance: what else there is to say of where the model comes from.
+            overwrite: replace a file that exists.
+
+        Raises:
+            OptionError, OutputError: if it cannot be written there.
+        """
+        path = check_output(path, suffixes=MODEL_SUFFIXES, overwrite=overwrite)
+        metrics = validation_metrics(self._tally, self.data)
+        save_model(self.network, self._contract(name or path.stem, licence, provenance or {}, metrics), path)
+        return path
+
+    def load(self, path: str | os.PathLike[str]) -> None:
+        """Take the weights of a model file of the same network, classes and bands; `from_model` takes any other.
+
+        Raises:
+            ModelError: if it is of another network, of other classes or bands.
+        """
+        model = load_model(path)
+        check_same(self._contract("", "", {}, {}), model.contract, path)
+        self.network.load_state_dict(model.network.state_dict())
+        self.start, self._scored = str(path), None
+
+    def predict(
+        self,
+        scene: SceneLike,
+        polygons: str | os.PathLike[str] | None = None,
+        *,
+        labels: str | os.PathLike[str] | None = None,
+        confidence: str | os.PathLike[str] | None = None,
+        options: "PolygonOptions | None" = None,
+        bands: Sequence[str | int] | None = None,
+        rescale: str | Sequence[float] | None = None,
+        gsd_m: str | float | None = None,
+        aoi: AoiLike | None = None,
+        min_confidence: float = 0.0,
+        tile_size: int | None = None,
+        overlap: int | None = None,
+        batch_size: int | None = None,
+        tta: str = "none",
+        crf: bool | DenseCRF = False,
+        overwrite: bool = False,
+        progress: "Progress | None" = None,
+    ) -> "Segmentation":
+        """Segment a scene with the network as it is; `gdl.segment` has the arguments' meaning, and more of them.
+
+        Args:
+            scene: a file, several, a URL, an array.
+            polygons: vector file to write.
+            labels: label raster to write.
+            confidence: confidence raster to write.
+            options: of the polygons.
+            bands: the scene's bands for the model's.
+            rescale: the scene's values for the ends of the model's range.
+            gsd_m: `native`, `model` or metres.
+            aoi: where labels are wanted.
+            min_confidence: least probability of a class to be kept.
+            tile_size: by default the chips'.
+            overlap: by default a quarter of it.
+            batch_size: tiles per forward.
+            tta: `none`, `flips` or `d4`.
+            crf: refine with the dense CRF.
+            overwrite: replace outputs that exist.
+            progress: called with pixels done and pixels in all.
+
+        Raises:
+            OptionError, OutputError, SceneError, ContractError: as `gdl.segment` does.
+        """
+        from geodeeplab.pipeline.segment import segment
+
+        contract = self._contract("learner", "", {}, {})
+        return segment(
+            scene,
+            polygons,
+            labels=labels,
+            confidence=confidence,
+            polygons=options,
+            model=Model(network=self.network.eval(), contract=contract),
+            bands=bands,
+            rescale=rescale,
+            gsd_m=gsd_m,
+            aoi=aoi,
+            min_confidence=min_confidence,
+            tile_size=tile_size,
+            overlap=overlap,
+            batch_size=batch_size,
+            tta=tta,
+            crf=crf,
+            device=str(self.device.torch_device),
+            precision=self.device.precision,
+            overwrite=overwrite,
+            progress=progress,
+        )
+
+    # ------------------------------------------------------------------------------------------------------- helpers
+
+    @property
+    def _class_names(self) -> list[str]:
+        return [item.name for item in self.data.classes]
+
+    def _contract(self, name: str, licence: str, provenance: Mapping[str, Any], metrics: Mapping[str, Any]) -> Contract:
+        facts = provenance_facts(
+            self.data, self.objective, start=self.start, fits=self._fits, epochs=len(self.history), seed=self.seed
+        )
+        return make_contract(
+            self.network, self.data, name=name, licence=licence, provenance=facts | dict(provenance), metrics=metrics
+        )
+
+    def _normalisation(self) -> Normalisation:
+        return Normalisation(self._contract("learner", "", {}, {}))
+
+    def _scores(self) -> tuple[Tally, dict[int, float]]:
+        """Score the validation chips, once for the same weights."""
+        if self._scored is None:
+            self._scored = score_chips(self._labelled(range(len(self.data.val))), len(self.data.classes))
+        return self._scored
+
+    @property
+    def _tally(self) -> Tally:
+        return self._scores()[0]
+
+    def _labelled(self, indices: Sequence[int]) -> Iterator[LabelledChip]:
+        return iter_labelled(
+            self.network,
+            self._normalisation(),
+            self.data.val,
+            indices,
+            objective=self.objective,
+            device=self.device,
+        )
+
+    def _draw(self, indices: Sequence[int], dst_path: str | os.PathLike[str] | None) -> "Figure":
+        """Draw validation chips with what the network makes of them."""
+        return draw_chips(self._labelled(indices), self.data, dst_path)
