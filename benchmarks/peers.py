@@ -115,8 +115,8 @@ def parse_arguments() -> argparse.Namespace:
 def iter_scenes(options: argparse.Namespace, folder: Path) -> Iterator[PeerScene]:
     """Yield the scenes that were asked for; tile 6 is put together in a folder."""
     if options.dubai:
-        path = folder / "tile6.tif"
-        yield PeerScene(name="dubai tile 6", path=path, truth=write_dubai_scene(options.dubai, path))
+        path, truth = write_dubai_scene(options.dubai, folder)
+        yield PeerScene(name="dubai tile 6", path=path, truth=truth)
     for path in options.scenes:
         yield PeerScene(name=path.name, path=path)
 

@@ -191,8 +191,8 @@ def parse_arguments() -> argparse.Namespace:
 def iter_scenes(options: argparse.Namespace, folder: Path) -> Iterator[StudyScene]:
     """Yield the scenes that were asked for; tile 6 is put together in a folder."""
     if options.dubai:
-        path = folder / "tile6.tif"
-        yield StudyScene(name="dubai tile 6", path=path, truth=write_dubai_scene(options.dubai, path))
+        path, truth = write_dubai_scene(options.dubai, folder)
+        yield StudyScene(name="dubai tile 6", path=path, truth=truth)
     for path in options.scenes:
         yield StudyScene(name=path.name, path=path)
 
