@@ -3,7 +3,7 @@
     pip install segmentation-models-pytorch
     python scripts/compare_recipes.py --data ../shared/data/dubai
     python scripts/compare_recipes.py --data ../shared/data/dubai --steps 4000 --seeds 3 --backbone resnet50 \
-        --recipes ours no-dice even-sampling no-ema no-pointrend
+        --width 256 --device cuda --recipes ours no-dice even-sampling no-ema no-pointrend
 
 Trained on Dubai tiles 4, 5, 7 and 8 and chosen by the mIoU on tile 2, seen as chips of the crops' size; tile 6 is
 reported once, through `segment` with tiles of 768 px and an overlap of 128, as tile 2 is, for whoever wants to compare.
@@ -107,7 +107,7 @@ def train_other(recipe: str, seed: int, args: argparse.Namespace) -> tuple[Model
     """Train a rival, and keep the weights that are best on the selection tile's chips."""
     data = prepare(recipe, seed, args)
     torch.manual_seed(seed)
-    rival, normalise = RIVALS[recipe](len(CLASSES)), normalisation(data)
+    rival, normalise = RIVALS[recipe](len(CLASSES), args.backbone, args.width), normalisation(data)
     checks = {round(args.steps * part / CHECKS) for part in range(1, CHECKS + 1)}
     best, seconds = -1.0, 0.0
     weights: dict[str, torch.Tensor] = {}
@@ -152,6 +152,7 @@ def build(recipe: str, data: TrainingData, args: argparse.Namespace) -> DeepLab:
         args.backbone,
         weights=None,
         pointrend=recipe != "no-pointrend",
+        aspp_channels=args.width,
         class_balancing=not plain,
         dice_loss_fraction=0.0 if plain else None,
         device=args.device,
@@ -250,7 +251,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--recipes", nargs="+", choices=choices, default=choices, help="tta needs ours before it")
     parser.add_argument("--steps", type=int, default=600, help="of training, a run")
     parser.add_argument("--seeds", type=int, default=1, help="runs of every recipe, with seeds 1, 2, ...")
-    parser.add_argument("--backbone", default="mobilenet_v3_large", help="ours; the others have this one")
+    parser.add_argument("--backbone", default="resnet18", help="of all networks")
+    parser.add_argument("--width", type=int, default=64, help="channels of ASPP and decoder")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--crop", type=int, default=256)
     parser.add_argument("--lr", type=float, default=1e-3, help="ours")

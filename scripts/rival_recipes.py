@@ -19,9 +19,15 @@ import numpy as np
 import rasterio
 import torch
 import torch.nn.functional as F
+import torchvision
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
+from torchvision.models._utils import IntermediateLayerGetter
+from torchvision.models.segmentation.deeplabv3 import ASPP, DeepLabV3
+from torchvision.models.segmentation.fcn import FCNHead
+
+from geodeeplab.models.backbones.dilation import dilate
 
 IGNORE = 255
 Crop = tuple[Tensor, Tensor]
@@ -46,11 +52,9 @@ class Rival:
     """Of the crops."""
 
 
-def torchvision_rival(classes: int) -> Rival:
-    """Give torchvision's `deeplabv3_mobilenet_v3_large` with its reference recipe."""
-    from torchvision.models.segmentation import deeplabv3_mobilenet_v3_large
-
-    network = deeplabv3_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=classes, aux_loss=True)
+def torchvision_rival(classes: int, backbone: str, width: int) -> Rival:
+    """Give torchvision's DeepLabV3 with its reference recipe."""
+    network = torchvision_network(classes, backbone, width)
     main = [*network.backbone.parameters(), *network.classifier.parameters()]
     groups = [{"params": main, "lr": 0.01}, {"params": list(network.aux_classifier.parameters()), "lr": 0.1}]
 
@@ -69,11 +73,34 @@ def torchvision_rival(classes: int) -> Rival:
     )
 
 
-def smp_rival(classes: int) -> Rival:
-    """Give segmentation_models_pytorch's DeepLabV3+ on MobileNetV3-large with a usual recipe."""
+def torchvision_network(classes: int, backbone: str, width: int) -> nn.Module:
+    """Build torchvision's DeepLabV3 with its auxiliary head.
+
+    torchvision has none on ResNet-18: that one is made of its own parts, at output stride 16 with rates 6, 12 and 18.
+    """
+    if backbone != "resnet18":
+        build = getattr(torchvision.models.segmentation, f"deeplabv3_{backbone}")
+        network: nn.Module = build(weights=None, weights_backbone=None, num_classes=classes, aux_loss=True)
+        return network
+    features = torchvision.models.resnet18(weights=None)
+    body = IntermediateLayerGetter(features, {"layer4": "out", "layer3": "aux"})
+    dilate(body, 16)
+    head = nn.Sequential(
+        ASPP(512, [6, 12, 18], width),
+        nn.Conv2d(width, width, 3, padding=1, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+        nn.Conv2d(width, classes, 1),
+    )
+    return DeepLabV3(body, head, FCNHead(256, classes))
+
+
+def smp_rival(classes: int, backbone: str, width: int) -> Rival:
+    """Give segmentation_models_pytorch's DeepLabV3+ with a usual recipe."""
     import segmentation_models_pytorch as smp
 
-    network = smp.DeepLabV3Plus("tu-mobilenetv3_large_100", encoder_weights=None, classes=classes)
+    encoder = {"mobilenet_v3_large": "tu-mobilenetv3_large_100"}.get(backbone, backbone)
+    network = smp.DeepLabV3Plus(encoder, encoder_weights=None, decoder_channels=width, classes=classes)
     dice = smp.losses.DiceLoss("multiclass", ignore_index=IGNORE)
 
     def loss(module: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
@@ -91,7 +118,7 @@ def smp_rival(classes: int) -> Rival:
     )
 
 
-RIVALS: dict[str, Callable[[int], Rival]] = {"torchvision": torchvision_rival, "smp": smp_rival}
+RIVALS: dict[str, Callable[[int, str, int], Rival]] = {"torchvision": torchvision_rival, "smp": smp_rival}
 
 
 def train_rival(

@@ -50,7 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         data,
         args.backbone,
         weights=None,
+        pretrained_path=args.start,
         pointrend=True,
+        class_balancing=args.name == LANDCOVER,
         aspp_channels=args.width,
         device=args.device,
         seed=args.seed,
@@ -202,6 +204,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("name", choices=(LANDCOVER, BUILDINGS))
     parser.add_argument("--data", type=Path, required=True, help="the Dubai set, or the buildings set")
     parser.add_argument("--out", type=Path, default=Path("out/bundled"))
+    parser.add_argument("--start", type=Path, help="model of an earlier run to go on from, with a schedule of its own")
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--chip-size", type=int, default=384)

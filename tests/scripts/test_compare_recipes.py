@@ -7,7 +7,7 @@ import compare_recipes
 from aerial_data import TRAIN_TILES
 from rival_recipes import RIVALS, RivalBatches
 
-SMALL = "--steps 3 --batch 2 --crop 32 --backbone resnet18".split()
+SMALL = "--steps 3 --batch 2 --crop 32 --width 16".split()
 
 
 def refuse(*_: object, **__: object) -> None:
@@ -49,7 +49,7 @@ def test_an_ablation_changes_one_thing(data: Path, tmp_path: Path) -> None:
 
 def test_rivals_draw_the_same_crops_for_a_seed(data: Path, tmp_path: Path) -> None:
     args = compare_recipes.parse_arguments(["--data", str(data), "--out", str(tmp_path), *SMALL])
-    rival = RIVALS["torchvision"](5)
+    rival = RIVALS["torchvision"](5, "resnet18", 16)
     batches = RivalBatches(compare_recipes.tiles(args), rival, steps=3, size=2, crop=32, seed=1)
     images, labels = batches[1]
     assert len(batches) == 3
