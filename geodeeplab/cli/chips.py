@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 @click.option("--keep-unlabelled", is_flag=True, help="Write chips without any label, too.")
 @click.option("--class-field", metavar="FIELD", help="Field of the polygons with the class.  [default: all are one]")
 @click.option("--classes", metavar="C,C,…", help="Which classes there are, in this order.  [default: all]")
+@click.option("--ignore-unknown", is_flag=True, help="Ignore label values that no class has.")
 @click.option("--background", metavar="CLASS", help="Class of ground without a label.  [default: none, value 0]")
 @click.option("--labelled", type=click.Path(path_type=Path), help="Vector file of what was labelled, in any CRS.")
 @click.option("--overlap", type=click.Choice(["last", "smallest", "ignore"]), default="last", show_default=True)
@@ -54,6 +55,7 @@ def command(
     keep_unlabelled: bool,
     class_field: str | None,
     classes: str | None,
+    ignore_unknown: bool,
     background: str | None,
     labelled: Path | None,
     overlap: "Overlap",
@@ -77,6 +79,7 @@ def command(
             output,
             class_field=class_field,
             classes=split_names(classes),
+            ignore_unknown=ignore_unknown,
             background=background,
             labelled=labelled,
             overlap=overlap,

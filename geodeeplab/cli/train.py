@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @click.option("--chips", help="Folder of chips, in place of SCENEs and --labels.")
 @click.option("--class-field", help="Field of the polygons that names their class.")
 @click.option("--classes", metavar="C,C,…", help="Classes, in the order of their ids.  [default: all there are]")
+@click.option("--ignore-unknown", is_flag=True, default=None, help="Ignore label values that no class has.")
 @click.option("--background", help="Class of ground without a label.  [default: it is ignored]")
 @click.option("--labelled", type=click.Path(), help="Polygons of what was labelled; the rest is ignored.")
 @click.option("--bands", metavar="B,B,…", help="The scenes' bands to learn from.  [default: all]")

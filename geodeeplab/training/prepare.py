@@ -34,6 +34,7 @@ def prepare_data(
     class_field: str | None = None,
     classes: ClassesLike | None = None,
     class_mapping: ClassMapping | None = None,
+    ignore_unknown: bool = False,
     background: str | None = None,
     labelled: AoiLike | None = None,
     overlap: Overlap = "last",
@@ -76,8 +77,9 @@ def prepare_data(
         class_field: field of the polygons that names their class; without it they are all of one class.
         classes: which classes there are, in this order: names, names with colours (red, green, blue), or classes of a
             model. By default all that the labels have. Names for the values 1, 2, ... of a raster that has no names.
-        class_mapping: the class's name for a value of the labels (a number, a text, a colour); None: ignore it. Values
-            of no class are ignored, with a warning.
+        class_mapping: the class's name for a value of the labels (a number, a text, a colour); None: ignore it.
+        ignore_unknown: ignore values of the labels that no class has; by default they are refused, listed with the
+            pixels or polygons that have them.
         background: name of the class of ground without a label; by default such ground is ignored.
         labelled: polygons of what was labelled; outside of them everything is ignored.
         overlap: where polygons overlap, the later one counts ("last"), the smaller one, or none ("ignore").
@@ -113,12 +115,12 @@ def prepare_data(
         provenance: what else the model file shall say of the data, such as sources and licences.
 
     Warns:
-        GeoDeepLabWarning: the split leaks, or nobody can tell; a class is missing on one side; label values are no
-            class; pixel sizes differ.
+        GeoDeepLabWarning: the split leaks, or nobody can tell; a class is missing on one side; pixel sizes differ.
 
     Raises:
         OptionError: options do not go together, nothing is labelled, or a split leaves one side without labels.
-        SceneError: a scene or label raster cannot be read, or scenes do not go together.
+        SceneError: a scene or label raster cannot be read, labels have values that no class has, or scenes do not go
+            together.
     """
     kind: SplitKind = split or ("groups" if groups is not None else "blocks")
     rule = SplitRule(kind=kind, share=val_split_pct, block_size=block_size, buffer=buffer, stratify=stratify)
@@ -126,6 +128,7 @@ def prepare_data(
         class_field=class_field,
         classes=classes,
         class_mapping=class_mapping,
+        ignore_unknown=ignore_unknown,
         background=background,
         labelled=labelled,
         overlap=overlap,
@@ -182,12 +185,19 @@ def _open_folder(
     """Open folders of chips at one pixel size; give their facts, too."""
     if not isinstance(path, ChipFolder):
         path = open_chip_folder(
-            path, class_mapping=rule.class_mapping, classes=rule.classes, background=rule.background, bands=bands
+            path,
+            class_mapping=rule.class_mapping,
+            classes=rule.classes,
+            background=rule.background,
+            bands=bands,
+            ignore_unknown=rule.ignore_unknown,
         )
-    elif any(one is not None for one in (rule.class_mapping, rule.classes, rule.background, bands)):
+    elif rule.ignore_unknown or any(
+        one is not None for one in (rule.class_mapping, rule.classes, rule.background, bands)
+    ):
         raise OptionError(
-            "an open folder of chips has its classes and bands: pass class_mapping, classes, background and bands to "
-            "open_chip_folder"
+            "an open folder of chips has its classes and bands: pass class_mapping, classes, background, bands and "
+            "ignore_unknown to open_chip_folder"
         )
     size = choose_pixel_size(
         [one.grid for one in path.scenes], [one.name for one in path.scenes], gsd_m=gsd_m, zoom=zoom

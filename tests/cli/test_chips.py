@@ -71,12 +71,20 @@ def test_options_reach_the_run(run: Run, image: Path, make_raster: MakeRaster, o
     assert [band.name for band in folder.scenes[0].bands] == ["blue"]
 
 
+def test_values_of_no_class_may_be_ignored(run: Run, image: Path, polygons: Path, out: Path) -> None:
+    told = ("--class-field", "kind", "--classes", "field", "--ignore-unknown", "--tile-size", 50)
+    ran = run("chips", image, "--labels", polygons, "-o", out / "chips", *told)
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.out.strip().endswith("3 left out (field 100.0%)")
+
+
 def test_what_is_refused_leaves_nothing(
     expect_refused: Callable[..., None], image: Path, polygons: Path, out: Path
 ) -> None:
     args = ["chips", image, "--labels", polygons, "-o", out / "chips"]
     expect_refused(*args, "--tile-size", 0, match="tile_size is at least 1 pixel")
     expect_refused(*args, "--class-field", "color", match="no field 'color'")
+    expect_refused(*args, "--class-field", "kind", "--classes", "field", match="'roof' in 1 polygon; the classes are")
     expect_refused(*args, "--stride", 600, match=r"stride is 1 to tile_size \(512\)")
     expect_refused(*args, "--min-overlap", 0.99, match="no chip is left to write, 1 have too few labelled pixels")
     expect_refused(*args, "--bands", "nir", match="has no band 'nir'")

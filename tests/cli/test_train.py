@@ -108,6 +108,7 @@ def test_one_file_holds_it_all_and_options_lie_on_top(
         scenes = [{json.dumps(str(scene))}]
         labels = {json.dumps(str(truth))}
         chip_size = 64
+        ignore_unknown = true
         augmentation = {{strength = 0.2, scale = [0.8, 1.25]}}
         [learner]
         weights = "none"
@@ -121,6 +122,7 @@ def test_one_file_holds_it_all_and_options_lie_on_top(
     tables = tomllib.loads(whole.read_text())
     assert tables["data"]["chip_size"] == 32
     assert tables["data"]["labels"] == str(truth)
+    assert tables["data"]["ignore_unknown"] is True
     assert tables["data"]["augmentation"] == {"strength": 0.2, "scale": [0.8, 1.25]}
     assert tables["learner"]["class_balancing"] is False
     assert tables["fit"]["epochs"] == 10

@@ -1,5 +1,6 @@
 """The whole way of training data on input that is not as one would wish."""
 
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -139,12 +140,14 @@ def test_a_scene_without_any_valid_pixel(make_raster: MakeRaster) -> None:
 
 def test_values_of_no_class(make_raster: MakeRaster) -> None:
     scene, labels = make_raster(image(), "a.tif"), make_raster(stripes(1, 2, 9), "labels.tif")
-    with pytest.warns(GeoDeepLabWarning, match="labels have values that are no class and are ignored: '9'"):
-        data = prepare(scenes=scene, labels=labels, class_mapping={1: "field", 2: "wood"})
+    mapping = {1: "field", 2: "wood"}
+    with pytest.raises(SceneError, match=r"labels have values without a class, first in '.*labels.tif': 9 in 8000 px;"):
+        prepare(scenes=scene, labels=labels, class_mapping=mapping)
+    data = prepare(scenes=scene, labels=labels, class_mapping=mapping, ignore_unknown=True)
     assert [one.name for one in data.classes] == ["field", "wood"]
     draw_all(data)
-    silent = prepare(scenes=scene, labels=labels, class_mapping={1: "field", 2: "wood", 9: None})
-    assert silent.class_pixels == data.class_pixels
+    told = prepare(scenes=scene, labels=labels, class_mapping={**mapping, 9: None})
+    assert told.class_pixels == data.class_pixels
 
 
 def write_folder(make_raster: MakeRaster, folder: Path, *labels: npt.NDArray[np.uint8], place: bool = True) -> Path:
@@ -183,12 +186,33 @@ def test_a_folder_of_one_image(make_raster: MakeRaster, tmp_path: Path) -> None:
 
 def test_a_folder_with_a_value_of_no_class(make_raster: MakeRaster, tmp_path: Path) -> None:
     folder = write_folder(make_raster, tmp_path / "chips", stripes(1, 2), stripes(1, 2, 7))
-    with pytest.raises(SceneError, match=r"labels have values without a class, first in '.*1.tif': 7 in 8000 px"):
-        prepare(path=folder, class_mapping={1: "field", 2: "wood"})
-    opened = open_chip_folder(folder, class_mapping={1: "field", 2: "wood"}, ignore_unknown=True)
-    draw_all(prepare(path=opened))
-    with pytest.raises(OptionError, match="pass class_mapping, classes, background and bands to open_chip_folder"):
-        prepare(path=opened, background="other")
+    mapping = {1: "field", 2: "wood"}
+    with pytest.raises(SceneError, match=r"labels have values without a class, first in '.*1.tif': 7 in 8000 px;"):
+        prepare(path=folder, class_mapping=mapping)
+    opened = open_chip_folder(folder, class_mapping=mapping, ignore_unknown=True)
+    data = prepare(path=opened)
+    draw_all(data)
+    assert prepare(path=folder, class_mapping=mapping, ignore_unknown=True).class_pixels == data.class_pixels
+    for option in ({"background": "other"}, {"ignore_unknown": True}):
+        with pytest.raises(OptionError, match="background, bands and ignore_unknown to open_chip_folder"):
+            prepare(path=opened, **option)
+
+
+def test_a_folder_and_a_raster_refuse_in_the_same_words(make_raster: MakeRaster, tmp_path: Path) -> None:
+    labels = stripes(1, 2, 7)
+    folder = write_folder(make_raster, tmp_path / "chips", labels)
+    scene, raster = make_raster(image(), "a.tif"), make_raster(labels, "labels.tif")
+    found = []
+    for place in ({"path": folder}, {"scenes": scene, "labels": raster}):
+        with pytest.raises(SceneError) as refusal:
+            prepare(**place, class_mapping={1: "field", 2: "wood"})
+        found.append(re.sub("'/.*?'", "FILE", str(refusal.value)))
+    assert found[0] == found[1]
+    assert found[0] == (
+        "labels have values without a class, first in FILE: 7 in 8000 px; the classes are 'field', 'wood': name the "
+        "values in class_mapping (None: ignored) or classes, or ignore all of them (ignore_unknown=True, "
+        "--ignore-unknown)"
+    )
 
 
 def test_chips_without_a_place_are_warned_of(make_raster: MakeRaster, tmp_path: Path) -> None:

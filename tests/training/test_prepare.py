@@ -100,15 +100,27 @@ def test_one_class_only_and_one_image(make_raster: MakeRaster) -> None:
     assert set(_val_labels(data)) == {0}
 
 
-def test_classes_that_are_not_wanted_are_ignored_with_a_warning(make_raster: MakeRaster) -> None:
-    scene = make_raster(_image())
-    with pytest.warns(GeoDeepLabWarning, match="no class and are ignored: 'barley'"):
-        data = gdl.prepare_data(
-            scenes=scene, labels=_fields(), class_field="crop", classes=["wheat"], chip_size=32, batch_size=2
-        )
-    assert [item.name for item in data.classes] == ["wheat"]
-    merged = _prepare(scenes=scene, labels=_fields(), class_field="crop", class_mapping={"wheat": "a", "barley": None})
+def test_polygons_of_no_class_are_refused_unless_they_are_to_be_ignored(make_raster: MakeRaster) -> None:
+    common = {"scenes": make_raster(_image()), "labels": _fields(), "class_field": "crop"}
+    with pytest.raises(
+        SceneError,
+        match=r"values without a class, first in 'GeoDataFrame': 'barley' in 1 polygon; the classes are 'wheat': name",
+    ):
+        _prepare(**common, classes=["wheat"])
+    with pytest.raises(SceneError, match="'barley' in 1 polygon, 'wheat' in 1 polygon"):
+        _prepare(**common, classes=["maize"])
+    wheat = _prepare(**common, classes=["wheat"], ignore_unknown=True)
+    assert [item.name for item in wheat.classes] == ["wheat"]
+    assert wheat.provenance["labels"]["ignore_unknown"] is True
+    merged = _prepare(**common, class_mapping={"wheat": "a", "barley": None})
     assert [item.name for item in merged.classes] == ["a"]
+    assert merged.class_pixels == wheat.class_pixels
+
+
+def test_one_layer_for_scenes_of_two_crs_is_counted_once(make_raster: MakeRaster) -> None:
+    scenes = [make_raster(_image(), "a.tif"), make_raster(_image(), "b.tif", crs="EPSG:32634")]
+    with pytest.raises(SceneError, match="'barley' in 1 polygon;"):
+        _prepare(scenes=scenes, labels=_fields(), class_field="crop", classes=["wheat"])
 
 
 def test_polygons_outside_and_empty_layers_are_refused(make_raster: MakeRaster) -> None:
@@ -158,14 +170,34 @@ def test_labels_of_any_integers(dtype: str) -> None:
     assert mapped.provenance["ignored_share"] == 0
 
 
-def test_unknown_values_are_ignored_with_a_warning() -> None:
+def test_values_of_no_class_are_refused_unless_they_are_to_be_ignored() -> None:
     labels = (np.indices(SHAPE).sum(axis=0) // 30 % 5).astype("uint8")
-    with pytest.warns(GeoDeepLabWarning, match="no class and are ignored: '3', '4'"):
+    pixels = np.bincount(labels.ravel()).tolist()
+    listed = f"3 in {pixels[3]} px, 4 in {pixels[4]} px"
+    with pytest.raises(
+        SceneError, match=f"values without a class, first in 'array': {listed}; the classes are 'a', 'b'"
+    ):
         _prepare(scenes=_image(), labels=labels, classes=["a", "b"])
     known = (ModelClass(id=3, name="c", color=(1, 2, 3)), ModelClass(id=4, name="d", color=(4, 5, 6)))
-    with pytest.warns(GeoDeepLabWarning, match="'1', '2'"):
-        data = _prepare(scenes=_image(), labels=labels, classes=known)
+    with pytest.raises(SceneError, match=f"{pixels[1]} px.*; the classes are 'c', 'd'"):
+        _prepare(scenes=_image(), labels=labels, classes=known)
+    data = _prepare(scenes=_image(), labels=labels, classes=known, ignore_unknown=True)
     assert data.classes == known
+    assert data.provenance["ignored_share"] == pytest.approx(sum(pixels[:3]) / labels.size)
+
+
+def test_the_pixels_of_all_label_rasters_count_but_not_nodata(make_raster: MakeRaster) -> None:
+    labels = np.ones((1, *SHAPE), dtype="uint8")
+    labels[0, 0, :7] = 9
+    labels[0, 1, :5] = 200
+    paths = [make_raster(labels, name, nodata=200) for name in ("a.tif", "b.tif")]
+    scenes = [make_raster(_image(), name) for name in ("c.tif", "d.tif")]
+    with pytest.raises(SceneError, match=r"first in '.*a.tif': 9 in 14 px; the classes are 'field'"):
+        _prepare(scenes=scenes, labels=paths, classes=["field"])
+    with pytest.raises(SceneError, match=r"first in '.*a.tif': 9 in 7 px;"):
+        _prepare(scenes=scenes, labels=paths[0], class_mapping={1: "field"})
+    ignored = _prepare(scenes=scenes, labels=paths, class_mapping={1: "field", 9: None})
+    assert ignored.provenance["ignored_share"] == pytest.approx(12 / np.prod(SHAPE))
 
 
 def test_palettes_and_colours(make_raster: MakeRaster, tmp_path: Path) -> None:
@@ -180,6 +212,10 @@ def test_palettes_and_colours(make_raster: MakeRaster, tmp_path: Path) -> None:
     coded = _prepare(scenes=_image(), labels=colors, class_mapping=mapping)
     assert [(item.name, item.color) for item in coded.classes] == [("road", (9, 8, 7)), ("roof", (200, 1, 2))]
     assert coded.provenance["ignored_share"] == pytest.approx((values == 0).mean())
+    with pytest.raises(
+        SceneError, match=rf"have colours without a class, .*: \(0,0,0\) in {(values == 0).sum()} px; the"
+    ):
+        _prepare(scenes=_image(), labels=colors, class_mapping={(9, 8, 7): "road", (200, 1, 2): "roof"})
 
 
 def test_labels_that_are_no_whole_numbers_are_refused() -> None:

@@ -80,7 +80,8 @@ def open_chip_folder(
         bands: names or 1-based numbers; default all that are not alpha (or those that Esri's definition extracts).
         image_folder: name of the subfolder of the images.
         label_folder: name of the subfolder of the labels.
-        ignore_unknown: ignore label values and colours without a class; by default the first read of one is an error.
+        ignore_unknown: ignore label values and colours that no class has; by default the first read of one is an error
+            that lists them.
         skip_unpaired: leave out images without a label, and labels without an image.
         group_by_folder: chips of one folder are of one group, where there are several folders.
 
@@ -106,7 +107,11 @@ def open_chip_folder(
         extract = [index + 1 for index in one.extract_bands] or None
         wanted = bands if bands is not None else extract
         reading = ChipReading(
-            code=code, wanted=None if wanted is None else tuple(wanted), band_names=one.band_names, labels=labels
+            code=code,
+            classes=names,
+            wanted=None if wanted is None else tuple(wanted),
+            band_names=one.band_names,
+            labels=labels,
         )
         scenes += [ChipScene(pair, reading, group=_group(group, pair)) for pair in one.pairs]
     if not group_by_folder or len({scene.group for scene in scenes}) == 1:

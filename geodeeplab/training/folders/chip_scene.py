@@ -16,6 +16,7 @@ from rasterio.crs import CRS
 from rasterio.windows import Window
 
 from geodeeplab.errors import SceneError
+from geodeeplab.models import ModelClass
 from geodeeplab.raster import Band, Grid, Source
 from geodeeplab.raster.bands import common_name, find_bands
 from geodeeplab.raster.opening import refuse_palette
@@ -24,6 +25,7 @@ from geodeeplab.training.folders.chip_pairs import ChipPair
 from geodeeplab.training.folders.label_code import LabelCode
 from geodeeplab.training.folders.label_pixels import LabelFile, count_codes, describe_counts
 from geodeeplab.training.scenes.labelled import LabelledPixels
+from geodeeplab.training.scenes.unknown_values import unknown_values
 
 MOST_OPEN = 8
 """Chips that a thread keeps open: windows of one chip are often read after each other, and a folder has thousands."""
@@ -37,6 +39,8 @@ class ChipReading:
 
     code: LabelCode
     """What the labels mean."""
+    classes: tuple[ModelClass, ...]
+    """In the order of the label indices."""
     wanted: tuple[str | int, ...] | None
     """Bands to read, by name or 1-based number; None for all that are not alpha."""
     band_names: tuple[str, ...]
@@ -129,11 +133,11 @@ class ChipScene:
         counts = count_codes(self._reading.labels, is_color=code.is_color)
         for known in code.codes.tolist():
             counts.pop(known, None)
-        what = "colours" if code.is_color else "values"
-        return SceneError(
-            f"labels have {what} without a class, first in '{self.files[1]}': "
-            f"{describe_counts(counts, is_color=code.is_color)}; give them classes in class_mapping, map them to None "
-            "to ignore them, or pass ignore_unknown"
+        return unknown_values(
+            describe_counts(counts, is_color=code.is_color),
+            self._reading.classes,
+            first_in=self.files[1],
+            what="colours" if code.is_color else "values",
         )
 
 

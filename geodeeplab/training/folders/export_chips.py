@@ -24,6 +24,7 @@ def export_chips(
     class_field: str | None = None,
     classes: ClassesLike | None = None,
     class_mapping: ClassMapping | None = None,
+    ignore_unknown: bool = False,
     background: str | None = None,
     labelled: AoiLike | None = None,
     overlap: Overlap = "last",
@@ -53,6 +54,7 @@ def export_chips(
         class_field: field of the polygons that names their class; without it they are all of one class.
         classes: which classes there are, in this order; default all that the labels have.
         class_mapping: the class's name for a value of the labels; None: ignore it.
+        ignore_unknown: ignore values of the labels that no class has, which are refused by default.
         background: name of the class of ground without a label; by default it has label value 0.
         labelled: polygons of what was labelled; outside of them the label value is 0.
         overlap: where polygons overlap, the later one counts ("last"), the smaller one, or none ("ignore").
@@ -80,7 +82,7 @@ def export_chips(
 
     Raises:
         OptionError: options do not go together, or a format cannot hold the bands.
-        SceneError: a scene or label cannot be read, or no chip is left.
+        SceneError: a scene or label cannot be read, labels have values that no class has, or no chip is left.
         OutputError: the folder cannot be written.
     """
     options = ChipOptions(
@@ -95,6 +97,7 @@ def export_chips(
         class_field=class_field,
         classes=classes,
         class_mapping=class_mapping,
+        ignore_unknown=ignore_unknown,
         background=background,
         labelled=labelled,
         overlap=overlap,

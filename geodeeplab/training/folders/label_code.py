@@ -40,7 +40,7 @@ class LabelCode:
     is_color: bool
     """Whether codes are colours, red × 65536 + green × 256 + blue, rather than values."""
     codes: npt.NDArray[np.int64]
-    """Values or colours that are known, ascending; at least one."""
+    """Values or colours that are known, ascending."""
     indices: npt.NDArray[np.uint8]
     """Class index of each code; `IGNORE_INDEX` for those to be ignored."""
     background: int
@@ -50,6 +50,8 @@ class LabelCode:
 
     def decode(self, codes: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
         """Give the class index of each code, `IGNORE_INDEX` where it has none, and tell which are unknown."""
+        if not len(self.codes):
+            return np.full(codes.shape, IGNORE_INDEX, dtype=np.uint8), np.ones(codes.shape, dtype=bool)
         place = np.minimum(np.searchsorted(self.codes, codes), len(self.codes) - 1)
         unknown = self.codes[place] != codes
         return np.where(unknown, np.uint8(IGNORE_INDEX), self.indices[place]), unknown
@@ -73,7 +75,8 @@ def make_label_code(
             themselves. Keys may be text: "3", "60,16,152", "#3c1098".
         classes: which classes there are, in this order; without a mapping and listed classes those of values 1, 2, ...
         background: name of the class of ground without a label.
-        ignore_unknown: values or colours without a class are to be ignored.
+        ignore_unknown: values or colours without a class are to be ignored, those of listed classes that `classes`
+            leaves out included.
         zero_is_unlabelled: value 0 is ground without a label unless it has a class.
 
     Raises:
@@ -99,9 +102,10 @@ def make_label_code(
         background=background,
         counts_from_one=True,
     )
-    index = {code: table.index_of[text] for code, text in texts.items()}
-    if zero_is_unlabelled and not is_color:
-        index.setdefault(0, table.background)
+    unknown = {one.value for one in table.unknown}
+    index = {code: table.index_of[text] for code, text in texts.items() if text not in unknown}
+    if zero_is_unlabelled and not is_color and 0 not in names:
+        index[0] = table.background
     return table.classes, LabelCode(
         is_color=is_color,
         codes=np.array(sorted(index), dtype=np.int64),

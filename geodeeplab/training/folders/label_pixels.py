@@ -12,11 +12,10 @@ from geodeeplab.raster import Source
 from geodeeplab.raster.opening import open_dataset
 from geodeeplab.raster.remote import gdal_path, open_file
 from geodeeplab.training.folders.label_code import color_code, describe_code
+from geodeeplab.training.scenes.unknown_values import list_counts
 
 MOST_CODES = 1000
 """Different codes after which a survey ends: so many are no classes."""
-MOST_LISTED = 12
-"""As many codes as a message lists, those of the most pixels."""
 
 
 class LabelFile:
@@ -99,11 +98,8 @@ def describe_counts(counts: Counter[int], *, is_color: bool) -> str:
     if len(counts) > MOST_CODES:
         what = "colours" if is_color else "values"
         return f"more than {MOST_CODES} different {what}: such a file is an image, or was compressed with loss"
-    shown = [
-        f"({describe_code(code, is_color=True)}) in {pixels} px" if is_color else f"{code} in {pixels} px"
-        for code, pixels in counts.most_common(MOST_LISTED)
-    ]
-    return ", ".join(shown) + (f" and {len(counts) - MOST_LISTED} more" if len(counts) > MOST_LISTED else "")
+    texts = {code: describe_code(code, is_color=is_color) for code in counts}
+    return list_counts({f"({texts[code]})" if is_color else texts[code]: pixels for code, pixels in counts.items()})
 
 
 def _data_bands(source: Source) -> list[int]:

@@ -31,6 +31,10 @@ class FoundValue:
     """What the labels call it; the value itself where they have no name for it."""
     color: Color | None = None
     """Its colour, where the labels have one."""
+    count: int = 0
+    """Pixels or polygons of it, where they were counted."""
+    where: str = ""
+    """The first labels that hold it, as messages name them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +45,8 @@ class ClassTable:
     """In the order of the indices."""
     index_of: Mapping[str, int]
     """Class index of each value, as text; `IGNORE_INDEX` for those that are to be ignored."""
-    unknown: tuple[str, ...]
-    """Values that are no class, and are ignored though nobody said so."""
+    unknown: tuple[FoundValue, ...]
+    """Values that no class has and nobody said to ignore; `index_of` has `IGNORE_INDEX` for them."""
     background: int
     """Class index of ground without a label; `IGNORE_INDEX` where it is ignored."""
 
@@ -66,7 +70,7 @@ def make_class_table(
         found: the values of the labels.
         classes: which classes there are, in this order; by default all that occur, in the order of `found`.
         class_mapping: names of values; by default what the labels call them. With it, values that it does not have and
-            that are not called by a class's name are ignored.
+            that are not called by a class's name are unknown.
         background: name of the class of ground without a label; added as the last one if it is none of the others.
         counts_from_one: names in `classes` are those of the values 1, 2, ... where the labels have no names.
 
@@ -88,9 +92,7 @@ def make_class_table(
         )
     index = {name: number for number, name in enumerate(wanted)}
     index_of = {value: IGNORE_INDEX if name is None else index.get(name, IGNORE_INDEX) for value, name in names.items()}
-    unknown = tuple(
-        value for value, name in names.items() if index_of[value] == IGNORE_INDEX and not _is_ignored(value, mapping)
-    )
+    unknown = tuple(one for one in found if index_of[one.value] == IGNORE_INDEX and not _is_ignored(one.value, mapping))
     return ClassTable(
         classes=_model_classes(wanted, stated, found, names, background),
         index_of=index_of,

@@ -1,6 +1,7 @@
 """Labels from a raster: any integers, a palette, or colours, warped to the scene's grid by nearest."""
 
 import copy
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike, fspath
@@ -11,10 +12,10 @@ import numpy.typing as npt
 from rasterio.windows import Window
 
 from geodeeplab.errors import OptionError
-from geodeeplab.raster import Grid, Scene, SceneLike, read_classes
+from geodeeplab.raster import Grid, LabelClass, Scene, SceneLike, read_classes
 from geodeeplab.raster.warped import WarpedSource
 from geodeeplab.training.chip import IGNORE_INDEX
-from geodeeplab.training.scenes.class_table import FoundValue
+from geodeeplab.training.scenes.class_table import FoundValue, value_text
 from geodeeplab.training.scenes.opened import OpenedHere
 from geodeeplab.training.scenes.scene_pixels import ScenePixels
 
@@ -57,28 +58,27 @@ class LabelRaster:
         return Scene(source, bands=bands, allow_palette=True)
 
     def find_values(self) -> list[FoundValue]:
-        """Look at all pixels for the values that there are, with their names and colours."""
+        """Count the pixels of each value, and give the values in their order with names and colours."""
         with self._open() as scene:
             known = {} if self.is_colored else {item.id: item for item in read_classes(scene, nodata=-1)}
             rows = max(1, SCAN_PIXELS // scene.grid.width)
-            values: set[int] = set()
+            counts: Counter[int] = Counter()
             for row in range(0, scene.grid.height, rows):
                 window = Window(0, row, scene.grid.width, min(rows, scene.grid.height - row))
                 pixels = scene.read(window)
-                values |= set(np.unique(_compact(pixels.array)[pixels.valid]).tolist())
-        found = [
-            FoundValue(value=str(value), name=known[value].name, color=known[value].color)
-            if value in known
-            else FoundValue(value=_text(value, self.is_colored), name=_text(value, self.is_colored))
-            for value in sorted(values)
-        ]
+                values, pixels_of = np.unique(_compact(pixels.array)[pixels.valid], return_counts=True)
+                counts.update(dict(zip(values.tolist(), pixels_of.tolist(), strict=True)))
+        return [self._found(value, counts[value], known.get(value)) for value in sorted(counts)]
+
+    def _found(self, value: int, count: int, known: LabelClass | None) -> FoundValue:
         if self.is_colored:
-            parts = [tuple(int(part) for part in one.value.split(",")) for one in found]
-            return [
-                FoundValue(value=one.value, name=one.name, color=(red, green, blue))
-                for one, (red, green, blue) in zip(found, parts, strict=True)
-            ]
-        return found
+            color = value >> 16, value >> 8 & 255, value & 255
+            return FoundValue(
+                value=value_text(color), name=value_text(color), color=color, count=count, where=self.name
+            )
+        if known is not None:
+            return FoundValue(value=str(value), name=known.name, color=known.color, count=count, where=self.name)
+        return FoundValue(value=str(value), name=str(value), count=count, where=self.name)
 
     def _open(self) -> Scene:
         pixels = ScenePixels(scene=self.raster)
@@ -168,10 +168,6 @@ def label_values(array: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
 def _compact(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Give (H, W) values in as few bytes as they come in."""
     return array[0] if len(array) == 1 else label_values(array)
-
-
-def _text(value: int, is_colored: bool) -> str:
-    return f"{value >> 16},{value >> 8 & 255},{value & 255}" if is_colored else str(value)
 
 
 def _value(text: str) -> int | None:

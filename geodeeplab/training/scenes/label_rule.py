@@ -18,6 +18,8 @@ class LabelRule:
     """See `make_class_table`."""
     class_mapping: ClassMapping | None = None
     """See `make_class_table`."""
+    ignore_unknown: bool = False
+    """Whether values that no class has are ignored; else they are refused."""
     background: str | None = None
     """Class of ground without a label; None: it is ignored."""
     labelled: AoiLike | None = None
@@ -35,6 +37,7 @@ class LabelRule:
         said = {
             "class_field": self.class_field,
             "class_mapping": mapping,
+            "ignore_unknown": self.ignore_unknown,
             "background": self.background,
             "overlap": self.overlap,
             "all_touched": self.all_touched,

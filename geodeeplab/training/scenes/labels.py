@@ -1,16 +1,15 @@
 """The labels of scenes: what they are given as, which classes they have, and a reader for each scene."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from rasterio.crs import CRS
 
-from geodeeplab.errors import GeoDeepLabWarning, OptionError
+from geodeeplab.errors import OptionError
 from geodeeplab.models import ModelClass
 from geodeeplab.raster import Grid, SceneLike
 from geodeeplab.raster.polygon_layer import LayerLike, PolygonLayer, listed, read_polygon_layer
@@ -19,6 +18,7 @@ from geodeeplab.training.scenes.class_table import ClassesLike, ClassTable, Foun
 from geodeeplab.training.scenes.label_raster import LabelRaster, RasterLabels
 from geodeeplab.training.scenes.label_rule import LabelRule
 from geodeeplab.training.scenes.labelled_raster import LabelReader, PolygonLabels
+from geodeeplab.training.scenes.unknown_values import list_counts, unknown_values
 
 LabelsLike: TypeAlias = SceneLike | LayerLike
 """A vector file or a GeoDataFrame; or a label raster: whatever `open_scene` takes."""
@@ -49,7 +49,7 @@ class PolygonSets:
         """
         self._rule = rule
         read: dict[tuple[Any, str], PolygonLayer] = {}
-        self._layers = []
+        self._layers: list[PolygonLayer] = []
         for source, crs in zip(labels, crss, strict=True):
             key = _name(source), "" if crs is None else crs.to_wkt()
             if key not in read:
@@ -57,20 +57,26 @@ class PolygonSets:
                     source, crs=crs, class_field=rule.class_field, ignore=[None], layer=rule.layer
                 )
             self._layers.append(read[key])
+        self._sources = {_name(source): layer for source, layer in zip(labels, self._layers, strict=True)}
         self._files = [(fspath(one),) if isinstance(one, str | PathLike) else () for one in labels]
 
     def table(self) -> ClassTable:
-        """Give the classes of all layers."""
+        """Give the classes of all layers.
+
+        Raises:
+            OptionError: see `make_class_table`.
+            SceneError: polygons have a value that no class has.
+        """
         rule = self._rule
         if rule.class_field is None:
-            return self._single_class()
-        values = dict.fromkeys(value for layer in self._layers for value in layer.values if value)
-        return make_class_table(
-            [FoundValue(value=value, name=value) for value in values],
-            classes=rule.classes,
-            class_mapping=rule.class_mapping,
-            background=rule.background,
-        )
+            found, mapping = [self._single_class()], None
+        else:
+            found, mapping = self._find_values(), rule.class_mapping
+        table = make_class_table(found, classes=rule.classes, class_mapping=mapping, background=rule.background)
+        if table.unknown and not rule.ignore_unknown:
+            counts = list_counts({f"'{one.name}'": one.count for one in table.unknown}, unit="polygons")
+            raise unknown_values(counts, table.classes, first_in=table.unknown[0].where)
+        return table
 
     def readers(self, table: ClassTable, grids: Sequence[Grid]) -> list[LabelReader]:
         """Give the labels of each scene on its grid."""
@@ -87,8 +93,17 @@ class PolygonSets:
             for layer, grid, files in zip(self._layers, grids, self._files, strict=True)
         ]
 
-    def _single_class(self) -> ClassTable:
-        """Give the table of polygons that are all of one class, named by the caller or after their file."""
+    def _find_values(self) -> list[FoundValue]:
+        """Count the polygons of each value of the class field."""
+        found: dict[str, FoundValue] = {}
+        for layer in self._sources.values():
+            counts = np.bincount(layer.class_index, minlength=256).tolist()
+            for value, count in zip(layer.values, counts, strict=False):
+                _add(found, FoundValue(value=value, name=value, count=count, where=layer.name))
+        return [one for one in found.values() if one.value]
+
+    def _single_class(self) -> FoundValue:
+        """Give the value of polygons that are all of one class, named by the caller or after their file."""
         rule = self._rule
         stated = [] if rule.classes is None else _names(rule.classes)
         others = [name for name in stated if name != rule.background]
@@ -97,9 +112,12 @@ class PolygonSets:
                 f"polygons of {len(others)} classes ({listed(others)}) need the field that names their class: give "
                 "class_field"
             )
-        name = others[0] if others else Path(self._layers[0].name).stem
-        return make_class_table(
-            [FoundValue(value=self._layers[0].values[0], name=name)], classes=rule.classes, background=rule.background
+        first = self._layers[0]
+        return FoundValue(
+            value=first.values[0],
+            name=others[0] if others else Path(first.name).stem,
+            count=sum(len(layer) for layer in self._sources.values()),
+            where=first.name,
         )
 
 
@@ -109,27 +127,37 @@ class RasterSets:
     def __init__(self, labels: Sequence[Any], rule: LabelRule) -> None:
         """Take the raster of each scene, perhaps the same one."""
         self._rule = rule
-        is_colored = any(isinstance(key, tuple | list) for key in rule.class_mapping or ())
-        self._rasters = [LabelRaster(raster=one, is_colored=is_colored) for one in labels]
+        self._is_colored = any(isinstance(key, tuple | list) for key in rule.class_mapping or ())
+        self._rasters = [LabelRaster(raster=one, is_colored=self._is_colored) for one in labels]
 
     def table(self) -> ClassTable:
-        """Look at all pixels of all rasters, and give the classes."""
+        """Look at all pixels of all rasters, and give the classes.
+
+        Raises:
+            OptionError: see `make_class_table`.
+            SceneError: pixels have a value that no class has.
+        """
+        rule = self._rule
         found: dict[str, FoundValue] = {}
         rasters = {_name(raster.raster): raster for raster in self._rasters}  # one for all scenes is looked at once
         for raster in rasters.values():
             for one in raster.find_values():
-                if one.value not in found or found[one.value].name == one.value:
-                    found[one.value] = one
+                _add(found, one)
         values = sorted(found.values(), key=lambda one: [int(part) for part in one.value.split(",")])
-        if not any(str(key) == "0" for key in self._rule.class_mapping or ()):  # ground without a label
+        if not any(str(key) == "0" for key in rule.class_mapping or ()):  # ground without a label
             values = [one for one in values if (one.value, one.name) != ("0", "0")]
-        return make_class_table(
+        table = make_class_table(
             values,
-            classes=self._rule.classes,
-            class_mapping=self._rule.class_mapping,
-            background=self._rule.background,
+            classes=rule.classes,
+            class_mapping=rule.class_mapping,
+            background=rule.background,
             counts_from_one=True,
         )
+        if table.unknown and not rule.ignore_unknown:
+            what: Literal["values", "colours"] = "colours" if self._is_colored else "values"
+            counts = {f"({one.value})" if self._is_colored else one.value: one.count for one in table.unknown}
+            raise unknown_values(list_counts(counts), table.classes, first_in=table.unknown[0].where, what=what)
+        return table
 
     def readers(self, table: ClassTable, grids: Sequence[Grid], own_grids: Sequence[Grid]) -> list[LabelReader]:
         """Give the labels of each scene on its grid."""
@@ -139,16 +167,12 @@ class RasterSets:
         ]
 
 
-def warn_of_unknown(table: ClassTable) -> None:
-    """Warn of values that are no class, and are ignored though nobody said so."""
-    if table.unknown:
-        classes = [item.name for item in table.classes]
-        warnings.warn(
-            f"labels have values that are no class and are ignored: {listed(table.unknown)}; the classes are "
-            f"{listed(classes)}: name the values in class_mapping, or map them to None",
-            GeoDeepLabWarning,
-            stacklevel=4,
-        )
+def _add(found: dict[str, FoundValue], one: FoundValue) -> None:
+    """Add what one layer or raster says of a value; the first name that is more than the value counts."""
+    before = found.get(one.value, one)
+    named = one if before.name == before.value else before
+    count = one.count if before is one else before.count + one.count
+    found[one.value] = replace(named, count=count, where=before.where)
 
 
 def _remapped(layer: PolygonLayer, table: ClassTable) -> PolygonLayer:

@@ -15,7 +15,7 @@ from geodeeplab.training.scenes.class_table import ClassTable
 from geodeeplab.training.scenes.label_rule import LabelRule
 from geodeeplab.training.scenes.labelled import LabelledScene
 from geodeeplab.training.scenes.labelled_raster import LabelledRaster, LabelReader
-from geodeeplab.training.scenes.labels import LabelsLike, PolygonSets, RasterSets, is_vector, warn_of_unknown
+from geodeeplab.training.scenes.labels import LabelsLike, PolygonSets, RasterSets, is_vector
 from geodeeplab.training.scenes.pixel_size import choose_pixel_size
 from geodeeplab.training.scenes.scene_pixels import ScenePixels, TrainingSceneLike
 
@@ -58,7 +58,6 @@ def open_labelled_scenes(
         grid if factor is None else _grid_of(one) for one, grid, factor in zip(pixels, own, size.factors, strict=True)
     ]
     table, readers = _open_labels(label_list, rule, grids, own)
-    warn_of_unknown(table)
     found: list[LabelledScene] = [
         LabelledRaster(
             one,

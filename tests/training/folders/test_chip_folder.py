@@ -219,7 +219,7 @@ def test_values_without_a_class_are_listed_with_their_pixels_in_all_of_the_folde
         write(f"labels/{stem}.png", labels([1, 2, 9, 9] if stem == "b" else [1, 2, 9, 30]))
     folder = open_chip_folder(tmp_path, class_mapping=NAMES)
     with pytest.raises(
-        SceneError, match=r"values without a class, first in '.*a.png': 9 in 3 px, 30 in 1 px; give them"
+        SceneError, match=r"values without a class, first in '.*a.png': 9 in 3 px, 30 in 1 px; the classes are 'field'"
     ):
         read(folder)
     folder = open_chip_folder(tmp_path, class_mapping={**NAMES, 9: None}, ignore_unknown=True)

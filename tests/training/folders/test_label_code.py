@@ -32,6 +32,16 @@ def test_a_mapping_changes_some_names_and_merges() -> None:
     assert classes[1].color == (0, 0, 250)
 
 
+def test_listed_classes_that_are_not_wanted_are_unknown() -> None:
+    classes, code = make_label_code(LISTED, classes=["lake", "roof"], zero_is_unlabelled=True)
+    assert [one.name for one in classes] == ["lake", "roof"]
+    assert decoded(code, [1, 4, 9, 0]) == ([1, IGNORE_INDEX, 0, IGNORE_INDEX], [False, True, False, False])
+    _, code = make_label_code(LISTED, classes=["lake", "roof"], class_mapping={"road": None})
+    assert decoded(code, [4]) == ([IGNORE_INDEX], [False])
+    _, code = make_label_code(LISTED, classes=["wood"])
+    assert decoded(code, [1, 4, 9]) == ([IGNORE_INDEX] * 3, [True] * 3)
+
+
 def test_colours_stand_for_themselves() -> None:
     classes, code = make_label_code(LISTED, class_mapping={(60, 16, 152): "roof", "#000000": None, "1,2,3": "road"})
     assert code.is_color
