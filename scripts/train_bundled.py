@@ -162,7 +162,11 @@ def report(learner: DeepLab, path: Path, args: argparse.Namespace) -> None:
         )
         print(f"{name}\n{found.table()}\n", flush=True)
         metrics[name] = numbers(found)
-    contract = replace(read_contract(path), metrics=metrics, tile_size=TILE_SIZE, overlap=OVERLAP)
+    contract = read_contract(path)
+    provenance = dict(contract.provenance)
+    if args.start is not None:
+        provenance["earlier"] = dict(read_contract(args.start).provenance)
+    contract = replace(contract, metrics=metrics, provenance=provenance, tile_size=TILE_SIZE, overlap=OVERLAP)
     save_model(learner.network, contract, path)
 
 

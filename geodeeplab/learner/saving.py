@@ -3,6 +3,7 @@
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from geodeeplab.errors import ModelError
@@ -17,10 +18,10 @@ MODEL_SUFFIXES = (".safetensors",)
 def provenance_facts(
     data: TrainingData, objective: Objective, *, start: str, fits: Sequence[Mapping[str, Any]], epochs: int, seed: int
 ) -> dict[str, Any]:
-    """Say where a model comes from: data, start, loss, fits, versions."""
+    """Say where a model comes from: data, start, loss, fits, versions; of files the names, not the folders."""
     return {
         "data": dict(data.provenance),
-        "start": start,
+        "start": Path(start).name if Path(start).is_file() else start,
         "loss": dataclasses.asdict(objective),
         "fits": list(fits),
         "epochs": epochs,

@@ -16,7 +16,7 @@ from geodeeplab.pipeline.comparison import WINDOW, Comparison, Progress, compare
 from geodeeplab.pipeline.evaluation import Evaluation
 from geodeeplab.pipeline.evaluation_files import FilePath, check_files, write_files
 from geodeeplab.pipeline.evaluation_options import ERROR_MAX_PX, BoundaryReach, boundary_reach, check_numbers
-from geodeeplab.pipeline.label_inputs import LabelInput, is_vector, open_labels, traced
+from geodeeplab.pipeline.label_inputs import LabelInput, open_labels, traced
 from geodeeplab.pipeline.objects import ObjectComparison, compare_objects, evaluated_ground
 from geodeeplab.pipeline.truth_inputs import TruthInput, open_truth
 from geodeeplab.pipeline.vectorize import open_confidence
@@ -75,13 +75,14 @@ def evaluate(
         classes: class of the labels, by name or id, for values of the truth, by name or number, that are not the
             name or id of one.
         ignore: values of the truth, by name or number, whose ground counts nowhere.
-        background: class of ground that no polygon of the truth covers.
+        background: class of ground that no polygon of the truth covers; and none of the labels, where they are polygons
+            of which none has this class.
         all_touched: pixels count as covered that a polygon touches; by default their centre has to lie in it.
         overlap: which of the truth's polygons is on top, see `raster.burn`.
         labels_field: field of the labels' polygons with the class; by default `class_name`, as `segment` writes it.
         labels_band: 1-based band of a label raster.
-        like: raster on whose grid pixels are compared, where labels and truth are both polygons; without it only
-            objects are.
+        like: raster on whose grid pixels are compared, where labels and truth are both polygons, and whose ground alone
+            is judged; without it only objects are.
         aoi: area of interest, see `segment`.
         confidence: confidence raster of the labels, uint8 0–100: its calibration is measured.
         distance_px: width of the bands of the boundary IoU in pixels; by default 3.
@@ -108,7 +109,9 @@ def evaluate(
     named = [one for one in (labels, truth, confidence, like) if isinstance(one, str | os.PathLike)]
     outputs = check_files(report=report, json=json, statuses=statuses, overwrite=overwrite, inputs=named)
     with ExitStack() as stack:
-        found = open_labels(stack, labels, truth, field=labels_field, band=labels_band, like=like)
+        found = open_labels(
+            stack, labels, truth, field=labels_field, band=labels_band, like=like, background=background
+        )
         names = ClassNames(found.classes, said=classes or {}, ignore=ignore)
         true = open_truth(
             stack, truth, names, found,
@@ -213,7 +216,7 @@ def _compare_objects(
 ) -> ObjectComparison:
     assert true.layer is not None
     layer = traced(found, labels) if found.layer is None else found.layer
-    ground = evaluated_ground(found.grid if not is_vector(labels) else None, area)
+    ground = evaluated_ground(found.grid, area)
     return compare_objects(
         layer,
         true.layer,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from geodeeplab.errors import OptionError
-from geodeeplab.pipeline.class_windows import BurnedClasses, ClassWindows, RasterClasses, check_integers
+from geodeeplab.pipeline.class_windows import UNKNOWN, BurnedClasses, ClassWindows, RasterClasses, check_integers
 from geodeeplab.raster import (
     NODATA_LABEL,
     Grid,
@@ -54,13 +54,15 @@ class LabelInput:
     """Its classes by windows."""
     layer: PolygonLayer | None
     """The polygons, if it is a vector layer."""
+    background: int = UNKNOWN
+    """Index of the class of ground that no polygon covers."""
 
     def windows_on(self, grid: Grid) -> ClassWindows:
         """Give the class indices by windows of the grid."""
         if self.raster is not None:
             return self.raster
         assert self.layer is not None
-        return BurnedClasses(self.layer, grid)
+        return BurnedClasses(self.layer, grid, background=self.background)
 
     def check_values(self) -> None:
         """Refuse labels that are no class, of all that was read.
@@ -95,11 +97,13 @@ def open_labels(
     field: str | None,
     band: int,
     like: str | os.PathLike[str] | None,
+    background: str | int | None = None,
 ) -> LabelInput:
     """Open the labels; what must be closed goes onto the stack.
 
     The pixels that are compared are those of the label raster; where the labels are polygons, those of the truth
-    raster, or of the raster `like`.
+    raster, or of the raster `like`. Where no polygon of the labels has the class `background`, as in a layer of
+    buildings alone, that class is where none of them lies.
 
     Raises:
         OptionError: options do not go together, or the labels' polygons have no such field.
@@ -124,11 +128,16 @@ def open_labels(
         )
     layer = read_polygon_layer(labels, crs=crs, class_field=field or LABELS_FIELD)
     ids = _ids(labels, layer, crs) if field is None and ID_FIELD in fields else list(range(1, len(layer.values) + 1))
+    names = list(layer.values)
+    if isinstance(background, str) and background not in names:
+        names.append(background)
+        ids = [*ids, next(one for one in range(1, 256) if one not in ids)]
     return LabelInput(
         path=layer.name,
         classes=tuple(
-            LabelClass(id=one, name=name, color=some_color(one)) for one, name in zip(ids, layer.values, strict=True)
+            LabelClass(id=one, name=name, color=some_color(one)) for one, name in zip(ids, names, strict=True)
         ),
+        background=UNKNOWN if len(names) == len(layer.values) else len(layer.values),
         grid=grid,
         crs=crs,
         scene=None,

@@ -14,13 +14,13 @@ from geodeeplab.training.scenes.held import HeldScene
 
 
 def scene_facts(scenes: Sequence[HeldScene], split: Split, indices: Sequence[CellIndex]) -> dict[str, Any]:
-    """Give what there is to know of each scene."""
+    """Give what there is to know of each scene; how many files it has, but not where they lie."""
     listed = []
     for scene, roles, index in zip(scenes, split.roles, indices, strict=True):
         labelled = index.labelled.sum(axis=0)
         sides = {"train_pixels": int(labelled[roles == TRAIN].sum()), "val_pixels": int(labelled[roles >= 0].sum())}
         shape = list(scene.grid.shape)
-        listed.append({"name": scene.name, "shape": shape, "group": scene.group, "files": list(scene.files), **sides})
+        listed.append({"name": scene.name, "shape": shape, "group": scene.group, "files": len(scene.files), **sides})
     return {"scenes": listed, "scenes_in_memory": sum(scene.is_held for scene in scenes)}
 
 

@@ -347,6 +347,17 @@ class TestObjects:
         assert found.objects is not None
         assert (found.objects[0].false, found.objects[0].unjudged) == (0, 1)
 
+    def test_a_layer_of_one_class_has_the_background_where_it_has_nothing(self, write: Write) -> None:
+        labels = polygons([("roof", ground(0, 0, 4, 4)), ("roof", ground(6, 6, 8, 8))])
+        truth = polygons([("roof", ground(0, 0, 4, 3)), ("roof", ground(50, 50, 54, 53))])
+        options = {"labels_field": "kind", "class_field": "kind", "background": "ground", "objects": True}
+        found = gdl.evaluate(labels, truth, like=write(np.ones((10, 10))), **options)
+        assert [one.name for one in found.classes] == ["roof", "ground"]
+        assert found.counts is not None
+        assert found.counts.tolist() == [[12, 0], [8, 80]]
+        assert found.objects is not None  # what lies beyond the raster `like` is not looked for
+        assert (found.objects[0].matched, found.objects[0].missed, found.objects[0].false) == (1, 0, 1)
+
     def test_polygons_that_segment_wrote(self, write: Write, tmp_path: Path) -> None:
         labels = tmp_path / "labels.gpkg"
         gdl.vectorize(write(LABELS), labels)
