@@ -102,12 +102,10 @@ class TrainingData:
 
     def _shown(self, number: int, count: int, val: bool, epoch: int) -> Chip:
         """Give a chip to show."""
-        from geodeeplab.training.loop.radiometry import Radiometry
+        from geodeeplab.training.loop.radiometry import radiometry_of
 
         if val:
             return self.val.draw(number * len(self.val) // count)
         chip = self.train.draw(number, epoch=epoch)
-        if self.augmentation is None:
-            return chip
-        change = Radiometry(self.bands, strength=self.augmentation.strength, clip=self.value_range, seed=self.seed)
-        return change(chip, epoch=epoch, index=number)
+        change = radiometry_of(self, seed=self.seed)
+        return chip if change is None else change(chip, epoch=epoch, index=number)

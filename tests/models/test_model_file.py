@@ -124,12 +124,20 @@ def test_rescaling_maps_low_and_high_onto_the_range_and_clips() -> None:
     assert torch.allclose(images.flatten(), expected, atol=1e-4)
 
 
-def test_the_bundled_model_is_small_and_complete() -> None:
-    assert "landcover-aerial" in set(iter_bundled())
-    model = load_model()
+@pytest.mark.parametrize(
+    ("name", "classes"),
+    [
+        ("landcover-aerial", ["building", "land", "road", "vegetation", "water"]),
+        ("buildings-aerial", ["building", "other"]),
+    ],
+)
+def test_the_bundled_models_are_small_and_complete(name: str, classes: list[str]) -> None:
+    assert name in set(iter_bundled())
+    model = load_model(name)
     assert model.path is not None
     assert model.path.stat().st_size <= 25_000_000
-    assert [item.name for item in model.contract.classes] == ["building", "land", "road", "vegetation", "water"]
+    assert [item.name for item in model.contract.classes] == classes
     assert model.contract.band_names == ("red", "green", "blue")
     assert model.contract.licence
     assert model.contract.metrics
+    assert "/" not in str(model.contract.provenance.get("start", ""))  # no folders of whoever trained it

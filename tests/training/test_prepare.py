@@ -19,9 +19,11 @@ from shapely.geometry import box
 
 import geodeeplab as gdl
 from geodeeplab.errors import GeoDeepLabWarning, OptionError, SceneError
+from geodeeplab.maps.chips import stretch
 from geodeeplab.models import ModelClass
 from geodeeplab.raster import open_array, open_stack
 from geodeeplab.training import IGNORE_INDEX, Augmentation, TrainingData
+from geodeeplab.training.loop.radiometry import radiometry_of
 from geodeeplab.training.sampling.chip_sets import RandomChips
 
 MakeRaster = Callable[..., Path]
@@ -402,3 +404,18 @@ def test_pictures_of_chips(tmp_path: Path) -> None:
     assert len(data.show_batch(rows=1, val=True).axes) == 8
     with pytest.raises(OptionError, match="at least 1 row"):
         data.show_batch(rows=0)
+
+
+def test_chips_are_shown_as_training_sees_them() -> None:
+    labels = np.ones(SHAPE, dtype="uint8")
+    data = _prepare(scenes=_image(), labels=labels, augmentation=Augmentation(strength=0.5, recolour_share=1))
+    change = radiometry_of(data, seed=data.seed)
+    assert change is not None
+    assert len(change.transforms) == 7  # recolouring is among them
+    seen = change(data.train.draw(0, epoch=1), epoch=1, index=0)
+    shown = data.show_batch(rows=1, epoch=1).axes[0].images[0].get_array()
+    expected = stretch(
+        seen.pixels.numpy(), seen.valid.numpy(), channels=data.rgb_channels, display_range=data.display_range
+    )
+    assert shown is not None
+    np.testing.assert_array_equal(np.asarray(shown), expected)
