@@ -55,8 +55,9 @@ class Rival:
 def torchvision_rival(classes: int, backbone: str, width: int) -> Rival:
     """Give torchvision's DeepLabV3 with its reference recipe."""
     network = torchvision_network(classes, backbone, width)
-    main = [*network.backbone.parameters(), *network.classifier.parameters()]
-    groups = [{"params": main, "lr": 0.01}, {"params": list(network.aux_classifier.parameters()), "lr": 0.1}]
+    auxiliary = [one for name, one in network.named_parameters() if name.startswith("aux_classifier.")]
+    main = [one for name, one in network.named_parameters() if not name.startswith("aux_classifier.")]
+    groups = [{"params": main, "lr": 0.01}, {"params": auxiliary, "lr": 0.1}]
 
     def loss(module: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         logits = module(images)
@@ -73,14 +74,14 @@ def torchvision_rival(classes: int, backbone: str, width: int) -> Rival:
     )
 
 
-def torchvision_network(classes: int, backbone: str, width: int) -> nn.Module:
+def torchvision_network(classes: int, backbone: str, width: int) -> DeepLabV3:
     """Build torchvision's DeepLabV3 with its auxiliary head.
 
     torchvision has none on ResNet-18: that one is made of its own parts, at output stride 16 with rates 6, 12 and 18.
     """
     if backbone != "resnet18":
         build = getattr(torchvision.models.segmentation, f"deeplabv3_{backbone}")
-        network: nn.Module = build(weights=None, weights_backbone=None, num_classes=classes, aux_loss=True)
+        network: DeepLabV3 = build(weights=None, weights_backbone=None, num_classes=classes, aux_loss=True)
         return network
     features = torchvision.models.resnet18(weights=None)
     body = IntermediateLayerGetter(features, {"layer4": "out", "layer3": "aux"})

@@ -350,8 +350,10 @@ class TestObjects:
     def test_a_layer_of_one_class_has_the_background_where_it_has_nothing(self, write: Write) -> None:
         labels = polygons([("roof", ground(0, 0, 4, 4)), ("roof", ground(6, 6, 8, 8))])
         truth = polygons([("roof", ground(0, 0, 4, 3)), ("roof", ground(50, 50, 54, 53))])
-        options = {"labels_field": "kind", "class_field": "kind", "background": "ground", "objects": True}
-        found = gdl.evaluate(labels, truth, like=write(np.ones((10, 10))), **options)
+        like = write(np.ones((10, 10)))
+        found = gdl.evaluate(
+            labels, truth, labels_field="kind", class_field="kind", background="ground", like=like, objects=True
+        )
         assert [one.name for one in found.classes] == ["roof", "ground"]
         assert found.counts is not None
         assert found.counts.tolist() == [[12, 0], [8, 80]]
