@@ -419,3 +419,19 @@ def test_chips_are_shown_as_training_sees_them() -> None:
     )
     assert shown is not None
     np.testing.assert_array_equal(np.asarray(shown), expected)
+
+
+def test_validation_chips_lie_within_their_scene_and_have_every_label_once() -> None:
+    shapes = [(120, 160), (48, 60), (20, 50)]  # the last one is smaller than a chip
+    labels = [(1 + np.indices(shape).sum(axis=0) % 3).astype("uint8") for shape in shapes]
+    data = _prepare(scenes=[_image(shape=shape) for shape in shapes], labels=labels, val_scenes=[1, 2])
+    counts = [np.zeros(shape, dtype=np.int64) for shape in shapes]
+    for index in range(len(data.val)):
+        number, row, col = data.val.place(index)  # type: ignore[attr-defined]
+        chip = data.val.draw(index)
+        assert number == 2 or chip.valid.all()
+        rows, cols = np.nonzero(chip.labels.numpy() != IGNORE_INDEX)
+        counts[number][rows + row, cols + col] += 1
+    assert (counts[0] == 0).all()
+    assert (counts[1] == 1).all()
+    assert (counts[2] == 1).all()

@@ -97,8 +97,9 @@ class RandomChips:
 class SideBySideChips:
     """Validation chips; see `ChipSet`.
 
-    Each unit of validation is covered by chips side by side, centred on it. They see what training does not read, and
-    have the labels of the unit's own cells: every labelled pixel of validation cells has its label in one chip.
+    Each unit of validation is covered by squares side by side, centred on it, and every square is seen in a chip that
+    is moved into the scene where it would reach beyond it. Chips see what training does not read, and have the labels
+    of their square in the unit's own cells: every labelled pixel of validation cells has its label in one chip.
     """
 
     def __init__(
@@ -122,20 +123,27 @@ class SideBySideChips:
         """Read a chip; the epoch makes no difference."""
         if not 0 <= index < len(self._places):
             raise IndexError(f"there are {len(self._places)} validation chips, there is no chip {index}")
-        number, unit, row, col = self._places[index]
+        number, row, col = self.place(index)
         chip = read_square(self._scenes[number], row, col, chip_size=self._chip_size, readable=self._readable[number])
-        rows, cols = (
-            np.arange(start, start + self._chip_size).clip(0, length - 1) // self._cell[number]
-            for start, length in zip((row, col), self._scenes[number].grid.shape, strict=True)
-        )
-        own = self._roles[number][rows[:, None], cols[None, :]] == unit
+        _, unit, *square = self._places[index]
+        own = np.ones((self._chip_size, self._chip_size), dtype=bool)
+        cells = []
+        for axis, (start, first, length) in enumerate(
+            zip((row, col), square, self._scenes[number].grid.shape, strict=True)
+        ):
+            pixels = np.arange(start, start + self._chip_size)
+            cells.append(pixels.clip(0, length - 1) // self._cell[number])
+            inside = (pixels >= first) & (pixels < first + self._chip_size)
+            own &= np.expand_dims(inside, 1 - axis)
+        own &= self._roles[number][np.ix_(*cells)] == unit
         chip.labels.numpy()[~own] = IGNORE_INDEX
         return chip
 
     def place(self, index: int) -> tuple[int, int, int]:
         """Give the number of a chip's scene, and the row and column of its first pixel there."""
         number, _, row, col = self._places[index]
-        return number, row, col
+        height, width = self._scenes[number].grid.shape
+        return number, _moved_within(row, self._chip_size, height), _moved_within(col, self._chip_size, width)
 
 
 def _places_with_labels(
@@ -188,6 +196,11 @@ def _starts(start: int, stop: int, chip_size: int, length: int) -> list[int]:
     first = max(min(first, length - total), 0) if total <= length else first
     first = min(max(first, stop - total), start)
     return [first + number * chip_size for number in range(count)]
+
+
+def _moved_within(start: int, chip_size: int, length: int) -> int:
+    """Move a chip into a scene that is at least as long."""
+    return start if chip_size > length else min(max(start, 0), length - chip_size)
 
 
 def _touches(cells: npt.NDArray[np.bool_], row: int, col: int, chip_size: int, cell: int) -> bool:
