@@ -171,8 +171,9 @@ def report(learner: DeepLab, path: Path, args: argparse.Namespace) -> None:
     if args.start is not None:
         provenance["earlier"] = dict(read_contract(args.start).provenance)
     gsd_m = None if args.name == LANDCOVER else contract.gsd_m  # nobody knows how large Dubai's pixels are
-    measured = {"metrics": metrics, "provenance": provenance, "gsd_m": gsd_m}
-    contract = replace(contract, **measured, tile_size=TILE_SIZE, overlap=OVERLAP)
+    contract = replace(
+        contract, metrics=metrics, provenance=provenance, gsd_m=gsd_m, tile_size=TILE_SIZE, overlap=OVERLAP
+    )
     save_model(learner.network, contract, path)
 
 
