@@ -3,12 +3,13 @@
     python scripts/compare_line.py --data ../shared/data/dubai
     python scripts/compare_line.py --data ../shared/data/dubai --backbone resnet50 --steps 4000 --seeds 3 --workers 12
 
-Eight networks a seed, from random weights, each for the same number of steps on the same crops of Dubai tiles 4, 5, 7
-and 8, at the papers' output strides (V1, V2: 8; V3, V3+: 16), the inner layers of their heads of one width (`--width`).
-Tile 2 chooses the checkpoint, of those after 50, 75 and 100 % of the steps, and then one of three sets of the CRF's
-parameters (`CRFS`), both by mIoU; tile 6 is scored once with what was chosen.
+Eight networks a seed, from random weights, each fitted by the learner for the same number of steps on the same chips of
+Dubai tiles 4, 5, 7 and 8, at the papers' output strides (V1, V2: 8; V3, V3+: 16), the inner layers of their heads of
+one width (`--width`). Tile 2 chooses the weights, of those after each quarter of the steps, and then one of three sets
+of the CRF's parameters (`CRFS`), both by mIoU; tile 6 is scored once with what was chosen. The weights are chosen over
+chips, which is part of the time of training; all else is scored over the parts of a tile, each seen as a whole.
 
-Everything goes to `--out`: a checkpoint and a JSON file for each network, and `comparison.md` and `comparison.json`
+Everything goes to `--out`: a model file and a JSON file for each network, and `comparison.md` and `comparison.json`
 over all. What is there is not done again, so a stopped run goes on where it was, and `--crf` may follow later.
 """
 
@@ -19,27 +20,22 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from aerial_data import (
-    CLASSES,
-    IGNORE,
-    REPORT_TILE,
-    SELECT_TILE,
-    join_parts,
-    make_training_set,
-    read_dubai_parts,
-)
+from aerial_data import CLASSES, IGNORE, REPORT_TILE, SELECT_TILE, join_parts, read_dubai_parts
+from dubai import prepare_dubai
 from geodeeplab.evaluation import boundary_counts, boundary_iou, confusion_matrix, iou, mean_iou
 from geodeeplab.inference import pick_device
-from geodeeplab.models.build import build_model
+from geodeeplab.learner import DeepLab
+from geodeeplab.models import Model, Normalisation, SegmentationNetwork, build_model, load_model
 from geodeeplab.models.crf import DenseCRF
-from geodeeplab.models.network import SegmentationNetwork
-from training_loop import Normalise, predict_logits, train_network
+from geodeeplab.training import Augmentation
+from geodeeplab.training.loop.recipe import best_epoch
 
 LINE = {"deeplabv1": "DeepLabV1", "deeplabv2": "DeepLabV2", "deeplabv3": "DeepLabV3", "deeplabv3plus": "DeepLabV3+"}
 WIDTHS: dict[str, Sequence[str]] = {
@@ -55,7 +51,8 @@ CRFS = (
     DenseCRF(w1=2, sxy=33, srgb=5),
 )
 """All with w2 3, sg 1 and ten iterations."""
-CHECKPOINTS = (0.5, 0.75, 1.0)
+EPOCHS = 4
+"""Parts of a run, after each of which the weights are scored."""
 DISTANCE = 3
 """Of the boundary IoU, in pixels."""
 TIMED_SIDE = 512
@@ -77,10 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         path = args.out / f"{arch}{'-pointrend' if pointrend else ''}-seed{seed}.json"
         facts = read_facts(path, args) or {"arch": arch, "pointrend": pointrend, "seed": seed}
         for step in missing(facts, args):
-            network = build(arch, pointrend, seed, args)
-            if step is not train:
-                network.load_state_dict(torch.load(path.with_suffix(".pt"), weights_only=True))
-            step(facts, network, bench, path, args)
+            step(facts, path.with_suffix(".safetensors"), bench, args)
             write_json(path, facts)
         done.append(facts)
         write_json(args.out / "comparison.json", done)
@@ -113,41 +107,54 @@ def build(arch: str, pointrend: bool, seed: int, args: argparse.Namespace) -> Se
     torch.manual_seed(seed)
     widths = dict.fromkeys(WIDTHS[arch], args.width)
     head = {"pointrend": True, "point_channels": args.width} if pointrend else {}
-    network = build_model(arch=arch, backbone=args.backbone, num_classes=len(CLASSES), **widths, **head)
-    return network.to(torch.device(args.device)).to(memory_format=torch.channels_last)
+    return build_model(arch=arch, backbone=args.backbone, num_classes=len(CLASSES), **widths, **head)
 
 
-def train(facts: Facts, network: SegmentationNetwork, bench: "Bench", path: Path, args: argparse.Namespace) -> None:
-    """Train, leave the best averaged weights in the checkpoint, and score them."""
-    numbers = {name: getattr(args, name) for name in ("steps", "batch", "crop", "lr", "jitter", "device", "workers")}
-    numbers |= {"seed": facts["seed"], "ema_decay": args.ema, "label_stride": 1}
-    stops = {round(share * args.steps) for share in CHECKPOINTS}
-    tried: list[Facts] = []
-    for step in train_network(network, bench.data, **numbers):
-        if step.number not in stops:
-            continue
-        scores = score(bench.label(step.ema, bench.select), bench.select)
-        print(f"{path.stem} step {step.number} loss {step.loss:.3f} {step.seconds:.0f} s {scores}", flush=True)
-        tried.append({"step": step.number, "seconds": round(step.seconds, 1)} | scores)
-        if tried[-1] is best(tried):
-            torch.save(step.ema.state_dict(), path.with_suffix(".pt"))
-    network.load_state_dict(torch.load(path.with_suffix(".pt"), weights_only=True))
+def train(facts: Facts, path: Path, bench: "Bench", args: argparse.Namespace) -> None:
+    """Fit the learner, save its best weights, and score them."""
+    steps = -(-args.steps // EPOCHS)
+    data = prepare_dubai(
+        args.data,
+        args.out / "tiles",
+        chip_size=args.crop,
+        batch_size=args.batch,
+        epoch_chips=steps * args.batch,
+        augmentation=Augmentation(strength=args.jitter),
+        seed=facts["seed"],
+    )
+    network = build(facts["arch"], facts["pointrend"], facts["seed"], args)
+    learner = DeepLab(data, network=network, device=args.device)
+    learner.fit(EPOCHS, lr=args.lr, checkpoint=False, ema_decay=args.ema, workers=args.workers)
+    learner.save(path, overwrite=True)
+    model = load_model(path)
+    clock = accumulate(record.seconds for record in learner.history)
+    tried = [
+        {
+            "step": record.epoch * steps,
+            "seconds": round(seconds, 1),
+            "mIoU": record.miou,
+            "boundary": record.boundary_iou,
+        }
+        for record, seconds in zip(learner.history, clock, strict=True)
+    ]
     facts |= {
         "settings": settings(args),
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "seconds": tried[-1]["seconds"],
         "tried": tried,
-        "select": best(tried),
-        "report": score(bench.label(network, bench.report), bench.report),
+        "choice": best_epoch(learner.history, "miou"),
+        "select": score(bench.label(model, bench.select), bench.select),
+        "report": score(bench.label(model, bench.report), bench.report),
     }
 
 
-def refine(facts: Facts, network: SegmentationNetwork, bench: "Bench", path: Path, args: argparse.Namespace) -> None:
+def refine(facts: Facts, path: Path, bench: "Bench", args: argparse.Namespace) -> None:
     """Choose the CRF's parameters on one tile, and score them on the other."""
-    logits = bench.logits_of_parts(network, bench.select)
+    model = load_model(path)
+    logits = bench.logits_of_parts(model, bench.select)
     tried = [asdict(crf) | score(refine_parts(crf, logits, bench.select), bench.select) for crf in CRFS]
-    choice = tried.index(best(tried))
-    labels = refine_parts(CRFS[choice], bench.logits_of_parts(network, bench.report), bench.report)
+    choice = max(range(len(CRFS)), key=lambda index: tried[index]["mIoU"])
+    labels = refine_parts(CRFS[choice], bench.logits_of_parts(model, bench.report), bench.report)
     facts["crf"] = {
         "tried": tried,
         "choice": choice,
@@ -156,12 +163,13 @@ def refine(facts: Facts, network: SegmentationNetwork, bench: "Bench", path: Pat
     }
 
 
-def measure(facts: Facts, network: SegmentationNetwork, bench: "Bench", path: Path, args: argparse.Namespace) -> None:
+def measure(facts: Facts, path: Path, bench: "Bench", args: argparse.Namespace) -> None:
     """Time a tile, without and with the CRF."""
-    facts["ms"] = bench.time_tile(lambda image: bench.logits(network, image))
+    model = load_model(path)
+    facts["ms"] = bench.time_tile(lambda image: bench.logits(model, image))
     if "crf" in facts:
         crf = CRFS[facts["crf"]["choice"]]
-        facts["crf"]["ms"] = bench.time_tile(lambda image: crf.refine(bench.logits(network, image), image))
+        facts["crf"]["ms"] = bench.time_tile(lambda image: crf.refine(bench.logits(model, image), image))
 
 
 def refine_parts(crf: DenseCRF, logits: Sequence[np.ndarray], parts: Parts) -> list[np.ndarray]:
@@ -170,35 +178,38 @@ def refine_parts(crf: DenseCRF, logits: Sequence[np.ndarray], parts: Parts) -> l
         return list(pool.map(lambda pair: crf.refine(pair[0], pair[1][0]).argmax(0), zip(logits, parts, strict=True)))
 
 
-def best(tried: Sequence[Facts]) -> Facts:
-    """Give the first of those with the highest mIoU."""
-    return max(tried, key=lambda scores: float(scores["mIoU"]))
-
-
 class Bench:
-    """The tiles, and networks run on their parts."""
+    """The parts of the tiles that choose and report, and models run on them."""
 
     def __init__(self, folder: Path, device: str) -> None:
         """Read the tiles."""
-        self.data = make_training_set(folder)
         self.select, self.report = (read_dubai_parts(folder, tile) for tile in (SELECT_TILE, REPORT_TILE))
-        self.device, self.normalise = device, Normalise(self.data.mean, self.data.std).to(device)
+        self.device = pick_device(device)
 
-    def logits(self, network: SegmentationNetwork, image: np.ndarray) -> np.ndarray:
-        """Give logits (K, h, w) of an image (3, h, w), float32."""
-        return predict_logits(network, image, self.normalise, self.device).numpy()
+    @torch.inference_mode()
+    def logits(self, model: Model, image: np.ndarray) -> np.ndarray:
+        """Give logits (K, h, w) of an image (3, h, w), float32, at the precision that the learner trains at."""
+        place, dtype = self.device.torch_device, self.device.autocast_dtype
+        network = model.network.eval().to(place).to(memory_format=torch.channels_last)
+        x = torch.from_numpy(image)[None].to(place).float()
+        valid = torch.ones((1, *x.shape[-2:]), dtype=torch.bool, device=place)
+        normalised = Normalisation(model.contract).to(place)(x, valid).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(place.type, dtype or torch.bfloat16, enabled=dtype is not None):
+            logits: torch.Tensor = network(normalised, valid)[0]
+        found: np.ndarray = logits.float().cpu().numpy()
+        return found
 
-    def logits_of_parts(self, network: SegmentationNetwork, parts: Parts) -> list[np.ndarray]:
+    def logits_of_parts(self, model: Model, parts: Parts) -> list[np.ndarray]:
         """Give logits (K, h, w) of every part, seen as a whole."""
-        return [self.logits(network, image) for image, _ in parts]
+        return [self.logits(model, image) for image, _ in parts]
 
-    def label(self, network: SegmentationNetwork, parts: Parts) -> list[np.ndarray]:
+    def label(self, model: Model, parts: Parts) -> list[np.ndarray]:
         """Give class indices (h, w) of every part."""
-        return [logits.argmax(0) for logits in self.logits_of_parts(network, parts)]
+        return [logits.argmax(0) for logits in self.logits_of_parts(model, parts)]
 
     def time_tile(self, work: Callable[[np.ndarray], object]) -> float:
         """Give the milliseconds that work on a tile takes, the least of five after one to warm up."""
-        image = self.data.scenes[0].image[:, :TIMED_SIDE, :TIMED_SIDE].numpy()
+        image = join_parts(self.report)[0][:, :TIMED_SIDE, :TIMED_SIDE]
         laps = []
         for _ in range(6):
             started = time.perf_counter()
@@ -294,11 +305,11 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--archs", nargs="+", choices=list(LINE), default=list(LINE))
     parser.add_argument("--backbone", default="resnet18")
     parser.add_argument(
-        "--steps", type=int, default=400, help="for every network; 400 are 6 minutes of V1 on two cores"
+        "--steps", type=int, default=400, help=f"for every network, rounded up to a multiple of {EPOCHS}"
     )
     parser.add_argument("--seeds", type=int, default=1, help="runs of every network, with seeds 1, 2, ...")
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--crop", type=int, default=256)
+    parser.add_argument("--crop", type=int, default=256, help="pixels of a chip along each axis")
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--width", type=int, default=128, help="channels of the heads' inner layers")
     parser.add_argument("--ema", type=float, default=0.998)
@@ -306,7 +317,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--crf", action=argparse.BooleanOptionalAction, default=True, help="also refine with the CRF")
     parser.add_argument("--retime", action="store_true", help="time the tiles again, on a machine at rest")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--workers", type=int, default=1, help="processes that draw crops")
+    parser.add_argument("--workers", type=int, default=1, help="processes that draw chips")
     args = parser.parse_args(arguments)
     args.device = str(pick_device(args.device).torch_device)
     return args

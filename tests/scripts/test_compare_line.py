@@ -8,7 +8,7 @@ from aerial_data import REPORT_TILE, read_dubai_parts
 
 
 def options(data: Path, out: Path, *more: str) -> list[str]:
-    small = "--archs deeplabv3 --steps 4 --batch 2 --crop 32 --width 8 --device cpu".split()
+    small = "--archs deeplabv3 --steps 4 --batch 2 --crop 64 --width 8 --device cpu".split()
     return ["--data", str(data), "--out", str(out), *small, *more]
 
 
@@ -20,8 +20,8 @@ def test_trains_scores_and_goes_on(data: Path, tmp_path: Path, monkeypatch: pyte
     compare_line.main(options(data, tmp_path, "--no-crf"))
     (tmp_path / "deeplabv3-pointrend-seed1.json").unlink()
     plain = json.loads((tmp_path / "deeplabv3-seed1.json").read_text())
-    assert [each["step"] for each in plain["tried"]] == [2, 3, 4]
-    assert plain["select"] == max(plain["tried"], key=lambda each: each["mIoU"])
+    assert [each["step"] for each in plain["tried"]] == [1, 2, 3, 4]
+    assert plain["tried"][plain["choice"]] == max(plain["tried"], key=lambda each: each["mIoU"])
     assert "| DeepLabV3 + PointRend |" in (tmp_path / "comparison.md").read_text()
 
     compare_line.main(options(data, tmp_path))  # trains the one whose file is gone, adds the CRF to both
