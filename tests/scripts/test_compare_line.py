@@ -8,7 +8,7 @@ from aerial_data import REPORT_TILE, read_dubai_parts
 
 
 def options(data: Path, out: Path, *more: str) -> list[str]:
-    small = "--archs deeplabv3 --steps 4 --batch 2 --crop 64 --width 8 --device cpu".split()
+    small = "--archs deeplabv3 --steps 4 --batch 2 --crop 64 --width 8 --device cpu --workers 0".split()
     return ["--data", str(data), "--out", str(out), *small, *more]
 
 
@@ -16,6 +16,7 @@ def refuse(*_: object, **__: object) -> None:
     raise AssertionError("what is there is not done again")
 
 
+@pytest.mark.slow
 def test_trains_scores_and_goes_on(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compare_line.main(options(data, tmp_path, "--no-crf"))
     (tmp_path / "deeplabv3-pointrend-seed1.json").unlink()
