@@ -7,9 +7,9 @@
 
 Trained on Dubai tiles 4, 5, 7 and 8 and chosen by the mIoU on tile 2, seen as chips of the crops' size; tile 6 is
 reported once, through `segment` with tiles of 768 px and an overlap of 128, as tile 2 is, for whoever wants to compare.
-`ours` is the learner with PointRend; the recipes named after an ingredient leave it out. `tta` is `ours`, segmented
-with eight symmetries. Every run takes the same number of steps of the same size, five minutes or so on two cores with
-the defaults; what it took is reported. What is in `--out` is not done again.
+`ours` is the learner with PointRend; the recipes named after an ingredient leave it out, or add it. `tta` is `ours`,
+segmented with eight symmetries. Every run takes the same number of steps of the same size, five minutes or so on two
+cores with the defaults; what it took is reported. What is in `--out` is not done again.
 """
 
 import argparse
@@ -36,12 +36,12 @@ from rival_recipes import RIVALS, train_rival
 OURS = "ours"
 ABLATIONS = {
     "no-pointrend": "bilinear upsampling",
-    "no-weights": "classes of one weight",
-    "no-dice": "cross-entropy alone, classes of one weight",
+    "no-dice": "cross-entropy alone",
+    "class-weights": "weights by class on top of balanced chips",
     "no-ema": "the last weights of each epoch",
     "even-sampling": "chips drawn by area alone",
 }
-"""Recipes that leave out one ingredient of ours, and what they have instead."""
+"""Recipes that change one ingredient of ours, and what they have instead."""
 TTA = "tta"
 CHECKS = 10
 """Times that a rival is scored on the selection tile, as ours is after every epoch."""
@@ -153,7 +153,7 @@ def build(recipe: str, data: TrainingData, args: argparse.Namespace) -> DeepLab:
         weights=None,
         pointrend=recipe != "no-pointrend",
         aspp_channels=args.width,
-        class_balancing=recipe not in ("no-weights", "no-dice"),
+        class_balancing=recipe == "class-weights",
         dice_loss_fraction=0.0 if recipe == "no-dice" else None,
         device=args.device,
         seed=data.seed,

@@ -55,7 +55,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         weights=None,
         pretrained_path=args.start,
         pointrend=True,
-        class_balancing=False,
         dice_loss_fraction=0.0 if args.name == LANDCOVER else None,
         aspp_channels=args.width,
         device=args.device,

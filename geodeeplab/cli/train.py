@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 @click.option("--pointrend/--no-pointrend", default=None, help="Refine with PointRend.  [default: off]")
 @click.option("--weights", help="imagenet, none, or a file to start from.  [default: imagenet]")
 @click.option("--from-model", help="Model to go on from, with the classes and bands of these labels.")
-@click.option("--class-balancing/--no-class-balancing", default=None, help="Weigh rare classes more.  [default: on]")
+@click.option("--class-balancing/--no-class-balancing", default=None, help="Weigh rare classes more.  [default: off]")
 @click.option("--focal-loss/--no-focal-loss", default=None, help="In place of the cross-entropy.  [default: off]")
 @click.option("--dice-loss-fraction", type=float, help="Share of the Dice loss.  [default: a third]")
 @click.option("--ignore-classes", metavar="C,C,…", help="Classes that count nowhere.")

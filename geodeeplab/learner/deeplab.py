@@ -38,7 +38,7 @@ class DeepLab(TrainedNetwork):
     Where the defaults are not arcgis.learn's: classes are balanced and a third of the loss is Dice, averaged over the
     classes, because that is the recipe that trained the bundled models; with PointRend, dilation is kept, because
     coarse logits at stride 16 bound what points can repair; the backbone is not frozen at first, it learns at a tenth
-    of the heads' rate. `class_balancing=False, dice_loss_fraction=0, keep_dilation=False` and `freeze()` are theirs.
+    of the heads' rate. `dice_loss_fraction=0, keep_dilation=False` and `freeze()` are theirs.
 
     Attributes:
         data: what it learns from.
@@ -59,7 +59,7 @@ class DeepLab(TrainedNetwork):
         weights: str | os.PathLike[str] | None = IMAGENET,
         pretrained_path: str | os.PathLike[str] | None = None,
         pointrend: bool = False,
-        class_balancing: bool = True,
+        class_balancing: bool = False,
         mixup: bool = False,
         focal_loss: bool = False,
         dice_loss_fraction: float | None = None,
@@ -86,7 +86,9 @@ class DeepLab(TrainedNetwork):
                 is downloaded once, and where that fails one line says so, rather than a poor model much later.
             pretrained_path: a GeoDeepLab model of the same backbone to start from, in place of `weights`.
             pointrend: refine with PointRend instead of bilinear upsampling.
-            class_balancing: weigh classes in the pixelwise loss by clipped inverse square roots of their shares.
+            class_balancing: weigh classes in the pixelwise loss by clipped inverse square roots of their shares. Chips
+                are drawn balanced already (`class_balance` of `prepare_data`): with both, rare classes are claimed
+                where they are not.
             mixup: mix pairs of chips; with it the loss is cross-entropy alone.
             focal_loss: the focal loss with a gamma of 2 in place of the cross-entropy.
             dice_loss_fraction: share of the Dice loss in the loss, 0 to 1; by default a third, with mixup 0.

@@ -82,7 +82,7 @@ def test_from_options_to_a_model_and_on_from_there(
     told = contract.provenance["configuration"]
     assert told["data"]["chip_size"] == 32
     assert told["learner"]["backbone"] == "mobilenet_v3_small"
-    assert told["learner"]["class_balancing"] is True  # defaults are stated, too
+    assert told["learner"]["class_balancing"] is False  # defaults are stated, too
     assert told["fit"]["epochs"] == 2
 
     again = run("train", *options, "--epochs", 2, "--resume", "--json")
@@ -117,14 +117,14 @@ def test_one_file_holds_it_all_and_options_lie_on_top(
         output = {json.dumps(str(tmp_path / "m.safetensors"))}
         """
     )
-    ran = run("train", "--config", config, "--chip-size", 32, "--no-class-balancing", "--write-config", whole)
+    ran = run("train", "--config", config, "--chip-size", 32, "--class-balancing", "--write-config", whole)
     assert (ran.status, ran.out) == (0, "")
     tables = tomllib.loads(whole.read_text())
     assert tables["data"]["chip_size"] == 32
     assert tables["data"]["labels"] == str(truth)
     assert tables["data"]["ignore_unknown"] is True
     assert tables["data"]["augmentation"] == {"strength": 0.2, "scale": [0.8, 1.25]}
-    assert tables["learner"]["class_balancing"] is False
+    assert tables["learner"]["class_balancing"] is True
     assert tables["fit"]["epochs"] == 10
     known = known_keys()
     assert merge(known, read_config(whole, known)) == merge(known, tables)

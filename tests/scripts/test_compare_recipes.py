@@ -39,9 +39,11 @@ def test_an_ablation_changes_one_thing(data: Path, tmp_path: Path) -> None:
     ours = compare_recipes.build("ours", compare_recipes.prepare("ours", 1, args), args)
     plain = compare_recipes.build("no-dice", compare_recipes.prepare("no-dice", 1, args), args)
     bilinear = compare_recipes.build("no-pointrend", ours.data, args)
+    weighted = compare_recipes.build("class-weights", ours.data, args)
     assert (ours.objective.dice_fraction, plain.objective.dice_fraction) == (1 / 3, 0)
-    assert ours.objective.class_weights is not None
-    assert plain.objective.class_weights is None
+    assert ours.objective.class_weights is None
+    assert weighted.objective.class_weights is not None
+    assert weighted.objective.dice_fraction == 1 / 3
     assert ours.network.point_head is not None
     assert bilinear.network.point_head is None
     assert bilinear.objective == ours.objective
