@@ -27,6 +27,7 @@ from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.segmentation.deeplabv3 import ASPP, DeepLabV3
 from torchvision.models.segmentation.fcn import FCNHead
 
+from geodeeplab.inference.device import Device
 from geodeeplab.models.backbones.dilation import dilate
 
 IGNORE = 255
@@ -131,20 +132,23 @@ def train_rival(
     batch: int,
     crop: int,
     seed: int,
+    device: Device,
 ) -> Iterator[tuple[int, float]]:
-    """Train in place, and yield the number of steps done and the loss after each."""
+    """Train in place on a device at its precision, and yield the number of steps done and the loss after each."""
     rates = [group["lr"] for group in rival.optimizer.param_groups]
     batches = RivalBatches(tiles, rival, steps=steps, size=batch, crop=crop, seed=seed)
     loader = DataLoader(batches, batch_size=None, num_workers=1, prefetch_factor=4)
-    rival.network.to(memory_format=torch.channels_last)
+    place, dtype = device.torch_device, device.autocast_dtype
+    rival.network.to(place).to(memory_format=torch.channels_last)
+    normalise.to(place)
     for step, (images, labels) in enumerate(loader):
         for group, rate in zip(rival.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * rival.factor(step / steps)
         rival.network.train()
-        valid = torch.ones(labels.shape, dtype=torch.bool)
-        x = normalise(images, valid).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16):
-            loss = rival.loss(rival.network, x, labels)
+        valid = torch.ones(labels.shape, dtype=torch.bool, device=place)
+        x = normalise(images.to(place), valid).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(place.type, dtype or torch.bfloat16, enabled=dtype is not None):
+            loss = rival.loss(rival.network, x, labels.to(place))
         rival.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         rival.optimizer.step()
