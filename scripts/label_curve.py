@@ -28,6 +28,7 @@ from geodeeplab.training import TrainingData, prepare_data
 
 SHARES = (1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125)
 SPLITS = ("random", "blocks")
+ROLES = {"report": "report", "select": "selection"}
 BLOCK = 256
 EPOCH_STEPS = 64
 """Steps after which the model is scored."""
@@ -155,15 +156,18 @@ def split_table(done: Sequence[Facts]) -> str:
 def plot(done: Sequence[Facts], path: Path) -> None:
     """Draw the mean IoU over the labelled pixels: a mark for each run, a line through the means."""
     figure, axes = plt.subplots(figsize=(6.4, 4), layout="constrained")
+    runs = [one for one in done if one["kind"] == "share"]
     for name, tile, colour in (("report", REPORT_TILE, "#1f5a92"), ("select", SELECT_TILE, "#c2722b")):
-        runs = [one for one in done if one["kind"] == "share"]
         axes.scatter([one["labelled_px"] / 1e6 for one in runs], [one[name]["miou"] for one in runs], color=colour)
         lines = [
             (np.mean([one["labelled_px"] for one in same]) / 1e6, mean(same, name, "miou"))
             for _, same in groups(done, "share")
         ]
-        axes.plot(*zip(*lines, strict=True), color=colour, label=f"tile {tile} ({name}ed)")
+        axes.plot(*zip(*lines, strict=True), color=colour, label=f"tile {tile} ({ROLES[name]})")
+    ticks = [np.mean([one["labelled_px"] for one in same]) / 1e6 for _, same in groups(done, "share")]
     axes.set(xscale="log", xlabel="labelled pixels, millions (1 pixel is about 1 m²)", ylabel="mean IoU")
+    axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
+    axes.minorticks_off()
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(path, dpi=150)
