@@ -129,7 +129,8 @@ class TestModels:
     def test_lists_the_bundled_ones(self, run: Run) -> None:
         ran = run("models")
         assert (ran.status, ran.err) == (0, "")
-        assert ran.out.startswith("landcover-aerial: deeplabv3 ")
+        names = [line.split(":")[0] for line in ran.out.splitlines() if not line.startswith(" ")]
+        assert names == ["buildings-aerial", "landcover-aerial"]
         assert "reads   red, green, blue (uint8" in ran.out
         assert "1 building, 2 land, 3 road, 4 vegetation, 5 water" in ran.out
 

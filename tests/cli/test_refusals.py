@@ -194,7 +194,10 @@ class TestModels:
 
     def test_unknown(self, expect_refused: Refused, segment_args: list[object]) -> None:
         expect_refused(
-            *segment_args, "--model", "landcover-lunar", match=r"called 'landcover-lunar': choose one of landcover"
+            *segment_args,
+            "--model",
+            "landcover-lunar",
+            match=r"called 'landcover-lunar': choose one of buildings-aerial, landcover-aerial",
         )
 
     def test_a_folder(self, expect_refused: Refused, segment_args: list[object], tmp_path: Path) -> None:
