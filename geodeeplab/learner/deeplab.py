@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 class DeepLab(TrainedNetwork):
     """A network in training, with arcgis.learn's names.
 
-    Where the defaults are not arcgis.learn's: classes are balanced and a third of the loss is Dice, averaged over the
-    classes, because that is the recipe that trained the bundled models; with PointRend, dilation is kept, because
-    coarse logits at stride 16 bound what points can repair; the backbone is not frozen at first, it learns at a tenth
-    of the heads' rate. `dice_loss_fraction=0, keep_dilation=False` and `freeze()` are theirs.
+    Where the defaults are not arcgis.learn's: a third of the loss is Dice, averaged over the classes, so that small
+    ones count; with PointRend, dilation is kept, because coarse logits at stride 32 bound what points can repair; the
+    backbone is not frozen at first, it learns at a tenth of the heads' rate. `dice_loss_fraction=0,
+    keep_dilation=False` and `freeze()` are theirs.
 
     Attributes:
         data: what it learns from.
