@@ -13,10 +13,10 @@ cores with the defaults; what it took is reported. What is in `--out` is not don
 """
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ import torch
 from torch import nn
 
 from aerial_data import CLASSES, REPORT_TILE, SELECT_TILE, TRAIN_TILES
-from dubai import DISTANCE_PX, OVERLAP, TILE_SIZE, prepare_dubai, score_tile, write_tile
+from dubai import DISTANCE_PX, EPOCH_STEPS, OVERLAP, TILE_SIZE, kept, prepare_dubai, score_tile, write_tile
 from geodeeplab.inference import pick_device
 from geodeeplab.learner import DeepLab
 from geodeeplab.models import Contract, Model, Normalisation, load_model
@@ -45,8 +45,6 @@ ABLATIONS = {
 TTA = "tta"
 CHECKS = 10
 """Times that a rival is scored on the selection tile, as ours is after every epoch."""
-EPOCH_STEPS = 64
-"""Steps of ours after which it is scored."""
 Facts = dict[str, Any]
 
 
@@ -58,10 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for seed in range(1, args.seeds + 1):
         for recipe in args.recipes:
             path = args.out / f"{recipe}-seed{seed}.json"
-            if not path.exists():
-                facts = run(recipe, seed, args)
-                path.write_text(json.dumps(facts, indent=1))
-            done.append(json.loads(path.read_text()))
+            done.append(kept(path, partial(run, recipe, seed, args)))
             print(f"{recipe}, seed {seed}: {done[-1]['report']}", flush=True)
             (args.out / "recipes.md").write_text(table(done, args))
     print("\n" + table(done, args))

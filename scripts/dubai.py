@@ -4,8 +4,9 @@
 overlap, and 4 and 8 show the same ground on two dates, so any random split leaks.
 """
 
+import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ MODEL_CLASSES = tuple(ModelClass(id=i, name=name, color=COLOURS[name]) for i, na
 CRS = "EPSG:32633"
 TILE_SIZE, OVERLAP = 768, 128
 """What `segment` reads: with an overlap of 128 better than 512 on tile 2 and cheaper (`benchmarks/seams.py`)."""
+EPOCH_STEPS = 64
+"""Steps of a comparison after which a model is scored."""
 DISTANCE_PX = 3
 """Of the boundary IoU."""
 SOURCE = "Semantic segmentation of aerial imagery, Humans in the Loop and MBRSC, CC0 1.0"
@@ -68,6 +71,14 @@ def segment_tile(model: str | Path, data: Path, folder: Path, tile: int) -> np.n
     with rasterio.open(found_path) as src:
         found: np.ndarray = src.read(1) - 1
     return found
+
+
+def kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Give the facts that a file holds; where there is none, make them and write it."""
+    if not path.exists():
+        path.write_text(json.dumps(make(), indent=1))
+    facts: dict[str, Any] = json.loads(path.read_text())
+    return facts
 
 
 def score_tile(model: str | Path | Model, data: Path, folder: Path, tile: int, *, tta: str = "none") -> dict[str, Any]:

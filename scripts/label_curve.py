@@ -11,9 +11,9 @@ not done again.
 """
 
 import argparse
-import json
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ import numpy as np
 import rasterio
 
 from aerial_data import REPORT_TILE, SELECT_TILE, TRAIN_TILES
-from dubai import MODEL_CLASSES, score_tile, write_tile
+from dubai import EPOCH_STEPS, MODEL_CLASSES, kept, score_tile, write_tile
 from geodeeplab.learner import DeepLab
 from geodeeplab.training import TrainingData, prepare_data
 
@@ -30,8 +30,6 @@ SHARES = (1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125)
 SPLITS = ("random", "blocks")
 ROLES = {"report": "report", "select": "selection"}
 BLOCK = 256
-EPOCH_STEPS = 64
-"""Steps after which the model is scored."""
 Facts = dict[str, Any]
 
 
@@ -43,11 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for seed in range(1, args.seeds + 1):
         for kind, value in [("share", share) for share in args.shares] + [("split", split) for split in args.splits]:
             path = args.out / f"{kind}-{value}-seed{seed}.json"
-            if not path.exists():
-                data = label_share(value, seed, args) if kind == "share" else split_labels(value, seed, args)
-                facts = run(data, path.with_suffix(".safetensors"), args)
-                path.write_text(json.dumps({"kind": kind, "value": value, "seed": seed, **facts}, indent=1))
-            done.append(json.loads(path.read_text()))
+            done.append(kept(path, partial(run, kind, value, seed, path.with_suffix(".safetensors"), args)))
             print(f"{kind} {value}, seed {seed}: {done[-1]['report']}", flush=True)
             (args.out / "labels.md").write_text(curve_table(done) + "\n" + split_table(done))
     plot(done, args.out / "labels.png")
@@ -106,8 +100,9 @@ def prepare(pairs: Sequence[tuple[Path, Path]], seed: int, args: argparse.Namesp
 # One run
 
 
-def run(data: TrainingData, path: Path, args: argparse.Namespace) -> Facts:
+def run(kind: str, value: Any, seed: int, path: Path, args: argparse.Namespace) -> Facts:  # noqa: ANN401 - by kind
     """Train, and score on tiles that trained nothing."""
+    data = label_share(value, seed, args) if kind == "share" else split_labels(value, seed, args)
     learner = DeepLab(
         data, args.backbone, weights=None, pointrend=True, aspp_channels=args.width, device=args.device, seed=data.seed
     )
@@ -116,7 +111,8 @@ def run(data: TrainingData, path: Path, args: argparse.Namespace) -> Facts:
     seconds = time.perf_counter() - started
     claimed = learner.mIOU(mean=True)
     learner.save(path, overwrite=True)
-    facts: Facts = {"seconds": seconds, "labelled_px": sum(data.class_pixels), "claimed": claimed}
+    facts: Facts = {"kind": kind, "value": value, "seed": seed}
+    facts |= {"seconds": seconds, "labelled_px": sum(data.class_pixels), "claimed": claimed}
     for name, tile in (("select", SELECT_TILE), ("report", REPORT_TILE)):
         facts[name] = score_tile(path, args.data, args.out / "tiles", tile)
     return facts

@@ -49,7 +49,7 @@ class Radiometry:
         """
         self.mean = torch.tensor([band.mean for band in bands]).view(-1, 1, 1)
         self.std = torch.tensor([band.std for band in bands]).view(-1, 1, 1)
-        self.strength, self.clip, self.seed = strength, clip, seed
+        self.clip, self.seed = clip, seed
         recolour = [v2.RandomApply([Recolour()], p=recolour_share)] if recolour_share > 0 else []
         light = (
             BandMixing(strength),
