@@ -21,6 +21,7 @@ from geodeeplab.raster import (
     PolygonLayer,
     RowReader,
     Scene,
+    is_vector,
     open_scene,
     read_classes,
     read_polygon_layer,
@@ -31,7 +32,6 @@ from geodeeplab.raster.polygon_layer import describe_layer, listed
 if TYPE_CHECKING:
     from geodeeplab.raster.polygon_layer import LayerLike
 
-VECTOR_SUFFIXES = (".gpkg", ".parquet", ".fgb", ".geojson", ".json", ".shp", ".sqlite", ".gml", ".kml")
 LABELS_FIELD, ID_FIELD = "class_name", "class_id"
 SCANNED_ROWS = 512
 
@@ -80,13 +80,6 @@ class LabelInput:
         (x_res, y_res), (x_m, y_m) = self.grid.res, self.grid.gsd_m
         areas: NDArray[np.float64] = pixels.astype(np.float64) * (self.grid.pixel_area * x_m * y_m / (x_res * y_res))
         return areas
-
-
-def is_vector(src: object) -> bool:
-    """Tell whether something is a vector layer, by its suffix or its type."""
-    if isinstance(src, str | os.PathLike):
-        return Path(os.fspath(src)).suffix.lower() in VECTOR_SUFFIXES
-    return hasattr(src, "geometry")
 
 
 def open_labels(

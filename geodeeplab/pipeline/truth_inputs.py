@@ -17,8 +17,17 @@ from geodeeplab.pipeline.class_windows import (
     check_integers,
     classes_text,
 )
-from geodeeplab.pipeline.label_inputs import LabelInput, is_vector
-from geodeeplab.raster import Grid, Overlap, PolygonLayer, Scene, open_scene, read_classes, read_polygon_layer
+from geodeeplab.pipeline.label_inputs import LabelInput
+from geodeeplab.raster import (
+    Grid,
+    Overlap,
+    PolygonLayer,
+    Scene,
+    is_vector,
+    open_scene,
+    read_classes,
+    read_polygon_layer,
+)
 from geodeeplab.raster.polygon_layer import describe_layer, listed
 from geodeeplab.raster.warped import WarpedSource
 

@@ -17,6 +17,7 @@ from geodeeplab.raster.scene import Scene, SceneLike, names_stac, open_array, op
 from geodeeplab.raster.source import Pixels, Source
 from geodeeplab.raster.spool import BlockSpool
 from geodeeplab.raster.spool_reading import follow_rows, iter_rows, read_part
+from geodeeplab.raster.vector_files import is_vector
 from geodeeplab.raster.workspace import Workspace, open_workspace, workspace_folder
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "classes_tag",
     "encode_block",
     "follow_rows",
+    "is_vector",
     "iter_rows",
     "names_stac",
     "open_array",

@@ -261,7 +261,7 @@ SQUARES = [("field", ground(0, 0, 3, 2)), ("wood", ground(3, 0, 4, 4)), ("wood",
 
 class TestPolygons:
     @pytest.mark.parametrize("crs", [UTM, "EPSG:4326", "EPSG:32632"])
-    @pytest.mark.parametrize("suffix", ["gpkg", "geojson", "parquet"])
+    @pytest.mark.parametrize("suffix", ["gpkg", "geojson", "parquet", "shp.zip"])
     def test_the_same_truth_as_polygons(self, write: Write, tmp_path: Path, crs: str, suffix: str) -> None:
         if suffix == "geojson" and crs == "EPSG:32632":
             pytest.skip("GeoJSON is in degrees")

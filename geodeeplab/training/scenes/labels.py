@@ -23,18 +23,6 @@ from geodeeplab.training.scenes.unknown_values import list_counts, unknown_value
 LabelsLike: TypeAlias = SceneLike | LayerLike
 """A vector file or a GeoDataFrame; or a label raster: whatever `open_scene` takes."""
 
-VECTOR_SUFFIXES = (
-    ".gpkg", ".geojson", ".json", ".geojsonl", ".shp", ".fgb", ".parquet", ".gdb", ".kml", ".kmz", ".gml", ".sqlite",
-    ".csv", ".dxf", ".tab", ".mif", ".zip", ".shz",
-)  # fmt: skip
-
-
-def is_vector(labels: LabelsLike) -> bool:
-    """Tell polygons from label rasters: files by their suffix."""
-    if isinstance(labels, str | PathLike):
-        return Path(fspath(labels)).suffix.lower() in VECTOR_SUFFIXES
-    return hasattr(labels, "geometry")
-
 
 class PolygonSets:
     """Polygon layers, each read once for every CRS that it is needed in."""
