@@ -27,7 +27,7 @@ from aerial_data import CLASSES, REPORT_TILE, SELECT_TILE, TRAIN_TILES
 from dubai import DISTANCE_PX, EPOCH_STEPS, OVERLAP, TILE_SIZE, kept, prepare_dubai, score_tile, write_tile
 from geodeeplab.inference import pick_device
 from geodeeplab.learner import DeepLab
-from geodeeplab.models import Contract, Model, Normalisation, load_model
+from geodeeplab.models import Contract, Model, Normalisation, SegmentationNetwork, build_model, load_model
 from geodeeplab.training import TrainingData
 from geodeeplab.training.loop.objective import Objective
 from geodeeplab.training.loop.scoring import iter_labelled, score_chips
@@ -40,6 +40,7 @@ ABLATIONS = {
     "class-weights": "weights by class on top of balanced chips",
     "no-ema": "the last weights of each epoch",
     "even-sampling": "chips drawn by area alone",
+    "v3plus": "V3+: its decoder at stride 4, and PointRend",
 }
 """Recipes that change one ingredient of ours, and what they have instead."""
 TTA = "tta"
@@ -145,6 +146,7 @@ def build(recipe: str, data: TrainingData, args: argparse.Namespace) -> DeepLab:
     return DeepLab(
         data,
         args.backbone,
+        network=v3plus(data, args) if recipe == "v3plus" else None,
         weights=None,
         pointrend=recipe != "no-pointrend",
         aspp_channels=args.width,
@@ -152,6 +154,20 @@ def build(recipe: str, data: TrainingData, args: argparse.Namespace) -> DeepLab:
         dice_loss_fraction=0.0 if recipe == "no-dice" else None,
         device=args.device,
         seed=data.seed,
+    )
+
+
+def v3plus(data: TrainingData, args: argparse.Namespace) -> SegmentationNetwork:
+    """Build DeepLabV3+ with PointRend, its decoder as wide as its ASPP."""
+    torch.manual_seed(data.seed)
+    return build_model(
+        arch="deeplabv3plus",
+        backbone=args.backbone,
+        num_classes=len(data.classes),
+        in_channels=len(data.bands),
+        pointrend=True,
+        aspp_channels=args.width,
+        decoder_channels=args.width,
     )
 
 

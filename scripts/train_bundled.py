@@ -35,7 +35,7 @@ from geodeeplab.pipeline.segment import segment
 from geodeeplab.training import Augmentation, TrainingData, prepare_data
 
 LANDCOVER, BUILDINGS = "landcover-aerial", "buildings-aerial"
-TRAIN_SEEDS, HELD_OUT_SEEDS = range(1000, 1012), range(2000, 2002)
+TRAIN_SEEDS, HELD_OUT_SEEDS = range(1000, 1032), range(2000, 2004)
 """Of the synthetic scenes; the sample scene has another one."""
 SYNTHETIC_SHAPE = (768, 768)
 LICENCES = {

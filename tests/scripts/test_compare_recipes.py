@@ -18,7 +18,7 @@ def refuse(*_: object, **__: object) -> None:
 def test_recipes_take_the_same_steps_and_are_scored_the_same_way(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipes = ["ours", "torchvision", "no-dice", "tta"]
+    recipes = ["ours", "torchvision", "no-dice", "v3plus", "tta"]
     options = ["--data", str(data), "--out", str(tmp_path), *SMALL, "--recipes", *recipes]
     compare_recipes.main(options)
     monkeypatch.setattr(compare_recipes, "run", refuse)
