@@ -36,7 +36,7 @@ from rival_recipes import RIVALS, train_rival
 OURS = "ours"
 ABLATIONS = {
     "no-pointrend": "bilinear upsampling",
-    "no-dice": "cross-entropy alone",
+    "dice": "a third of Dice beside the cross-entropy",
     "class-weights": "weights by class on top of balanced chips",
     "no-ema": "the last weights of each epoch",
     "even-sampling": "chips drawn by area alone",
@@ -151,7 +151,7 @@ def build(recipe: str, data: TrainingData, args: argparse.Namespace) -> DeepLab:
         pointrend=recipe != "no-pointrend",
         aspp_channels=args.width,
         class_balancing=recipe == "class-weights",
-        dice_loss_fraction=0.0 if recipe == "no-dice" else None,
+        dice_loss_fraction=1 / 3 if recipe == "dice" else 0.0,
         device=args.device,
         seed=data.seed,
     )

@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         weights=None,
         pretrained_path=args.start,
         pointrend=True,
-        dice_loss_fraction=0.0 if args.name == LANDCOVER else None,
+        dice_loss_fraction=0.0 if args.name == LANDCOVER else 1 / 3,
         aspp_channels=args.width,
         device=args.device,
         seed=args.seed,

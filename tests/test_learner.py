@@ -188,12 +188,12 @@ def test_the_loss_follows_the_options() -> None:
 
     ours = make_learner().objective
     assert ours.class_weights is None
-    assert (ours.dice_fraction, ours.dice_average, ours.focal_gamma, ours.mixup) == (1 / 3, "macro", None, 0)
-    theirs = objective(dice_loss_fraction=0, dice_loss_average="micro", focal_loss=True)
-    assert theirs == dataclasses.replace(ours, dice_fraction=0, dice_average="micro", focal_gamma=2.0)
+    assert (ours.dice_fraction, ours.dice_average, ours.focal_gamma, ours.mixup) == (0, "macro", None, 0)
+    theirs = objective(dice_loss_fraction=0.4, dice_loss_average="micro", focal_loss=True)
+    assert theirs == dataclasses.replace(ours, dice_fraction=0.4, dice_average="micro", focal_gamma=2.0)
     weights = tuple(class_weights(data.class_pixels).tolist())
     assert objective(class_balancing=True) == dataclasses.replace(ours, class_weights=weights)
-    assert objective(mixup=True) == dataclasses.replace(ours, dice_fraction=0, mixup=0.4)
+    assert objective(mixup=True) == dataclasses.replace(ours, mixup=0.4)
     assert objective(ignore_classes=["wood"]) == dataclasses.replace(ours, ignore_classes=(1,))
 
 

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 @click.option("--from-model", help="Model to go on from, with the classes and bands of these labels.")
 @click.option("--class-balancing/--no-class-balancing", default=None, help="Weigh rare classes more.  [default: off]")
 @click.option("--focal-loss/--no-focal-loss", default=None, help="In place of the cross-entropy.  [default: off]")
-@click.option("--dice-loss-fraction", type=float, help="Share of the Dice loss.  [default: a third]")
+@click.option("--dice-loss-fraction", type=float, help="Share of the Dice loss.  [default: 0]")
 @click.option("--ignore-classes", metavar="C,C,…", help="Classes that count nowhere.")
 @click.option("--epochs", type=int, help="Passes over the labels.  [default: 10]")
 @click.option("--lr", type=float, help="Learning rate.  [default: what a sweep suggests]")

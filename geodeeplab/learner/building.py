@@ -24,7 +24,7 @@ def make_objective(
     class_balancing: bool,
     mixup: bool,
     focal_loss: bool,
-    dice_loss_fraction: float | None,
+    dice_loss_fraction: float,
     dice_loss_average: str,
     lovasz_loss_fraction: float,
     label_smoothing: float,
@@ -35,8 +35,6 @@ def make_objective(
     Raises:
         OptionError: for options out of their ranges, or that do not go together.
     """
-    if dice_loss_fraction is None:
-        dice_loss_fraction = 0.0 if mixup else 1 / 3
     return Objective(
         class_weights=tuple(class_weights(data.class_pixels).tolist()) if class_balancing else None,
         label_smoothing=label_smoothing,

@@ -62,7 +62,7 @@ class DeepLab(TrainedNetwork):
         class_balancing: bool = False,
         mixup: bool = False,
         focal_loss: bool = False,
-        dice_loss_fraction: float | None = None,
+        dice_loss_fraction: float = 0.0,
         dice_loss_average: str = "macro",
         lovasz_loss_fraction: float = 0.0,
         label_smoothing: float = 0.05,
@@ -91,7 +91,7 @@ class DeepLab(TrainedNetwork):
                 where they are not.
             mixup: mix pairs of chips; with it the loss is cross-entropy alone.
             focal_loss: the focal loss with a gamma of 2 in place of the cross-entropy.
-            dice_loss_fraction: share of the Dice loss in the loss, 0 to 1; by default a third, with mixup 0.
+            dice_loss_fraction: share of the Dice loss in the loss, 0 to 1.
             dice_loss_average: `macro` or `micro`.
             lovasz_loss_fraction: share of the Lovász-softmax loss.
             label_smoothing: of the cross-entropy.
