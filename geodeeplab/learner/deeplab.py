@@ -35,10 +35,9 @@ if TYPE_CHECKING:
 class DeepLab(TrainedNetwork):
     """A network in training, with arcgis.learn's names.
 
-    Where the defaults are not arcgis.learn's: a third of the loss is Dice, averaged over the classes, so that small
-    ones count; with PointRend, dilation is kept, because coarse logits at stride 32 bound what points can repair; the
-    backbone is not frozen at first, it learns at a tenth of the heads' rate. `dice_loss_fraction=0,
-    keep_dilation=False` and `freeze()` are theirs.
+    Where the defaults are not arcgis.learn's: with PointRend, dilation is kept, because coarse logits at stride 32
+    bound what points can repair; the backbone is not frozen at first, it learns at a tenth of the heads' rate.
+    `keep_dilation=False` and `freeze()` are theirs.
 
     Attributes:
         data: what it learns from.
