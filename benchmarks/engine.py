@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from geodeeplab.cli.allocator import keep_freed_memory
+from geodeeplab.cli.process import keep_freed_memory
 from geodeeplab.inference import Decision, Device, Engine, Forward, RunFacts, TileBatch, iter_batches, pick_device
 from geodeeplab.inference.lanes import Lanes
 from geodeeplab.models import Contract, Model, ModelBand, ModelClass, Normalisation, build_model, load_model

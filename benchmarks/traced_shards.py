@@ -20,9 +20,9 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 
+from geodeeplab.pipeline.polygon_writer import TracedParts, follow_bands
 from geodeeplab.pipeline.polygons import PolygonOptions, plan_polygons
-from geodeeplab.pipeline.traced_parts import TracedParts, follow_bands
-from geodeeplab.raster import BlockSpool, Grid, Layer, encode_block
+from geodeeplab.raster import BlockSpool, Grid, SpoolLayer, encode_block
 from geodeeplab.tiling import Shard
 from geodeeplab.vector import LabelRows, PackedBlock, Part, trace_part
 from label_rasters import CLASSES, KINDS, iter_label_rows
@@ -88,7 +88,7 @@ def fill_spool(
 ) -> tuple[BlockSpool, int, float]:
     """Put the blocks of all shards into a spool; give it, their bytes, and the seconds that encoding them took."""
     (folder / "spool").mkdir()
-    layers = [Layer(name="labels", dtype="uint8"), Layer(name="confidence", dtype="uint8")]
+    layers = [SpoolLayer(name="labels", dtype="uint8"), SpoolLayer(name="confidence", dtype="uint8")]
     spool, seconds = BlockSpool(folder / "spool", (labels.shape[0], labels.shape[1]), layers), 0.0
     for shard in shards:
         for row in range(shard.row_start, shard.row_stop, BLOCK_ROWS):

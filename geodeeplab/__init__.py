@@ -29,17 +29,17 @@ if TYPE_CHECKING:
         load_pretrained,
         save_model,
     )
-    from geodeeplab.pipeline.evaluate import evaluate
-    from geodeeplab.pipeline.evaluation import Evaluation
+    from geodeeplab.pipeline.evaluating.evaluate import evaluate
+    from geodeeplab.pipeline.evaluating.result import Evaluation
+    from geodeeplab.pipeline.info.preflight import Preflight, preflight
     from geodeeplab.pipeline.polygons import PolygonOptions
-    from geodeeplab.pipeline.preflight import Preflight, preflight
     from geodeeplab.pipeline.result import Segmentation, Vectorization
     from geodeeplab.pipeline.segment import segment
     from geodeeplab.pipeline.vectorize import vectorize
     from geodeeplab.raster import open_array, open_scene, open_stack
     from geodeeplab.training import Augmentation, TrainingData, prepare_data
     from geodeeplab.training.folders.chip_folder import open_chip_folder
-    from geodeeplab.training.folders.export_chips import export_chips
+    from geodeeplab.training.writing.export_chips import export_chips
 
 __all__ = [
     "Augmentation",
@@ -100,17 +100,17 @@ _HOMES = {
         "load_pretrained",
         "save_model",
     ],
-    "pipeline.evaluate": ["evaluate"],
-    "pipeline.evaluation": ["Evaluation"],
+    "pipeline.evaluating.evaluate": ["evaluate"],
+    "pipeline.evaluating.result": ["Evaluation"],
     "pipeline.polygons": ["PolygonOptions"],
-    "pipeline.preflight": ["Preflight", "preflight"],
+    "pipeline.info.preflight": ["Preflight", "preflight"],
     "pipeline.result": ["Segmentation", "Vectorization"],
     "pipeline.segment": ["segment"],
     "pipeline.vectorize": ["vectorize"],
     "raster": ["open_array", "open_scene", "open_stack"],
     "training": ["Augmentation", "TrainingData", "prepare_data"],
     "training.folders.chip_folder": ["open_chip_folder"],
-    "training.folders.export_chips": ["export_chips"],
+    "training.writing.export_chips": ["export_chips"],
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 

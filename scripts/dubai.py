@@ -16,7 +16,7 @@ from affine import Affine
 
 from aerial_data import CLASSES, IGNORE, SELECT_TILE, TRAIN_TILES, join_parts, read_dubai_parts
 from geodeeplab.models import Model, ModelClass
-from geodeeplab.pipeline.evaluate import evaluate
+from geodeeplab.pipeline.evaluating.evaluate import evaluate
 from geodeeplab.pipeline.segment import segment
 from geodeeplab.training import Augmentation, TrainingData, prepare_data
 

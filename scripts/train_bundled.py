@@ -28,9 +28,9 @@ from aerial_data import IGNORE, REPORT_TILE, SELECT_TILE, TRAIN_TILES
 from dubai import OVERLAP, TILE_SIZE
 from geodeeplab.learner import DeepLab
 from geodeeplab.models import read_contract, save_model
-from geodeeplab.models.model_file import BUNDLED_FOLDER
-from geodeeplab.pipeline.evaluate import evaluate
-from geodeeplab.pipeline.evaluation import Evaluation
+from geodeeplab.models.files.model_file import BUNDLED_FOLDER
+from geodeeplab.pipeline.evaluating.evaluate import evaluate
+from geodeeplab.pipeline.evaluating.result import Evaluation
 from geodeeplab.pipeline.segment import segment
 from geodeeplab.training import Augmentation, TrainingData, prepare_data
 

@@ -8,7 +8,7 @@ import geodeeplab
 
 PROGRAM = """
 import numpy as np
-from geodeeplab.vector.kernels_trace import count_block
+from geodeeplab.vector.trace.kernels_trace import count_block
 totals = np.zeros(4, np.int64)
 count_block(np.ones((2, 2), np.int32), 0, totals)
 print(sum(count_block.stats.cache_hits.values()), sum(count_block.stats.cache_misses.values()))

@@ -7,8 +7,7 @@ from typing import NoReturn
 
 import click
 
-from geodeeplab.cli.allocator import keep_freed_memory
-from geodeeplab.cli.interruption import let_signals_interrupt
+from geodeeplab.cli.process import keep_freed_memory, let_signals_interrupt
 from geodeeplab.errors import GeoDeepLabError, GeoDeepLabWarning
 
 COMMANDS = ("segment", "vectorize", "train", "chips", "evaluate", "info", "models", "export", "demo")

@@ -9,9 +9,9 @@ import click
 from geodeeplab.cli.options import progress_bar, split_names
 
 if TYPE_CHECKING:
-    from geodeeplab.raster.burn import Overlap
+    from geodeeplab.raster.polygons.burn import Overlap
     from geodeeplab.training.folders.chip_files import ImageFormat
-    from geodeeplab.training.folders.write_chips import Layout
+    from geodeeplab.training.writing.write_chips import Layout
 
 
 @click.command("chips")
@@ -70,7 +70,7 @@ def command(
 
     Training with GeoDeepLab does not need them; other programs do.
     """
-    from geodeeplab.training.folders.export_chips import export_chips
+    from geodeeplab.training.writing.export_chips import export_chips
 
     with progress_bar() as progress:
         facts = export_chips(

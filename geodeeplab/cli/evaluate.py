@@ -71,7 +71,7 @@ def command(
     LABELS is what `segment` wrote, or any label raster; TRUTH is a raster on any grid or polygons in any CRS. Ground
     without truth counts nowhere, unless --background says what is there.
     """
-    from geodeeplab.pipeline.evaluate import evaluate
+    from geodeeplab.pipeline.evaluating.evaluate import evaluate
 
     with progress_bar() as progress:
         found = evaluate(

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from geodeeplab.pipeline.forecast import Forecast
-    from geodeeplab.pipeline.preflight import ModelFit, Preflight
-    from geodeeplab.pipeline.scene_facts import SceneFacts
+    from geodeeplab.pipeline.info.forecast import Forecast
+    from geodeeplab.pipeline.info.preflight import ModelFit, Preflight
+    from geodeeplab.pipeline.info.scene_facts import SceneFacts
     from geodeeplab.raster import Band
 
 
@@ -55,7 +55,7 @@ def command(
     exit status is 0 then, too.
     """
     from geodeeplab.cli.options import split_names
-    from geodeeplab.pipeline.preflight import preflight
+    from geodeeplab.pipeline.info.preflight import preflight
 
     found = preflight(
         scenes[0] if len(scenes) == 1 else scenes,

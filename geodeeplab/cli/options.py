@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
-from geodeeplab.cli.interruption import check_interruption
+from geodeeplab.cli.process import check_interruption
 
 if TYPE_CHECKING:
     from geodeeplab.pipeline.segment import Progress

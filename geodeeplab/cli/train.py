@@ -165,7 +165,7 @@ def _start(values: Mapping[str, Any], data: "TrainingData") -> "DeepLab":
 
 def _fit(learner: "DeepLab", tables: Tables, path: Path, *, resume: bool, overwrite: bool) -> None:
     """Train, and listen to Ctrl-C."""
-    from geodeeplab.cli.interruption import check_interruption
+    from geodeeplab.cli.process import check_interruption
 
     values = dict(tables["fit"])
     values["folder"] = values["folder"] or path.with_name(f"{path.stem}-run")

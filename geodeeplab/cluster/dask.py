@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from geodeeplab.cluster.local import LocalWorkers
+from geodeeplab.cluster.portable import to_portable
 from geodeeplab.cluster.running import check_workers, iter_results
 from geodeeplab.cluster.shards import cut_shards
-from geodeeplab.cluster.travelling import to_travel
 from geodeeplab.cluster.worker import Job, end_run
 from geodeeplab.errors import GeoDeepLabWarning, OptionError
 from geodeeplab.inference import RunFacts
@@ -103,7 +103,7 @@ class Dask:
         Raises:
             OptionError: if scene or model cannot be opened by another process, or the device is one of several GPUs.
         """
-        to_travel(plan.request)
+        to_portable(plan.request)
         is_local = isinstance(self.workers, int)
         if is_local and (plan.engine.device.torch_device.index or 0) > 0:
             raise OptionError(f"local Dask workers have one GPU each, not {plan.request.device}: pass --device cuda")
@@ -129,7 +129,7 @@ class Dask:
         with self._connection() as there, there.client.as_current():
             job = Job(
                 run_id=uuid.uuid4().hex,
-                request=to_travel(plan.request),
+                request=to_portable(plan.request),
                 pins=plan.pins,
                 lanes=there.lanes,
                 connectivity=None if tracing is None else tracing.connectivity,

@@ -110,7 +110,7 @@ class LocalWorkers:
         command += ["--no-dashboard", "--dashboard-address", NO_DASHBOARD]
         command += ["--host", "127.0.0.1", "--death-timeout", str(int(START_S))]
         command += ["--local-directory", self._folder.name]
-        command += ["--preload", "geodeeplab.cluster.leash", "--preload", "geodeeplab.cluster.worker"]
+        command += ["--preload", "geodeeplab.cluster.preload", "--preload", "geodeeplab.cluster.worker"]
         return subprocess.Popen(
             command,
             env=worker_environment(self.threads, self._gpus, index),

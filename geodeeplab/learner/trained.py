@@ -19,8 +19,7 @@ from geodeeplab.training.loop.lr_find import RateSweep
 from geodeeplab.training.loop.model_facts import class_table, make_contract, validation_metrics
 from geodeeplab.training.loop.objective import Objective
 from geodeeplab.training.loop.recipe import EpochRecord
-from geodeeplab.training.loop.scoring import LabelledChip, iter_labelled, score_chips
-from geodeeplab.training.loop.tally import Tally
+from geodeeplab.training.loop.scoring import LabelledChip, Tally, iter_labelled, score_chips
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,16 +1,13 @@
 """Networks and the model file: tensors in, logits out."""
 
-from geodeeplab.models.any_model import ContractLike, ForeignNetwork, ModelLike, as_model
 from geodeeplab.models.backbones import BACKBONES, build_backbone
 from geodeeplab.models.build import ARCHITECTURES, build_model
 from geodeeplab.models.catalogue import PUBLISHED, Cost, Published, build_published, measure_cost
-from geodeeplab.models.contract import Contract, ModelBand, ModelClass, read_contract_file
 from geodeeplab.models.crf import DenseCRF
-from geodeeplab.models.deeplabv3 import DeepLabV3Head
-from geodeeplab.models.export import export_onnx
-from geodeeplab.models.inflate import inflate_first_convolution
-from geodeeplab.models.loading_report import LoadingReport
-from geodeeplab.models.model_file import (
+from geodeeplab.models.files.any_model import ContractLike, ForeignNetwork, ModelLike, as_model
+from geodeeplab.models.files.contract import Contract, ModelBand, ModelClass, read_contract_file
+from geodeeplab.models.files.export import export_onnx
+from geodeeplab.models.files.model_file import (
     DEFAULT_MODEL,
     Model,
     find_model,
@@ -19,11 +16,14 @@ from geodeeplab.models.model_file import (
     read_contract,
     save_model,
 )
+from geodeeplab.models.files.normalise import Normalisation, RawPixels, ValueMap
+from geodeeplab.models.files.onnx_model import OnnxNetwork
+from geodeeplab.models.heads.deeplabv3 import DeepLabV3Head
 from geodeeplab.models.network import SegmentationNetwork
-from geodeeplab.models.normalise import Normalisation, RawPixels, ValueMap
-from geodeeplab.models.onnx_model import OnnxNetwork
 from geodeeplab.models.pointrend import PointHead, certainty, point_loss, point_sample, subdivide
-from geodeeplab.models.pretrained import load_pretrained
+from geodeeplab.models.weights.inflate import inflate_first_convolution
+from geodeeplab.models.weights.loading_report import LoadingReport
+from geodeeplab.models.weights.pretrained import load_pretrained
 
 __all__ = [
     "ARCHITECTURES",

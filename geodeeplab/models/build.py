@@ -15,7 +15,7 @@ from geodeeplab.models.backbones import (
     replace_first_convolution,
 )
 from geodeeplab.models.backbones.vgg import VGGS
-from geodeeplab.models.heads import HEADS, accepted_options
+from geodeeplab.models.heads.options import HEADS, accepted_options
 from geodeeplab.models.network import SegmentationNetwork
 from geodeeplab.models.pointrend import PointHead
 
@@ -123,7 +123,7 @@ def build_model(
     network = SegmentationNetwork(features, head, point_head, fine_levels=fine_levels, scales=scales)
     network.architecture = {"arch": arch, "backbone": backbone, "in_channels": in_channels} | given
     if weights is not None:
-        from geodeeplab.models.pretrained import load_pretrained
+        from geodeeplab.models.weights.pretrained import load_pretrained
 
         load_pretrained(network, weights, bands=bands)
     return network

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from geodeeplab.models.aspp import resize
 from geodeeplab.models.backbones import Backbone
-from geodeeplab.models.fcn import SkipFCNHead
+from geodeeplab.models.heads.aspp import resize
+from geodeeplab.models.heads.fcn import SkipFCNHead
 from geodeeplab.models.pointrend import PointHead, subdivide
 
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from geodeeplab.models.aspp import resize
+from geodeeplab.models.heads.aspp import resize
 
 PIXELS_PER_POINT = 256
 """N = H·W / 256: the number of stride-16 positions of the image, as in the paper's semantic models."""

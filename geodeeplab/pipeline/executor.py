@@ -106,7 +106,7 @@ def bytes_per_column(plan: Plan) -> int:
 
     Rows decoded (those of a tile, of a block and of a block ahead), the band of logits, and finished rows twice.
     """
-    seen, lattice = plan.seen, plan.lattice
+    seen, lattice = plan.model_scene, plan.lattice
     block = max(seen.block_shape[0], seen.source.least_rows)
     held = (lattice.tile_size + 2 * block) * (len(seen.bands) * seen.dtype.itemsize + 1)
     band = lattice.overlap * len(plan.engine.decision.class_ids) * 4

@@ -30,11 +30,11 @@ from geodeeplab.pipeline.request import Request
 from geodeeplab.raster import (
     Aoi,
     LabelClass,
-    Layer,
     LockedSource,
     RowReader,
     ScaledSource,
     Scene,
+    SpoolLayer,
     names_stac,
     open_scene,
     to_aoi,
@@ -54,14 +54,14 @@ class Plan:
     """The model."""
     scene: Scene
     """The scene with the bands that the model reads, on its own grid; outputs lie on it."""
-    seen: Scene
+    model_scene: Scene
     """The same as the model sees it: `scene`, or its scaled version."""
     zoom: Zoom | None
     """The scale between the two."""
     aoi: Aoi | None
     """Where labels are wanted."""
     lattice: Lattice
-    """Tiles of `seen`."""
+    """Tiles of `model_scene`."""
     engine: Engine
     """The network on its device, and what is made of its logits."""
     classes: tuple[LabelClass, ...]
@@ -104,15 +104,15 @@ class Plan:
         return on_scene if self.zoom is None else self.magnifier.scaled_wanted(on_scene)
 
     @property
-    def unasked(self) -> str | None:
+    def implicit_changes(self) -> str | None:
         """What is done to the scene that nobody asked for."""
         return self.zoom.note if self.zoom is not None and self.request.gsd_m is None else self.values.note
 
     @property
-    def layers(self) -> list[Layer]:
+    def layers(self) -> list[SpoolLayer]:
         """The rasters that the engine gives."""
         layers = self.engine.decision.layers
-        return [Layer(name=name, dtype=dtype, bands=bands) for name, (dtype, bands) in layers.items()]
+        return [SpoolLayer(name=name, dtype=dtype, bands=bands) for name, (dtype, bands) in layers.items()]
 
     @property
     def whole(self) -> Shard:
@@ -131,7 +131,7 @@ class Plan:
             return
         magnifier = self.magnifier
         rows = self.engine.iter_rows(
-            self.seen, self.lattice, shard=self.on_model_grid(shard), wanted=wanted, facts=facts
+            self.model_scene, self.lattice, shard=self.on_model_grid(shard), wanted=wanted, facts=facts
         )
         with closing(rows):  # type: ignore[type-var]  # a generator
             if self.scene.is_all_valid and wanted is None:
@@ -213,7 +213,7 @@ def open_plan(request: Request) -> Iterator[Plan]:
             request=request,
             model=model,
             scene=scene,
-            seen=seen,
+            model_scene=seen,
             zoom=zoom,
             aoi=aoi,
             lattice=lattice,

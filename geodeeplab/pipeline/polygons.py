@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +13,7 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
 from geodeeplab.errors import OptionError
-from geodeeplab.pipeline.ahead import ahead
+from geodeeplab.inference import Stage
 from geodeeplab.raster import Grid, LabelClass
 from geodeeplab.vector import (
     OUTPUT_CRS,
@@ -211,7 +210,7 @@ class PolygonPlan:
             threads=threads,
         )
         options = {"GEODEEPLAB_POLYGONS": json.dumps(self.options.facts())}
-        with closing(ahead(batches)) as prepared:
+        with Stage(batches, name="prefetch") as prepared:
             return write_batches(
                 prepared,
                 dst_path,

@@ -19,7 +19,7 @@ from geodeeplab.pipeline.plan import Plan, open_plan
 from geodeeplab.pipeline.polygons import PolygonOptions, PolygonPlan, plan_polygons
 from geodeeplab.pipeline.request import Request
 from geodeeplab.pipeline.result import Segmentation
-from geodeeplab.pipeline.writing import Writing
+from geodeeplab.pipeline.writing import OutputWriter
 from geodeeplab.raster import (
     NODATA_LABEL,
     AoiLike,
@@ -216,9 +216,9 @@ def _run(
         ) as workspace,
         ExitStack() as stack,
     ):
-        for note in filter(None, [plan.unasked, workspace.note]):
+        for note in filter(None, [plan.implicit_changes, workspace.note]):
             warnings.warn(note, GeoDeepLabWarning, stacklevel=3)
-        writing = Writing(plan=plan, outputs=outputs, layer=layer, workspace=workspace, sieve_labels=sieve_labels)
+        writing = OutputWriter(plan=plan, outputs=outputs, layer=layer, workspace=workspace, sieve_labels=sieve_labels)
         _fill(workspace, plan, executor, shards, run, progress, stack.enter_context(writing))
         clock.lap("segment")
         spool = workspace.spool
@@ -259,7 +259,7 @@ def _fill(
     shards: Sequence[Shard],
     run: RunFacts,
     progress: Progress,
-    writing: Writing,
+    writing: OutputWriter,
 ) -> None:
     """Compute what the spool has not yet, while polygons are written of what it has."""
     spool = workspace.spool

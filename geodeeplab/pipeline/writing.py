@@ -18,7 +18,7 @@ from geodeeplab.pipeline.polygon_writer import PolygonWriter
 from geodeeplab.pipeline.polygons import PolygonPlan
 from geodeeplab.raster import (
     BlockSpool,
-    Layer,
+    SpoolLayer,
     Workspace,
     classes_tag,
     encode_block,
@@ -35,7 +35,7 @@ Lap = Callable[[str], None]
 """Called with an output's name when it is written."""
 
 
-class Writing:
+class OutputWriter:
     """Writes a run's outputs; as a context manager it gives up what is not published at the end of the block."""
 
     def __init__(
@@ -55,7 +55,7 @@ class Writing:
         self._writer: PolygonWriter | None = None
         self._early_path = workspace.folder / f"polygons{'' if outputs.polygons is None else outputs.polygons.suffix}"
 
-    def __enter__(self) -> "Writing":
+    def __enter__(self) -> "OutputWriter":
         return self
 
     def __exit__(
@@ -143,7 +143,7 @@ class Writing:
         folder: Path = self._workspace.folder / "sieved"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        sieved = BlockSpool(folder, spool.shape, [Layer(name="labels", dtype="uint8")])
+        sieved = BlockSpool(folder, spool.shape, [SpoolLayer(name="labels", dtype="uint8")])
 
         def read() -> Iterator[NDArray[np.uint8]]:
             return (rows for _, rows in iter_rows(spool, "labels"))

@@ -1,24 +1,23 @@
 """Open scenes, read windows with a validity mask, write georeferenced rasters atomically."""
 
-from geodeeplab.raster.aoi import Aoi, AoiLike, to_aoi
 from geodeeplab.raster.bands import Band
-from geodeeplab.raster.blocks import EncodedBlock, Layer, encode_block
-from geodeeplab.raster.burn import OVERLAPS, Overlap, burn
 from geodeeplab.raster.classes import classes_tag, read_classes
 from geodeeplab.raster.cog import NODATA_LABEL, RASTER_SUFFIXES, LabelClass, write_label_cog, write_raster
 from geodeeplab.raster.grid import Grid
-from geodeeplab.raster.label_shards import VRT_NAME, shard_paths, write_label_shards
-from geodeeplab.raster.locked import LockedSource
-from geodeeplab.raster.outputs import atomic_outputs, check_distinct, check_output, output_errors, scratch_folder
-from geodeeplab.raster.polygon_layer import LayerLike, PolygonLayer, read_polygon_layer
+from geodeeplab.raster.outputs.checks import atomic_outputs, check_distinct, check_output, output_errors, scratch_folder
+from geodeeplab.raster.polygons.aoi import Aoi, AoiLike, to_aoi
+from geodeeplab.raster.polygons.burn import OVERLAPS, Overlap, burn
+from geodeeplab.raster.polygons.layer import LayerLike, PolygonLayer, read_polygon_layer
 from geodeeplab.raster.rows import RowReader, reflect_indices
-from geodeeplab.raster.scaled import ScaledSource, scaled_indices
 from geodeeplab.raster.scene import Scene, SceneLike, names_stac, open_array, open_scene, open_stack, scene_paths
-from geodeeplab.raster.source import Pixels, Source
-from geodeeplab.raster.spool import BlockSpool
-from geodeeplab.raster.spool_reading import follow_rows, iter_rows, read_part
+from geodeeplab.raster.sources.scaled import ScaledSource, scaled_indices
+from geodeeplab.raster.sources.source import LockedSource, Pixels, Source
+from geodeeplab.raster.spool.encoded import EncodedBlock, SpoolLayer, encode_block
+from geodeeplab.raster.spool.label_shards import VRT_NAME, shard_paths, write_label_shards
+from geodeeplab.raster.spool.reading import follow_rows, iter_rows, read_part
+from geodeeplab.raster.spool.store import BlockSpool
+from geodeeplab.raster.spool.workspace import Workspace, open_workspace, workspace_folder
 from geodeeplab.raster.vector_files import is_vector
-from geodeeplab.raster.workspace import Workspace, open_workspace, workspace_folder
 
 __all__ = [
     "NODATA_LABEL",
@@ -32,7 +31,6 @@ __all__ = [
     "EncodedBlock",
     "Grid",
     "LabelClass",
-    "Layer",
     "LayerLike",
     "LockedSource",
     "Overlap",
@@ -43,6 +41,7 @@ __all__ = [
     "Scene",
     "SceneLike",
     "Source",
+    "SpoolLayer",
     "Workspace",
     "atomic_outputs",
     "burn",

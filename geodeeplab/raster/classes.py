@@ -10,9 +10,9 @@ from rasterio.errors import RasterioError
 
 from geodeeplab.errors import OptionError
 from geodeeplab.raster.cog import LabelClass
-from geodeeplab.raster.opening import open_dataset
-from geodeeplab.raster.remote import gdal_path
 from geodeeplab.raster.scene import Scene
+from geodeeplab.raster.sources.opening import open_dataset
+from geodeeplab.raster.sources.remote import gdal_path
 
 CLASSES_TAG = "GEODEEPLAB_CLASSES"
 GOLDEN_ANGLE = 0.381_966

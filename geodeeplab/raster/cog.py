@@ -20,9 +20,9 @@ from rasterio.windows import Window
 from geodeeplab.errors import OptionError, OutputError
 from geodeeplab.raster.decoding import GDAL_ERRORS, small_block_cache
 from geodeeplab.raster.grid import Grid
-from geodeeplab.raster.outputs import ALMOST_FULL_BYTES, atomic_outputs, output_errors
-from geodeeplab.raster.spool import BlockSpool
-from geodeeplab.raster.spool_reading import write_spool_vrt
+from geodeeplab.raster.outputs.checks import ALMOST_FULL_BYTES, atomic_outputs, output_errors
+from geodeeplab.raster.spool.reading import write_spool_vrt
+from geodeeplab.raster.spool.store import BlockSpool
 
 NODATA_LABEL = 0
 NODATA_NAME = "nodata"

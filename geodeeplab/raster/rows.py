@@ -10,7 +10,7 @@ from rasterio.windows import Window
 
 from geodeeplab.errors import OptionError
 from geodeeplab.raster.scene import Scene
-from geodeeplab.raster.source import Pixels
+from geodeeplab.raster.sources.source import Pixels
 
 
 def reflect_indices(start: int, stop: int, length: int) -> npt.NDArray[np.intp]:
@@ -25,7 +25,7 @@ def reflect_indices(start: int, stop: int, length: int) -> npt.NDArray[np.intp]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _HeldRows:
+class _RowBuffer:
     """Decoded rows of the reader's columns."""
 
     start: int
@@ -37,11 +37,11 @@ class _HeldRows:
     def stop(self) -> int:
         return self.start + len(self.pixels.valid)
 
-    def trimmed(self, first: int) -> "_HeldRows":
+    def trimmed(self, first: int) -> "_RowBuffer":
         """Copy the rows from `first` on, so that those before it are freed."""
         cut = first - self.start
         pixels = Pixels(array=self.pixels.array[:, cut:].copy(), valid=self.pixels.valid[cut:].copy())
-        return _HeldRows(start=first, pixels=pixels)
+        return _RowBuffer(start=first, pixels=pixels)
 
 
 class RowReader:
@@ -73,12 +73,12 @@ class RowReader:
         cols = reflect_indices(self.col_start, self.col_stop, scene.shape[1])
         self._first_col, self._stop_col = int(cols.min()), int(cols.max()) + 1
         self._step = _rows_at_once(scene)
-        self._held: deque[_HeldRows] = deque()
+        self._held: deque[_RowBuffer] = deque()
         self._last_start: int | None = None
         self._tallest = 0
         self._ahead_to = 0 if ahead_to is None else ahead_to
         self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decode") if ahead_to is not None else None
-        self._ahead: tuple[int, Future[_HeldRows]] | None = None
+        self._ahead: tuple[int, Future[_RowBuffer]] | None = None
 
     def __enter__(self) -> "RowReader":
         return self
@@ -153,13 +153,13 @@ class RowReader:
             self._held.append(self._decode(row) if self._decoder is None else self._decoded_ahead(row, self._decoder))
             row = self._held[-1].stop
 
-    def _decode(self, row: int) -> _HeldRows:
+    def _decode(self, row: int) -> _RowBuffer:
         """Decode from a row to the end of its block row."""
         stop = min((row // self._step + 1) * self._step, self.scene.shape[0])
         window = Window(self._first_col, row, self._stop_col - self._first_col, stop - row)
-        return _HeldRows(start=row, pixels=self.scene.read(window))
+        return _RowBuffer(start=row, pixels=self.scene.read(window))
 
-    def _decoded_ahead(self, row: int, decoder: ThreadPoolExecutor) -> _HeldRows:
+    def _decoded_ahead(self, row: int, decoder: ThreadPoolExecutor) -> _RowBuffer:
         """Take the block row that begins here from the decoder's thread, and let it decode the one below."""
         if self._ahead is None or self._ahead[0] != row:
             self._ahead = row, decoder.submit(self._decode, row)

@@ -12,16 +12,16 @@ from rasterio.crs import CRS
 from rasterio.windows import Window
 
 from geodeeplab.errors import OptionError, SceneError
-from geodeeplab.raster.array_source import ArraySource, from_xarray
 from geodeeplab.raster.bands import Band, find_bands
 from geodeeplab.raster.grid import Grid
-from geodeeplab.raster.mosaic import join, open_mosaic
-from geodeeplab.raster.opening import refuse_palette, warn_if_not_georeferenced
-from geodeeplab.raster.remote import open_file
-from geodeeplab.raster.source import Pixels, Source
-from geodeeplab.raster.stac import stac_parts
-from geodeeplab.raster.stac_item import is_stac
-from geodeeplab.raster.stacked import open_stacked
+from geodeeplab.raster.sources.array import ArraySource, from_xarray
+from geodeeplab.raster.sources.mosaic import join, open_mosaic
+from geodeeplab.raster.sources.opening import refuse_palette, warn_if_not_georeferenced
+from geodeeplab.raster.sources.remote import open_file
+from geodeeplab.raster.sources.source import Pixels, Source
+from geodeeplab.raster.sources.stac import stac_parts
+from geodeeplab.raster.sources.stac_item import is_stac
+from geodeeplab.raster.sources.stacked import open_stacked
 
 if TYPE_CHECKING:
     import xarray as xr

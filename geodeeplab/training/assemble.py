@@ -15,12 +15,12 @@ from geodeeplab.training.data import TrainingData
 from geodeeplab.training.data_facts import (
     band_facts,
     class_facts,
+    find_doubts,
     ignored_share,
     leakage_facts,
     scene_facts,
     split_facts,
 )
-from geodeeplab.training.doubts import find_doubts
 from geodeeplab.training.sampling.cells import BandStatistics, band_statistics, cell_size, index_scene
 from geodeeplab.training.sampling.chip_sets import RandomChips, SideBySideChips
 from geodeeplab.training.sampling.leakage import Leakage, shared_ground

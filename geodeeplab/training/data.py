@@ -10,7 +10,7 @@ from geodeeplab.errors import OptionError
 from geodeeplab.models import ModelBand, ModelClass
 from geodeeplab.training.augmentation import Augmentation
 from geodeeplab.training.chip import Chip, ChipSet
-from geodeeplab.training.describe import Description
+from geodeeplab.training.data_facts import Description
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -102,7 +102,7 @@ class TrainingData:
 
     def _shown(self, number: int, count: int, val: bool, epoch: int) -> Chip:
         """Give a chip to show."""
-        from geodeeplab.training.loop.radiometry import radiometry_of
+        from geodeeplab.training.sampling.radiometry import radiometry_of
 
         if val:
             return self.val.draw(number * len(self.val) // count)

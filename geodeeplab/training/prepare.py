@@ -10,16 +10,15 @@ from typing import Any
 from geodeeplab.errors import OptionError
 from geodeeplab.raster import AoiLike, Band
 from geodeeplab.raster.bands import common_name, find_bands
-from geodeeplab.raster.burn import Overlap
+from geodeeplab.raster.polygons.burn import Overlap
 from geodeeplab.training.assemble import ChipPlan, assemble
 from geodeeplab.training.augmentation import Augmentation
 from geodeeplab.training.data import TrainingData
 from geodeeplab.training.folders.chip_folder import ChipFolder, open_chip_folder
 from geodeeplab.training.sampling.split import SplitKind, SplitRule
 from geodeeplab.training.scenes.class_table import ClassesLike, ClassMapping
-from geodeeplab.training.scenes.label_rule import LabelRule
 from geodeeplab.training.scenes.labelled import LabelledScene
-from geodeeplab.training.scenes.labels import LabelsLike
+from geodeeplab.training.scenes.labels import LabelRule, LabelsLike
 from geodeeplab.training.scenes.open_labelled import OpenedScenes, open_labelled_scenes
 from geodeeplab.training.scenes.pixel_size import choose_pixel_size
 from geodeeplab.training.scenes.scene_pixels import TrainingSceneLike

@@ -1,14 +1,14 @@
 """Trace label rasters into polygons and write vector layers."""
 
-from geodeeplab.vector.assembly import ToOutput
-from geodeeplab.vector.batch import PolygonBatch
-from geodeeplab.vector.generalise import Generalisation, Metric
+from geodeeplab.vector.generalise.arcs import Generalisation, Metric
+from geodeeplab.vector.generalise.generaliser import LineRule
 from geodeeplab.vector.layers import OUTPUT_CRS, POLYGON_SUFFIXES, write_polygons
-from geodeeplab.vector.line_shaper import LineRule
-from geodeeplab.vector.measure import Ruler, metric_table, row_areas
-from geodeeplab.vector.packed import PackedBlock, trace_part
-from geodeeplab.vector.sieve import sieve_rows
-from geodeeplab.vector.strips import LabelRows, Part, Strip, iter_strips, strip_edges
+from geodeeplab.vector.measure.ruler import Ruler, metric_table, row_areas
+from geodeeplab.vector.sieve.rows import sieve_rows
+from geodeeplab.vector.trace.assembly import ToOutput
+from geodeeplab.vector.trace.batch import PolygonBatch
+from geodeeplab.vector.trace.packed import PackedBlock, trace_part
+from geodeeplab.vector.trace.strips import LabelRows, Part, Strip, iter_strips, strip_edges
 from geodeeplab.vector.tracer import StripRow, iter_strip_rows, trace_polygons
 
 __all__ = [

@@ -11,19 +11,25 @@ from typing import Literal
 import numpy as np
 from affine import Affine
 
-from geodeeplab.raster.outputs import output_errors
-from geodeeplab.vector.arc_store import ArcStore
-from geodeeplab.vector.arcs import CornerBits
-from geodeeplab.vector.assembly import Assembler, ToOutput
-from geodeeplab.vector.batch import PolygonBatch
-from geodeeplab.vector.blocks import TracedBlock, mark_vertices, trace_block
-from geodeeplab.vector.finisher import Finisher
-from geodeeplab.vector.joined import ClosedFeatures, NewArcs, as_one
-from geodeeplab.vector.joiner import ArcJoiner
-from geodeeplab.vector.line_shaper import SUBPIXELS, LineRule, LineShaper
-from geodeeplab.vector.measure import Ruler
-from geodeeplab.vector.packed import PackedBlock, unpack_block
-from geodeeplab.vector.strips import LabelRows, Strip, iter_strips, strip_rows
+from geodeeplab.raster.outputs.checks import output_errors
+from geodeeplab.vector.generalise.generaliser import SUBPIXELS, ArcGeneraliser, LineRule
+from geodeeplab.vector.measure.ruler import Ruler
+from geodeeplab.vector.trace.arc_store import ArcStore
+from geodeeplab.vector.trace.arcs import ClosedFeatures, CornerBits, NewArcs, as_one
+from geodeeplab.vector.trace.assembly import Assembler, ToOutput
+from geodeeplab.vector.trace.batch import PolygonBatch
+from geodeeplab.vector.trace.blocks import TracedBlock, mark_vertices, trace_block
+from geodeeplab.vector.trace.joiner import ArcJoiner
+from geodeeplab.vector.trace.packed import PackedBlock, unpack_block
+from geodeeplab.vector.trace.strips import LabelRows, Strip, iter_strips, strip_rows
+
+BATCH_ENTRIES = 100_000
+"""Arcs completed between two batches, twice: enough that a batch costs little, few enough to stay small in memory."""
+
+BATCH_FEATURES = 50_000
+"""Polygons of a batch, at most."""
+
+ALL_ROWS = 1 << 62
 
 BITS_IN_MEMORY = 256 << 20
 """Bytes of the corners' bits that are kept in memory alone: 46,000 × 46,000 px."""
@@ -93,8 +99,8 @@ def trace_polygons(
     with ThreadPoolExecutor(threads, thread_name_prefix="trace") as pool:
         shaper = None
         if lines is not None and bits is not None:
-            shaper = LineShaper(lines, bits, shape=shape, pool=pool, threads=threads)
-        finisher = Finisher(assembler=assembler, store=store, shaper=shaper)
+            shaper = ArcGeneraliser(lines, bits, shape=shape, pool=pool, threads=threads)
+        finisher = BatchBuilder(assembler=assembler, store=store, shaper=shaper)
         try:
             joined: list[tuple[NewArcs, ClosedFeatures]] = []
             for blocks in _trace_ahead(bands, pool, threads, nodata=nodata, eight=eight, bits=bits):
@@ -163,3 +169,47 @@ def _trace_ahead(
             yield [one.result() for one in traced.popleft()]
     while traced:
         yield [one.result() for one in traced.popleft()]
+
+
+class BatchBuilder:
+    """Generalises arcs and keeps them, and assembles the features that have closed, in batches."""
+
+    def __init__(self, *, assembler: Assembler, store: ArcStore, shaper: ArcGeneraliser | None) -> None:
+        """Take who assembles, who keeps arcs, and who generalises them, if that is wanted."""
+        self._assembler, self._store, self._shaper = assembler, store, shaper
+        self._reach = 0 if shaper is None else shaper.reach
+        self._arcs: deque[NewArcs] = deque()
+        self._closed: deque[ClosedFeatures] = deque()
+        self._entries = 0
+
+    def take(self, arcs: NewArcs, closed: ClosedFeatures) -> Iterator[PolygonBatch]:
+        """Take what a band completed; yield a batch where there is enough for one."""
+        if self._shaper is not None:
+            self._shaper.announce(arcs)
+        self._arcs.append(arcs)
+        self._closed.append(closed)
+        self._entries += 2 * len(arcs.ids)
+        self._keep_arcs(arcs.stop)
+        if self._entries >= BATCH_ENTRIES:
+            yield from self._assemble(arcs.stop)
+
+    def finish(self) -> Iterator[PolygonBatch]:
+        """Yield the rest."""
+        self._keep_arcs(ALL_ROWS)
+        yield from self._assemble(ALL_ROWS)
+
+    def _keep_arcs(self, known: int) -> None:
+        """Put away the arcs around which enough rows are known."""
+        while self._arcs and known >= self._arcs[0].stop + self._reach:
+            arcs = self._arcs.popleft()
+            points, offsets = (arcs.points, arcs.offsets) if self._shaper is None else self._shaper.shape(arcs)
+            self._assembler.note_places(arcs.ids, self._store.put(points, offsets, arcs.directions))
+
+    def _assemble(self, known: int) -> Iterator[PolygonBatch]:
+        """Assemble the features of which all arcs are put away."""
+        ready = []
+        while self._closed and known >= self._closed[0].stop + self._reach:
+            ready.append(self._closed.popleft())
+        self._entries = 0
+        if any(len(part.class_ids) for part in ready):
+            yield from self._assembler.assemble(ready, most=BATCH_FEATURES)

@@ -35,9 +35,9 @@ from figures.parts import (
 )
 from figures.scene import IMAGE_COLOURS, coarse_scores, paint_cells, paint_pixels, square, true_scores
 from figures.taps import draw_taps
-from geodeeplab.models.aspp import resize
 from geodeeplab.models.catalogue import DILATED, FCN, POINTREND, V1, V2, V3, V3_PLUS
 from geodeeplab.models.crf import DenseCRF
+from geodeeplab.models.heads.aspp import resize
 from geodeeplab.models.pointrend import PointHead, subdivide
 
 DEEP = to_hex(shade(ATROUS, -0.3))

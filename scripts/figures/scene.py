@@ -11,7 +11,7 @@ from matplotlib.transforms import Affine2D
 from numpy.typing import NDArray
 
 from figures.parts import INK, Placed, Point
-from geodeeplab.models.aspp import resize
+from geodeeplab.models.heads.aspp import resize
 
 IMAGE_COLOURS = ("#c9cf9c", "#4f7f52", "#4d7ea3", "#b9b4ab", "#a65f4c")
 """Of field, wood, water, road and building, as on a photograph."""

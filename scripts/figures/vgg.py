@@ -25,7 +25,7 @@ from figures.parts import (
     write,
 )
 from figures.taps import draw_reach, draw_taps
-from geodeeplab.models.dilatednet import DILATIONS
+from geodeeplab.models.heads.dilatednet import DILATIONS
 
 Stages = list[tuple[float, str, int, int | str, str, str]]
 """Maps in a row: x, name, stride, channels, colour, and more to say."""

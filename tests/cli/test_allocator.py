@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from geodeeplab.cli.allocator import keep_freed_memory
+from geodeeplab.cli.process import keep_freed_memory
 
 PROGRAM = """
 import resource, sys, threading
 import numpy as np
-from geodeeplab.cli.allocator import keep_freed_memory
+from geodeeplab.cli.process import keep_freed_memory
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
 def work():

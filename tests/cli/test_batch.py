@@ -117,9 +117,9 @@ class TestFailures:
     def test_ctrl_c_ends_the_batch_and_says_what_is_done(
         self, run: Run, batch: list[object], out: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from geodeeplab.pipeline.writing import Writing
+        from geodeeplab.pipeline.writing import OutputWriter
 
-        publish = Writing.publish
+        publish = OutputWriter.publish
 
         def interrupt(writing: Any, *rest: Any, **options: Any) -> int | None:  # noqa: ANN401
             if "b.tif" in writing._plan.scene.path:
@@ -127,7 +127,7 @@ class TestFailures:
             return publish(writing, *rest, **options)
 
         with monkeypatch.context() as patch:
-            patch.setattr(Writing, "publish", interrupt)
+            patch.setattr(OutputWriter, "publish", interrupt)
             ran = run(*batch)
         assert ran.status == 1
         (line,) = [line for line in ran.err.splitlines() if line]

@@ -199,5 +199,5 @@ class TestInterruptions:
         def fail(*_: object, **__: object) -> None:
             raise MemoryError
 
-        monkeypatch.setattr("geodeeplab.pipeline.writing.Writing.publish", fail)
+        monkeypatch.setattr("geodeeplab.pipeline.writing.OutputWriter.publish", fail)
         assert expect_kept(out, *segment_args, match="out of memory: use a smaller --tile-size or --batch-size; ") == 1

@@ -2,7 +2,7 @@
 
 import pytest
 
-from geodeeplab.cluster.agreement import check_agreement
+from geodeeplab.cluster.worker import check_agreement
 from geodeeplab.errors import OptionError
 
 PINS = {"torch": "2.14", "scene": "a.tif", "scene_files": [["data/a.tif", 100, 7]], "crf": {"guide": (1, 2)}}

@@ -20,8 +20,8 @@ from geodeeplab.cluster import dask as dask_module
 from geodeeplab.errors import GeoDeepLabWarning, OptionError, SceneError
 from geodeeplab.inference import RunFacts
 from geodeeplab.pipeline.plan import open_plan
+from geodeeplab.pipeline.polygon_writer import TracedParts
 from geodeeplab.pipeline.request import Request
-from geodeeplab.pipeline.traced_parts import TracedParts
 from geodeeplab.raster import EncodedBlock
 from geodeeplab.vector import PackedBlock, Part
 

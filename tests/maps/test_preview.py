@@ -12,7 +12,7 @@ from geodeeplab.raster import (
     BlockSpool,
     Grid,
     LabelClass,
-    Layer,
+    SpoolLayer,
     classes_tag,
     encode_block,
     open_scene,
@@ -26,7 +26,7 @@ MakeRaster = Callable[..., Path]
 
 def make_labels(path: Path, labels: np.ndarray, grid: Grid) -> Path:
     with scratch_folder(path) as folder:
-        spool = BlockSpool(folder, labels.shape, [Layer(name="labels", dtype="uint8")])
+        spool = BlockSpool(folder, labels.shape, [SpoolLayer(name="labels", dtype="uint8")])
         spool.append(encode_block(0, 0, {"labels": labels}))
         write_label_cog(spool, path, grid=grid, classes=CLASSES, tags=classes_tag(CLASSES))
     return path

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from geodeeplab.models import Contract, ModelBand, ModelClass, build_model, load_model, save_model
-from geodeeplab.models.aspp import resize
 from geodeeplab.models.backbones import FeatureExtractor
+from geodeeplab.models.heads.aspp import resize
 from geodeeplab.models.network import SegmentationNetwork, align
 from geodeeplab.pipeline.segment import segment
 

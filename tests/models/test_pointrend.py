@@ -6,7 +6,7 @@ from torch import Tensor
 
 from geodeeplab.evaluation.boundary import boundary_counts, boundary_iou
 from geodeeplab.models import PointHead, certainty, point_sample, pointrend, subdivide
-from geodeeplab.models.aspp import resize
+from geodeeplab.models.heads.aspp import resize
 from geodeeplab.models.pointrend import point_logits_and_labels, point_loss, sample_levels, sample_training_points
 
 

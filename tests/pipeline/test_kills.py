@@ -223,7 +223,7 @@ class TestTinyModel:
         self, scene: Path, options: list[object], whole: Pixels, tiny: Model, tmp_path: Path
     ) -> None:
         # A block's files without its line in the journal; all blocks, and polygons half-way.
-        stalls = {"blocks": ("geodeeplab.raster.spool:append_record", 4), "polygons": ("pyogrio:read_info", 1)}
+        stalls = {"blocks": ("geodeeplab.raster.spool.store:append_record", 4), "polygons": ("pyogrio:read_info", 1)}
         runs = {}
         for stage, (target, call) in stalls.items():  # side by side, as starting takes longest
             argv = arguments(scene, tmp_path / stage, *options)
@@ -252,25 +252,25 @@ class TestTinyModel:
 
     # Each moment that leaves another state behind: the function, which of its calls, the state.
     MOMENTS: tuple[tuple[str, int, str], ...] = (
-        ("geodeeplab.raster.spool:write_journal", 1, "start"),  # a folder without a journal
+        ("geodeeplab.raster.spool.store:write_journal", 1, "start"),  # a folder without a journal
         ("geodeeplab.inference.tiles:RowReader.read", 10, "tiles"),
-        ("geodeeplab.raster.spool:append_record", 1, "tiles"),
+        ("geodeeplab.raster.spool.store:append_record", 1, "tiles"),
         ("geodeeplab.inference.engine:Engine._timed_forward", 20, "blocks"),
         ("geodeeplab.inference.canvas:Canvas.to_host", 5, "blocks"),
-        ("geodeeplab.raster.spool:write_synced", 6, "blocks"),  # labels of a block, no confidence
+        ("geodeeplab.raster.spool.store:write_synced", 6, "blocks"),  # labels of a block, no confidence
         ("pyogrio.raw:write_arrow", 1, "polygons"),
         ("pyogrio:read_info", 1, "polygons"),
         ("geodeeplab.pipeline.writing:write_label_cog", 1, "labels"),
         ("geodeeplab.raster.cog:_check_complete", 1, "labels"),
         ("geodeeplab.raster.cog:_check_complete", 2, "confidence"),
-        ("geodeeplab.raster.outputs:swap_in", 4, "moved"),  # the three by themselves are swapped in, too
+        ("geodeeplab.raster.outputs.checks:commit", 4, "moved"),  # the three by themselves are swapped in, too
         ("swapping os:replace", 1, "swapping"),
         ("swapping os:replace", 3, "swapping"),
         ("swapping os:replace", 6, "swapping"),
-        ("swapping geodeeplab.raster.swap:_sync_folders", 1, "swapping"),
-        ("done geodeeplab.raster.swap:_remove_backups", 1, "done"),
-        ("done geodeeplab.raster.workspace:_remove", 1, "done"),
-        ("done geodeeplab.raster.workspace:sync_folder", 1, "done"),  # the journal is gone
+        ("swapping geodeeplab.raster.outputs.commit:_sync_folders", 1, "swapping"),
+        ("done geodeeplab.raster.outputs.commit:_remove_backups", 1, "done"),
+        ("done geodeeplab.raster.spool.workspace:_remove", 1, "done"),
+        ("done geodeeplab.raster.spool.workspace:sync_folder", 1, "done"),  # the journal is gone
     )
 
     @pytest.mark.slow
@@ -341,7 +341,7 @@ class TestTinyModel:
         for _ in range(3):
             marker.unlink(missing_ok=True)
             kill(
-                *("-c", STALLING, "geodeeplab.raster.spool:append_record", 3, "", "", marker, *argv),
+                *("-c", STALLING, "geodeeplab.raster.spool.store:append_record", 3, "", "", marker, *argv),
                 when=lambda _: marker.exists(),
             )
             rows.append(look(folder).rows)

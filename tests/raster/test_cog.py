@@ -17,10 +17,10 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from geodeeplab.errors import OptionError, OutputError
 from geodeeplab.raster import cog
-from geodeeplab.raster.blocks import Layer, encode_block
 from geodeeplab.raster.cog import LabelClass, write_label_cog, write_raster
 from geodeeplab.raster.grid import Grid
-from geodeeplab.raster.spool import BlockSpool
+from geodeeplab.raster.spool.encoded import SpoolLayer, encode_block
+from geodeeplab.raster.spool.store import BlockSpool
 
 CLASSES = [
     LabelClass(id=1, name="building", color=(200, 30, 30)),
@@ -33,7 +33,7 @@ UTM = CRS.from_epsg(32633)
 def spool_of(raster: NDArray[np.generic], folder: Path, *, rows: int = 100, layer: str = "labels") -> BlockSpool:
     folder.mkdir(exist_ok=True)
     bands = 1 if raster.ndim == 2 else len(raster)
-    layers = [Layer(name=layer, dtype=raster.dtype.name, bands=bands)]
+    layers = [SpoolLayer(name=layer, dtype=raster.dtype.name, bands=bands)]
     spool = BlockSpool(folder, (raster.shape[-2], raster.shape[-1]), layers)
     for start in range(0, raster.shape[-2], rows):
         spool.append(encode_block(start, 0, {layer: raster[..., start : start + rows, :]}))
@@ -236,7 +236,7 @@ def test_refuses_wrong_classes(tmp_path: Path, out: Path) -> None:
 
 
 def test_refuses_an_unfinished_spool(tmp_path: Path, out: Path) -> None:
-    spool = BlockSpool(tmp_path, (4, 3), [Layer(name="confidence", dtype="uint8")])
+    spool = BlockSpool(tmp_path, (4, 3), [SpoolLayer(name="confidence", dtype="uint8")])
     with pytest.raises(ValueError, match="does not hold the whole scene"):
         write_raster(spool, out / "a.tif", grid=Grid(shape=(4, 3), transform=NORTH_UP, crs=UTM), nodata=None)
 
@@ -267,7 +267,7 @@ def test_probabilities_are_exact_in_all_bands(tmp_path: Path, out: Path) -> None
 
 def test_many_byte_bands_with_blocks_side_by_side(tmp_path: Path, out: Path) -> None:
     probs = np.random.default_rng(0).integers(0, 101, (20, 130, 90), dtype=np.uint8)
-    spool = BlockSpool(tmp_path, (130, 90), [Layer(name="probs", dtype="uint8", bands=20)])
+    spool = BlockSpool(tmp_path, (130, 90), [SpoolLayer(name="probs", dtype="uint8", bands=20)])
     for top in (65, 0):
         for left in (45, 0):
             spool.append(encode_block(top, left, {"probs": probs[:, top : top + 65, left : left + 45]}))

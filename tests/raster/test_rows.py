@@ -15,7 +15,7 @@ from rasterio.windows import Window
 from geodeeplab.errors import GeoDeepLabError, OptionError
 from geodeeplab.raster import RowReader, Scene, open_scene, reflect_indices
 from geodeeplab.raster.decoding import iter_blocks
-from geodeeplab.raster.file_source import LEAST_ROWS, LEAST_ROWS_VRT, FileSource
+from geodeeplab.raster.sources.file import LEAST_ROWS, LEAST_ROWS_VRT, FileSource
 
 MakeRaster = Callable[..., Path]
 

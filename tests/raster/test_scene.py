@@ -15,7 +15,7 @@ from rasterio.windows import Window
 from geodeeplab.errors import SceneError
 from geodeeplab.raster import Scene, open_scene
 from geodeeplab.raster.decoding import BLOCK_CACHE_BYTES, iter_blocks
-from geodeeplab.raster.file_source import FileSource
+from geodeeplab.raster.sources.file import FileSource
 
 MakeRaster = Callable[..., Path]
 DTYPES = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64"]

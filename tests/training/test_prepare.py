@@ -23,8 +23,8 @@ from geodeeplab.maps.chips import stretch
 from geodeeplab.models import ModelClass
 from geodeeplab.raster import open_array, open_stack
 from geodeeplab.training import IGNORE_INDEX, Augmentation, TrainingData
-from geodeeplab.training.loop.radiometry import radiometry_of
 from geodeeplab.training.sampling.chip_sets import RandomChips
+from geodeeplab.training.sampling.radiometry import radiometry_of
 
 MakeRaster = Callable[..., Path]
 

@@ -10,7 +10,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.features import shapes
 
-from geodeeplab.vector.batch import PolygonBatch
+from geodeeplab.vector.trace.batch import PolygonBatch
 
 
 def batch_of(

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from geodeeplab.vector.arcs import Arcs, CornerBits
+from geodeeplab.vector.trace.arcs import Arcs, CornerBits
 
 Corner = tuple[int, int]
 Step = tuple[int, int]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geodeeplab.vector.sieve import sieve_rows
+from geodeeplab.vector.sieve.rows import sieve_rows
 
 Labels = NDArray[np.int32]
 Rule = Mapping[int, float] | float

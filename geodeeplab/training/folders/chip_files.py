@@ -1,5 +1,6 @@
 """The files of one chip: an image, a label, and what says where they lie."""
 
+import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +12,12 @@ import numpy.typing as npt
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 
-from geodeeplab.errors import OptionError
+from geodeeplab.errors import OptionError, SceneError
+from geodeeplab.models import ModelClass
 from geodeeplab.raster import NODATA_LABEL, Band, Grid
 from geodeeplab.raster.validity import nodata_range, valid_pixels
-from geodeeplab.training.folders.chip_tiles import CutChip
+from geodeeplab.training.folders.label_code import ListedClass
+from geodeeplab.training.writing.chip_tiles import CutChip
 
 ImageFormat = Literal["tif", "png", "jpg"]
 IMAGE_FORMATS: tuple[ImageFormat, ...] = ("tif", "png", "jpg")
@@ -140,3 +143,45 @@ def world_file(grid: Grid) -> str:
     t = grid.transform
     x, y = t @ (0.5, 0.5)
     return "".join(f"{value!r}\n" for value in map(float, (t.a, t.d, t.b, t.e, x, y)))
+
+
+INDEX_NAME = "chips.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChipIndex:
+    """What it says."""
+
+    classes: tuple[ListedClass, ...]
+    """The classes by label value."""
+    band_names: tuple[str, ...]
+    """Name of each band of the images."""
+
+
+def read_index(folder: Path) -> ChipIndex | None:
+    """Read it; None where there is none, or a file of that name is somebody else's.
+
+    Raises:
+        SceneError: it is damaged.
+    """
+    path = folder / INDEX_NAME
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict) or content.get("layout") != "pairs":
+            return None
+        classes = tuple(
+            ListedClass(value=int(item["id"]), name=str(item["name"]), color=tuple(item["color"]))
+            for item in content["classes"]
+        )
+        return ChipIndex(classes=classes, band_names=tuple(map(str, content["bands"])))
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise SceneError(f"'{path}' is damaged ({error!r}): write the chips again, or remove it") from error
+
+
+def write_index(folder: Path, classes: Sequence[ModelClass], band_names: Sequence[str]) -> None:
+    """Write it."""
+    listed = [{"id": item.id, "name": item.name, "color": list(item.color)} for item in classes]
+    content = {"layout": "pairs", "classes": listed, "bands": list(band_names)}
+    (folder / INDEX_NAME).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -9,8 +9,8 @@ from typing import Any
 from geodeeplab.errors import OptionError, SceneError
 from geodeeplab.models import ModelClass
 from geodeeplab.raster import Scene, read_classes
-from geodeeplab.raster.remote import open_file
-from geodeeplab.training.folders.chip_index import INDEX_NAME, read_index
+from geodeeplab.raster.sources.remote import open_file
+from geodeeplab.training.folders.chip_files import INDEX_NAME, read_index
 from geodeeplab.training.folders.chip_pairs import MOST_NAMED, ChipPair, find_folders, find_pairs
 from geodeeplab.training.folders.chip_scene import ChipReading, ChipScene, quick_opening
 from geodeeplab.training.folders.esri import (

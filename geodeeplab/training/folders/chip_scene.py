@@ -19,13 +19,13 @@ from geodeeplab.errors import SceneError
 from geodeeplab.models import ModelClass
 from geodeeplab.raster import Band, Grid, Source
 from geodeeplab.raster.bands import common_name, find_bands
-from geodeeplab.raster.opening import refuse_palette
-from geodeeplab.raster.remote import open_file
+from geodeeplab.raster.sources.opening import refuse_palette
+from geodeeplab.raster.sources.remote import open_file
 from geodeeplab.training.folders.chip_pairs import ChipPair
 from geodeeplab.training.folders.label_code import LabelCode
 from geodeeplab.training.folders.label_pixels import LabelFile, count_codes, describe_counts
+from geodeeplab.training.scenes.class_table import unknown_values
 from geodeeplab.training.scenes.labelled import LabelledPixels
-from geodeeplab.training.scenes.unknown_values import unknown_values
 
 MOST_OPEN = 8
 """Chips that a thread keeps open: windows of one chip are often read after each other, and a folder has thousands."""

@@ -9,10 +9,10 @@ from rasterio.windows import Window
 
 from geodeeplab.errors import SceneError
 from geodeeplab.raster import Source
-from geodeeplab.raster.opening import open_dataset
-from geodeeplab.raster.remote import gdal_path, open_file
+from geodeeplab.raster.sources.opening import open_dataset
+from geodeeplab.raster.sources.remote import gdal_path, open_file
 from geodeeplab.training.folders.label_code import color_code, describe_code
-from geodeeplab.training.scenes.unknown_values import list_counts
+from geodeeplab.training.scenes.class_table import list_counts
 
 MOST_CODES = 1000
 """Different codes after which a survey ends: so many are no classes."""

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from geodeeplab.errors import ModelError, OptionError, OutputError
-from geodeeplab.models.model_file import write_atomically
+from geodeeplab.models.files.model_file import write_atomically
 from geodeeplab.training.loop.recipe import EpochRecord
 
 CHECKPOINT_VERSION = 1

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from geodeeplab.training.chip import IGNORE_INDEX, Chip, ChipSet
-from geodeeplab.training.loop.radiometry import Radiometry
+from geodeeplab.training.sampling.radiometry import Radiometry
 
 Batch = tuple[Tensor, Tensor, Tensor]
 """Pixels (N, C, S, S) float32, valid (N, S, S) bool, labels (N, S, S) uint8."""

@@ -16,7 +16,7 @@ from geodeeplab.training.data import TrainingData
 from geodeeplab.training.loop.loading import Batch, training_loader
 from geodeeplab.training.loop.objective import Objective, training_loss
 from geodeeplab.training.loop.parameters import parameter_groups, set_training_mode
-from geodeeplab.training.loop.radiometry import chip_seed, radiometry_of
+from geodeeplab.training.sampling.radiometry import chip_seed, radiometry_of
 
 SMOOTHING = 0.95
 """Of the losses' exponential average."""

@@ -1,5 +1,6 @@
 """The Lightning module: one step of training, the scores of an epoch, and what a checkpoint holds of them."""
 
+import copy
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -12,15 +13,13 @@ from torch.utils.data import DataLoader
 
 from geodeeplab.models.network import SegmentationNetwork
 from geodeeplab.training.data import TrainingData
-from geodeeplab.training.loop.averaging import decay_at, start_average, update_average
 from geodeeplab.training.loop.checkpoints import CHECKPOINT_KEY, CHECKPOINT_VERSION
 from geodeeplab.training.loop.loading import Batch, training_loader, validation_loader
 from geodeeplab.training.loop.objective import Objective, training_loss
 from geodeeplab.training.loop.parameters import parameter_groups, set_training_mode
-from geodeeplab.training.loop.radiometry import chip_seed, radiometry_of
-from geodeeplab.training.loop.recipe import EpochRecord, Recipe
-from geodeeplab.training.loop.schedule import rate_factor
-from geodeeplab.training.loop.tally import Tally
+from geodeeplab.training.loop.recipe import EpochRecord, Recipe, rate_factor
+from geodeeplab.training.loop.scoring import Tally
+from geodeeplab.training.sampling.radiometry import chip_seed, radiometry_of
 
 
 class TrainingModule(LightningModule):
@@ -192,3 +191,23 @@ class TrainingModule(LightningModule):
         """Add values of all processes."""
         total: Tensor = self.trainer.strategy.reduce(values, reduce_op="sum")
         return total
+
+
+def start_average(network: nn.Module) -> nn.Module:
+    """Give a copy of a network to average into: in evaluation mode, and without gradients."""
+    return copy.deepcopy(network).eval().requires_grad_(False)
+
+
+def decay_at(step: int, decay: float) -> float:
+    """Give the decay after `step` steps: short at first, so that the average forgets the initial weights."""
+    return min(decay, (1 + step) / (10 + step))
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, network: nn.Module, decay: float) -> None:
+    """Move the averaged weights and statistics to decay · average + (1 − decay) · network; counters are copied."""
+    for kept, fresh in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+        if kept.is_floating_point():
+            kept.lerp_(fresh.to(kept.dtype), 1 - decay)
+        else:
+            kept.copy_(fresh)

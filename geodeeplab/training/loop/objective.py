@@ -8,7 +8,7 @@ from torch import Tensor
 
 from geodeeplab.errors import OptionError
 from geodeeplab.models import ModelClass
-from geodeeplab.models.aspp import resize
+from geodeeplab.models.heads.aspp import resize
 from geodeeplab.models.network import SegmentationNetwork
 from geodeeplab.models.pointrend import point_logits_and_labels
 from geodeeplab.training.loop.losses import (

@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from geodeeplab.errors import OptionError
-from geodeeplab.models.aspp import ImagePooling
+from geodeeplab.models.heads.aspp import ImagePooling
 from geodeeplab.models.network import SegmentationNetwork
 
 PRETRAINED_FACTOR = 0.1

@@ -1,11 +1,11 @@
 """How a fit goes, in numbers that a run can be repeated by."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from geodeeplab.errors import OptionError
-from geodeeplab.training.loop.schedule import rate_factor
 
 MONITORS = {"miou": 1, "boundary_iou": 1, "accuracy": 1, "loss": -1}
 """What an epoch can be judged by, on the validation chips, and whether more (1) or less (−1) of it is better."""
@@ -142,3 +142,30 @@ def has_stalled(history: Sequence[EpochRecord], *, monitor: str, patience: int |
     """Say whether the last `patience` epochs were no better than the best before them."""
     best = best_epoch(history, monitor)
     return patience is not None and best is not None and len(history) - 1 - best >= patience
+
+
+SCHEDULES = ("one_cycle", "poly", "constant")
+WARM_UP = 0.1
+"""Share of the one cycle in which the rate rises."""
+POWER = 0.9
+"""Of the papers' polynomial decay (DeepLabV2, section 4.1.2)."""
+
+
+def rate_factor(spent: float, schedule: str) -> float:
+    """Give the factor on the learning rate after a share of the run, from 0 to 1.
+
+    `one_cycle` rises from 4 % to 1 in a tenth of the run, then falls along a cosine to 1 %; `poly` is
+    (1 − spent)^0.9; `constant` is 1.
+
+    Raises:
+        OptionError: for another schedule.
+    """
+    if schedule == "one_cycle":
+        if spent < WARM_UP:
+            return 0.04 + 0.96 * spent / WARM_UP
+        return 0.01 + 0.99 * (1 + math.cos(math.pi * (spent - WARM_UP) / (1 - WARM_UP))) / 2
+    if schedule == "poly":
+        return float((1 - spent) ** POWER)
+    if schedule == "constant":
+        return 1.0
+    raise OptionError(f"the learning rate follows one of {', '.join(SCHEDULES)}, not {schedule!r}: choose one of them")

@@ -11,7 +11,7 @@ from torchvision.models import get_model_weights, list_models
 
 from geodeeplab.errors import ModelError
 from geodeeplab.models import Contract, LoadingReport, Model, SegmentationNetwork, build_model, load_pretrained
-from geodeeplab.models.inflate import RGB, plain_name
+from geodeeplab.models.weights.inflate import RGB, plain_name
 from geodeeplab.training.data import TrainingData
 
 IMAGENET = "imagenet"

@@ -67,7 +67,7 @@ def read_crop(scene: HeldScene, crop: Crop, *, chip_size: int, readable: "CellMa
     Raises:
         SceneError: a file is damaged.
     """
-    from geodeeplab.raster.kernels import sample_bilinear, sample_nearest
+    from geodeeplab.raster.sources.kernels import sample_bilinear, sample_nearest
 
     pixels = np.zeros((len(scene.bands), chip_size, chip_size), dtype=np.float32)
     valid = np.zeros((chip_size, chip_size), dtype=np.bool_)

@@ -13,11 +13,10 @@ from rasterio.windows import Window
 
 from geodeeplab.errors import OptionError
 from geodeeplab.raster import Grid, LabelClass, Scene, SceneLike, read_classes
-from geodeeplab.raster.warped import WarpedSource
+from geodeeplab.raster.sources.warped import WarpedSource
 from geodeeplab.training.chip import IGNORE_INDEX
 from geodeeplab.training.scenes.class_table import FoundValue, value_text
-from geodeeplab.training.scenes.opened import OpenedHere
-from geodeeplab.training.scenes.scene_pixels import ScenePixels
+from geodeeplab.training.scenes.scene_pixels import OpenedHere, ScenePixels
 
 SCAN_PIXELS = 1 << 20
 """Pixels of a label raster that are looked at in one go."""

@@ -7,12 +7,11 @@ import numpy.typing as npt
 from rasterio.windows import Window
 
 from geodeeplab.raster import Aoi, Grid, Scene
-from geodeeplab.raster.burn import Overlap, burn
-from geodeeplab.raster.polygon_layer import PolygonLayer
+from geodeeplab.raster.polygons.burn import Overlap, burn
+from geodeeplab.raster.polygons.layer import PolygonLayer
 from geodeeplab.training.chip import IGNORE_INDEX
 from geodeeplab.training.scenes.labelled import LabelledPixels
-from geodeeplab.training.scenes.opened import OpenedHere
-from geodeeplab.training.scenes.scene_pixels import ScenePixels
+from geodeeplab.training.scenes.scene_pixels import OpenedHere, ScenePixels
 
 
 class LabelReader(Protocol):

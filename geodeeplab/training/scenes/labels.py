@@ -1,7 +1,7 @@
 """The labels of scenes: what they are given as, which classes they have, and a reader for each scene."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -11,14 +11,60 @@ from rasterio.crs import CRS
 
 from geodeeplab.errors import OptionError
 from geodeeplab.models import ModelClass
-from geodeeplab.raster import Grid, SceneLike
-from geodeeplab.raster.polygon_layer import LayerLike, PolygonLayer, listed, read_polygon_layer
+from geodeeplab.raster import AoiLike, Grid, SceneLike
+from geodeeplab.raster.polygons.burn import Overlap
+from geodeeplab.raster.polygons.layer import LayerLike, PolygonLayer, listed, read_polygon_layer
 from geodeeplab.training.chip import IGNORE_INDEX
-from geodeeplab.training.scenes.class_table import ClassesLike, ClassTable, FoundValue, make_class_table
+from geodeeplab.training.scenes.class_table import (
+    ClassesLike,
+    ClassMapping,
+    ClassTable,
+    FoundValue,
+    list_counts,
+    make_class_table,
+    unknown_values,
+)
 from geodeeplab.training.scenes.label_raster import LabelRaster, RasterLabels
-from geodeeplab.training.scenes.label_rule import LabelRule
 from geodeeplab.training.scenes.labelled_raster import LabelReader, PolygonLabels
-from geodeeplab.training.scenes.unknown_values import list_counts, unknown_values
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelRule:
+    """What labels mean."""
+
+    class_field: str | None = None
+    """Field of polygons that names their class; None: they are all of one class."""
+    classes: ClassesLike | None = None
+    """See `make_class_table`."""
+    class_mapping: ClassMapping | None = None
+    """See `make_class_table`."""
+    ignore_unknown: bool = False
+    """Whether values that no class has are ignored; else they are refused."""
+    background: str | None = None
+    """Class of ground without a label; None: it is ignored."""
+    labelled: AoiLike | None = None
+    """What was labelled; outside of it everything is ignored. None: all ground."""
+    overlap: Overlap = "last"
+    """Where polygons overlap, see `burn`."""
+    all_touched: bool = False
+    """Polygons cover all pixels that they touch, see `burn`."""
+    layer: str | None = None
+    """Name of the layer in files of several."""
+
+    def facts(self) -> dict[str, Any]:
+        """Give what the caller said, as JSON can hold it; the classes are facts of their own."""
+        mapping = None if self.class_mapping is None else {str(key): name for key, name in self.class_mapping.items()}
+        said = {
+            "class_field": self.class_field,
+            "class_mapping": mapping,
+            "ignore_unknown": self.ignore_unknown,
+            "background": self.background,
+            "overlap": self.overlap,
+            "all_touched": self.all_touched,
+            "layer": self.layer,
+        }
+        return {key: value for key, value in said.items() if value}
+
 
 LabelsLike: TypeAlias = SceneLike | LayerLike
 """A vector file or a GeoDataFrame; or a label raster: whatever `open_scene` takes."""

@@ -12,10 +12,9 @@ from geodeeplab.errors import OptionError
 from geodeeplab.models import ModelClass
 from geodeeplab.raster import Grid, Scene, is_vector, to_aoi
 from geodeeplab.training.scenes.class_table import ClassTable
-from geodeeplab.training.scenes.label_rule import LabelRule
 from geodeeplab.training.scenes.labelled import LabelledScene
 from geodeeplab.training.scenes.labelled_raster import LabelledRaster, LabelReader
-from geodeeplab.training.scenes.labels import LabelsLike, PolygonSets, RasterSets
+from geodeeplab.training.scenes.labels import LabelRule, LabelsLike, PolygonSets, RasterSets
 from geodeeplab.training.scenes.pixel_size import choose_pixel_size
 from geodeeplab.training.scenes.scene_pixels import ScenePixels, TrainingSceneLike
 

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from geodeeplab.errors import GeoDeepLabWarning, OptionError
 from geodeeplab.raster import Grid
-from geodeeplab.raster.scaled import exact_factor, factor_to_gsd
+from geodeeplab.raster.sources.scaled import exact_factor, factor_to_gsd
 
 TOLERANCE = 1.25
 """Up to this ratio scenes are read as they are: augmentation by scale covers more."""

@@ -7,9 +7,9 @@ from itertools import pairwise
 import numpy as np
 import shapely
 
-from geodeeplab.vector.batch import PolygonBatch
 from geodeeplab.vector.layers.slices import slice_batch
-from geodeeplab.vector.wkb import polygons_of_features
+from geodeeplab.vector.layers.wkb import polygons_of_features
+from geodeeplab.vector.trace.batch import PolygonBatch
 
 
 def split_at_antimeridian(batch: PolygonBatch) -> Iterator[PolygonBatch]:

@@ -12,10 +12,10 @@ import pyogrio.raw
 from pyogrio.errors import CRSError, DataLayerError, DataSourceError, FeatureError
 
 from geodeeplab.errors import OutputError
-from geodeeplab.raster.outputs import output_errors
-from geodeeplab.vector.batch import PolygonBatch
+from geodeeplab.raster.outputs.checks import output_errors
 from geodeeplab.vector.layers.layer import GEOMETRY, Layer
 from geodeeplab.vector.layers.qgis_style import add_style
+from geodeeplab.vector.trace.batch import PolygonBatch
 
 if TYPE_CHECKING:
     import pyarrow as pa

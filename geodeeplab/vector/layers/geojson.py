@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geodeeplab.errors import OutputError
-from geodeeplab.raster.outputs import output_errors
-from geodeeplab.vector.batch import PolygonBatch
+from geodeeplab.raster.outputs.checks import output_errors
 from geodeeplab.vector.layers.antimeridian import split_at_antimeridian
 from geodeeplab.vector.layers.layer import Layer
-from geodeeplab.vector.wkb import polygons_of_features
+from geodeeplab.vector.layers.wkb import polygons_of_features
+from geodeeplab.vector.trace.batch import PolygonBatch
 
 
 def write_geojson(slices: Iterable[PolygonBatch], path: Path, layer: Layer) -> None:
@@ -87,7 +87,7 @@ def _numbers(values: NDArray[Any]) -> list[str]:
 
 def _coordinates(batch: PolygonBatch) -> Iterator[bytes]:
     """Yield the text of each feature's coordinates."""
-    from geodeeplab.vector.kernels_geojson import format_coordinates, text_bytes
+    from geodeeplab.vector.layers.kernels_geojson import format_coordinates, text_bytes
 
     polygons = polygons_of_features(batch)
     counts = {"rings": len(batch.ring_offsets), "polygons": len(batch.polygon_offsets), "features": len(batch)}

@@ -9,11 +9,11 @@ import numpy as np
 import pyproj
 from numpy.typing import NDArray
 
-from geodeeplab.raster.outputs import output_errors
-from geodeeplab.vector.batch import PolygonBatch
+from geodeeplab.raster.outputs.checks import output_errors
 from geodeeplab.vector.layers.layer import GEOMETRY, Layer
 from geodeeplab.vector.layers.slices import SLICE_BYTES, SLICE_FEATURES
-from geodeeplab.vector.wkb import polygons_of_features
+from geodeeplab.vector.layers.wkb import polygons_of_features
+from geodeeplab.vector.trace.batch import PolygonBatch
 
 BOX = ("xmin", "ymin", "xmax", "ymax")
 

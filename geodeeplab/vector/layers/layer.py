@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from geodeeplab.raster.cog import LabelClass
-from geodeeplab.vector.batch import PolygonBatch
-from geodeeplab.vector.wkb import wkb_of
+from geodeeplab.vector.layers.wkb import wkb_of
+from geodeeplab.vector.trace.batch import PolygonBatch
 
 if TYPE_CHECKING:
     import pyarrow as pa

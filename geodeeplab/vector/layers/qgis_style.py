@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from geodeeplab.raster.outputs import output_errors
+from geodeeplab.raster.outputs.checks import output_errors
 from geodeeplab.vector.layers.layer import Layer
 
 QGIS_VERSION = "3.40.0"

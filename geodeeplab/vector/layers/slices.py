@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from geodeeplab.vector.batch import PolygonBatch
-from geodeeplab.vector.wkb import polygons_of_features, wkb_offsets
+from geodeeplab.vector.layers.wkb import polygons_of_features, wkb_offsets
+from geodeeplab.vector.trace.batch import PolygonBatch
 
 SLICE_BYTES = 32 << 20
 """Geometry that a writer holds at a time, as WKB; a larger single feature is a slice of its own."""

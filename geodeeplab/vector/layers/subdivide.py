@@ -8,8 +8,8 @@ import shapely
 from numpy.typing import NDArray
 
 from geodeeplab.errors import OptionError
-from geodeeplab.vector.batch import PolygonBatch
-from geodeeplab.vector.wkb import polygons_of_features
+from geodeeplab.vector.layers.wkb import polygons_of_features
+from geodeeplab.vector.trace.batch import PolygonBatch
 
 MIN_VERTICES = 16
 """Fewer would cut round shapes to crumbs."""

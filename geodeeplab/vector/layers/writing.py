@@ -11,15 +11,15 @@ from rasterio.crs import CRS
 
 from geodeeplab.errors import OptionError, OutputError
 from geodeeplab.raster.cog import LabelClass
-from geodeeplab.raster.outputs import atomic_outputs, check_output
-from geodeeplab.vector.batch import PolygonBatch
+from geodeeplab.raster.outputs.checks import atomic_outputs, check_output
 from geodeeplab.vector.layers.gdal_formats import write_flatgeobuf, write_geopackage
 from geodeeplab.vector.layers.geojson import write_geojson
 from geodeeplab.vector.layers.geoparquet import write_geoparquet
 from geodeeplab.vector.layers.layer import Layer
 from geodeeplab.vector.layers.slices import iter_slices
 from geodeeplab.vector.layers.subdivide import Measure, check_max_vertices, subdivide
-from geodeeplab.vector.wkb import wkb_offsets
+from geodeeplab.vector.layers.wkb import wkb_offsets
+from geodeeplab.vector.trace.batch import PolygonBatch
 
 
 @dataclass(frozen=True, kw_only=True)

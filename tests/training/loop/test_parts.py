@@ -11,9 +11,9 @@ from torch import nn
 
 from geodeeplab.errors import OptionError
 from geodeeplab.training import IGNORE_INDEX, TrainingData
-from geodeeplab.training.loop.averaging import decay_at, start_average, update_average
 from geodeeplab.training.loop.loading import training_loader, validation_loader
 from geodeeplab.training.loop.lr_find import suggest_rate
+from geodeeplab.training.loop.module import decay_at, start_average, update_average
 from geodeeplab.training.loop.objective import Objective, find_ignored, training_loss
 from geodeeplab.training.loop.parameters import (
     check_batch_size,
@@ -23,8 +23,7 @@ from geodeeplab.training.loop.parameters import (
     parameter_groups,
     set_training_mode,
 )
-from geodeeplab.training.loop.recipe import EpochRecord, Recipe, best_epoch, has_stalled
-from geodeeplab.training.loop.schedule import SCHEDULES, rate_factor
+from geodeeplab.training.loop.recipe import SCHEDULES, EpochRecord, Recipe, best_epoch, has_stalled, rate_factor
 from tests.training.drawn import make_network
 
 

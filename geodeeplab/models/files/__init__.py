@@ -1,0 +1,1 @@
+"""The model file, its input contract, and networks of other origin."""

@@ -1,0 +1,99 @@
+"""ONNX: one file that other runtimes run, with normalisation and PointRend inside and the contract beside."""
+
+import copy
+import dataclasses
+import os
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from geodeeplab.errors import OptionError
+from geodeeplab.models.files.contract import Contract
+from geodeeplab.models.files.model_file import HEADER_KEY, write_atomically
+from geodeeplab.models.files.normalise import Normalisation
+
+OPSET = 18
+"""The ONNX operator set of exported files: new enough for GridSample (16), old enough for runtimes since 2023."""
+INPUT_NAME, OUTPUT_NAME = "images", "logits"
+
+
+class ExportedGraph(nn.Module):
+    """What an exported file computes: pixels as they are in the scene to logits."""
+
+    def __init__(self, network: nn.Module, contract: Contract) -> None:
+        """Take the network and the contract that says how it wants its input."""
+        super().__init__()
+        self.normalise = Normalisation(contract)
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Give logits (N, K, H, W) of images (N, C, H, W) in the contract's value range, NaN where there is no data."""
+        valid = ~images.isnan().any(1)  # (N, H, W)
+        logits: Tensor = self.network(self.normalise(images, valid), valid)  # (N, K, H, W)
+        return logits
+
+
+def export_onnx(
+    network: nn.Module,
+    contract: Contract,
+    dst_path: str | os.PathLike[str],
+    *,
+    tile_size: int | None = None,
+    batch_size: int | None = None,
+) -> None:
+    """Write the network as an ONNX file (opset `OPSET`) under a temporary name, then rename it.
+
+    The graph maps `images` (N, C, T, T), float32, bands and values as the contract says, NaN where there is no data, to
+    `logits` (N, K, T, T), float32. The contract stands in the file's metadata under the key `geodeeplab`, with the tile
+    size of the graph.
+
+    Law: a runtime's logits equal the network's up to float rounding, but for PointRend's points at the cut-off: where
+    the N-th and the next point are equally certain up to rounding, one may be refined instead of the other.
+
+    Args:
+        network: weights to export, as in `save_model`; neither its mode nor its device changes.
+        contract: what they were trained on.
+        dst_path: a path that ends in .onnx; replaced if it exists.
+        tile_size: T, fixed in the file; by default the contract's.
+        batch_size: N, fixed in the file; by default any.
+
+    Raises:
+        OptionError: if the extra `onnx` is not installed, or a size is below 1.
+        OutputError: if the file cannot be written.
+    """
+    try:
+        import onnx
+        import onnxscript  # noqa: F401  (torch.onnx translates with it)
+    except ImportError as error:
+        raise OptionError("export needs onnx and onnxscript: pip install 'geodeeplab[onnx]'") from error
+    for name, value in (("tile", tile_size), ("batch", batch_size)):
+        if value is not None and value < 1:
+            raise OptionError(f"the {name} size is at least 1, not {value}: choose another, or leave it out")
+    contract = with_tile_size(contract, contract.tile_size if tile_size is None else tile_size)
+    graph = ExportedGraph(copy.deepcopy(network).cpu().float(), contract).eval()
+    sample = torch.zeros(batch_size or 2, len(contract.bands), contract.tile_size, contract.tile_size)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)  # torch 2.11 warns of itself
+        program = torch.onnx.export(
+            graph.to(memory_format=torch.contiguous_format),
+            (sample,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[INPUT_NAME],
+            output_names=[OUTPUT_NAME],
+            dynamic_shapes=None if batch_size else {"images": {0: torch.export.Dim("batch")}},
+            verbose=False,
+        )
+    assert program is not None, "torch.onnx.export with dynamo gives a program"
+    proto = program.model_proto
+    for part in (*proto.graph.node, *proto.graph.value_info):
+        part.ClearField("metadata_props")  # stack traces, with this machine's paths
+    onnx.helper.set_model_props(proto, {HEADER_KEY: contract.to_json()})
+    write_atomically(Path(dst_path), proto.SerializeToString())
+
+
+def with_tile_size(contract: Contract, tile_size: int) -> Contract:
+    """Give the contract for tiles of another size; the overlap stays, up to half a tile."""
+    return dataclasses.replace(contract, tile_size=tile_size, overlap=min(contract.overlap, tile_size // 2))

@@ -1,0 +1,1 @@
+"""Pretrained weights: found, matched and loaded."""

@@ -1,0 +1,134 @@
+"""Where pretrained weights lie: torchvision's by name, GeoDeepLab's models by name, any other by the path of a file."""
+
+import http.client
+import os
+import pickle
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+from torchvision.models import get_model_weights, list_models
+
+from geodeeplab.errors import ModelError
+from geodeeplab.models.files.contract import Contract
+from geodeeplab.models.files.model_file import HEADER_KEY, find_model, iter_bundled
+from geodeeplab.models.weights.inflate import RGB
+
+SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".tar")
+WHOLE_NETWORKS = ("deeplabv3", "fcn")
+"""Architectures of ours that torchvision has weights of, on some backbones."""
+OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])(?=\.)")
+"""torchvision's DenseNet files are older than its module names: `norm.1` in the file is `norm1` in the network."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """The tensors of one file, under the file's own keys."""
+
+    source: str
+    """What to call them in a report."""
+    tensors: Mapping[str, Tensor]
+    """On the CPU; what lies in nested dictionaries has its keys joined by dots."""
+    bands: tuple[str, ...] | None = None
+    """Names of the bands that the first convolution reads, where the source says so."""
+
+
+def find_weights(weights: str | os.PathLike[str], *, arch: str | None, backbone: str | None) -> Weights:
+    """Read weights by torchvision's name, by the name of a bundled model, or by path.
+
+    Args:
+        weights: see `load_pretrained`; a member of torchvision's enumerations does as its name does.
+        arch: architecture of the network that they are for; None where it is unknown.
+        backbone: its backbone, likewise.
+
+    Raises:
+        ModelError: if there are none of that name, or the file is missing or cannot be read.
+    """
+    name = str(weights)
+    if name in iter_bundled() or Path(name).is_file():
+        return _read(find_model(name))
+    if Path(name).suffix.lower() in SUFFIXES:
+        raise ModelError(f"no file of weights is called {name!r}: check the path")
+    chosen = _choose(name, arch, backbone)
+    path = _fetch(chosen)
+    return Weights(source=f"{chosen} ({path.name})", tensors=_read(path).tensors, bands=RGB)
+
+
+def _choose(name: str, arch: str | None, backbone: str | None) -> Any:  # noqa: ANN401 - torchvision has no types
+    """Find the torchvision weights of a name, with or without the class before the dot.
+
+    The class of the whole network comes first, then the backbone's, then other whole networks' on that backbone.
+    """
+    networks = [f"{whole}_{backbone}" for whole in WHOLE_NETWORKS]
+    order = [own for own in networks if own == f"{arch}_{backbone}"] + [str(backbone), *networks]
+    known = set(list_models())
+    classes = [get_model_weights(network) for network in dict.fromkeys(order) if network in known]
+    class_name, _, member = name.rpartition(".")
+    for weights in classes:
+        if class_name in ("", weights.__name__) and member in weights.__members__:  # DEFAULT is a member too
+            return weights[member]
+    there = ", ".join(["DEFAULT", *(str(item) for weights in classes for item in weights)])
+    raise ModelError(
+        f"no file, no model and no weights for {arch} on {backbone} are called {name!r}: "
+        + (f"choose one of {there}, or give" if classes else "torchvision has none, give")
+        + " the path of a state dict (.pth, .pt, .safetensors)"
+    )
+
+
+def _fetch(weights: Any) -> Path:  # noqa: ANN401 - torchvision has no types
+    """Give the file of torchvision weights: torch's cache of downloads, else a download into it."""
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    path = folder / str(weights.url).rpartition("/")[2]
+    if path.is_file():
+        return path
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        hash_prefix = path.stem.rpartition("-")[2]
+        torch.hub.download_url_to_file(weights.url, str(path), hash_prefix=hash_prefix, progress=False)
+    except (OSError, RuntimeError, http.client.HTTPException) as error:
+        raise ModelError(
+            f"{weights} is not on this machine and cannot be downloaded ({error}): put the file {path.name} into the "
+            f"folder {folder}, or pass its path as weights; it comes from {weights.url}"
+        ) from error
+    return path
+
+
+def _read(path: Path) -> Weights:
+    """Read a file of tensors; nothing else in it is ever unpickled.
+
+    Raises:
+        ModelError: if it is damaged, or holds more than tensors and plain values.
+    """
+    header = None
+    try:
+        if path.suffix.lower() == ".safetensors":
+            with safe_open(path, framework="pt") as file:
+                tensors = {key: file.get_tensor(key) for key in file.keys()}
+                header = (file.metadata() or {}).get(HEADER_KEY)
+        else:
+            tensors = dict(_flatten(torch.load(path, map_location="cpu", weights_only=True)))
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            f"{path} is damaged, or holds Python objects beside tensors, which are not loaded: copy it again, "
+            "or save its state dict alone where you trust it"
+        ) from error
+    except (OSError, EOFError, RuntimeError, ValueError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"{path} is not a readable file of weights ({reason}): copy or save it again") from error
+    tensors = {OLD_DENSENET.sub(r"\1\2", key): tensor for key, tensor in tensors.items()}
+    bands = Contract.from_json(header).band_names if header else None
+    return Weights(source=str(path), tensors=tensors, bands=bands)
+
+
+def _flatten(content: object, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors of nested dictionaries with their keys joined by dots."""
+    if isinstance(content, Tensor):
+        yield prefix, content
+    elif isinstance(content, Mapping):
+        for key, item in content.items():
+            yield from _flatten(item, f"{prefix}.{key}" if prefix else str(key))

@@ -1,0 +1,1 @@
+"""Polygons of users: areas of interest and labelled layers, projected and burnt."""

@@ -1,0 +1,1 @@
+"""Finished blocks of a run on disk, their journal and the folder that they lie in."""

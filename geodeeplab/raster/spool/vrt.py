@@ -1,0 +1,155 @@
+"""Describe a raster that lies in blocks, a file each, as a GDAL VRT.
+
+Format: https://gdal.org/en/stable/drivers/raster/vrt.html. The XML is written here as rasterio can neither build a VRT
+of files nor set category names.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+from geodeeplab.raster.grid import Grid
+from geodeeplab.raster.spool.boxes import Box
+from geodeeplab.raster.spool.encoded import GDAL_TYPES
+
+
+@dataclass(frozen=True, kw_only=True)
+class VrtBand:
+    """What all bands of a VRT have in common, and how many there are."""
+
+    dtype: str
+    """NumPy's name of the pixel type."""
+    count: int
+    """Number of bands; band i shows band i of the files."""
+    nodata: float | None
+    """Nodata value, also of pixels without a file."""
+    descriptions: Sequence[str] = ()
+    """Description of each band; empty: none."""
+
+
+def write_block_vrt(
+    path: Path,
+    grid: Grid,
+    files: Sequence[tuple[Box, Path]],
+    *,
+    band: VrtBand,
+    parts: Path | None,
+    colors: Mapping[int, tuple[int, int, int]],
+    names: Sequence[str],
+    tags: Mapping[str, str],
+) -> None:
+    """Write a VRT of blocks.
+
+    GDAL keeps a list of all sources per band and walks it at every read. So blocks side by side go into a VRT of their
+    own, a part, of which GDAL opens a few at a time: 100,000 blocks of 20 bands would be two million sources.
+
+    Args:
+        path: Where.
+        grid: Shape, transform (rotated and sheared too) and CRS; without CRS the VRT has none.
+        files: The box of each file and its absolute path, by first row; boxes must not overlap.
+        band: Type, number and nodata value of the bands.
+        parts: What the paths of the parts begin with. None makes one VRT without parts, which refers to the files by
+            their names: they lie in its folder.
+        colors: Colour (red, green, blue) per pixel value, 0–255; empty: no colour table. Nodata is transparent.
+        names: Category name per pixel value, from value 0 on; empty: none.
+        tags: Metadata of the dataset.
+
+    Raises:
+        OSError: A file cannot be written.
+    """
+    sources: list[tuple[Box, Path]] = []
+    for index, strip in enumerate(_strips(files)):
+        if len(strip) > 1 and parts is not None:
+            box = (strip[0][0][0], max(box[1] for box, _ in strip), 0, grid.width)
+            part = parts.with_name(f"{parts.name}-{index}.vrt")
+            inner = ElementTree.Element("VRTDataset", rasterXSize=str(grid.width), rasterYSize=str(box[1] - box[0]))
+            for number in range(1, band.count + 1):
+                _add_sources(_add_band(inner, band, number), number, strip, first_row=box[0])
+            part.write_text(ElementTree.tostring(inner, encoding="unicode"), encoding="utf-8")
+            sources.append((box, part))
+        else:
+            sources += strip
+    root = _dataset(grid, tags)
+    for number in range(1, band.count + 1):
+        element = _add_band(root, band, number)
+        if colors:
+            _add_colors(element, colors, nodata=band.nodata)
+        if names:
+            categories = _add(element, "CategoryNames")
+            for name in names:
+                _add(categories, "Category", name)
+        _add_sources(element, number, sources, is_beside=parts is None)
+    path.write_text(ElementTree.tostring(root, encoding="unicode"), encoding="utf-8")
+
+
+def _strips(files: Iterable[tuple[Box, Path]]) -> list[list[tuple[Box, Path]]]:
+    """Cut the raster between rows wherever that cuts no block; give the blocks of each strip."""
+    strips: list[list[tuple[Box, Path]]] = []
+    end = -1
+    for box, path in files:
+        if not strips or box[0] >= end:
+            strips.append([])
+        strips[-1].append((box, path))
+        end = max(end, box[1])
+    return strips
+
+
+def _dataset(grid: Grid, tags: Mapping[str, str]) -> ElementTree.Element:
+    root = ElementTree.Element("VRTDataset", rasterXSize=str(grid.width), rasterYSize=str(grid.height))
+    if grid.crs is not None:
+        _add(root, "SRS", grid.crs.to_wkt(version="WKT2_2019"))
+    if not grid.transform.is_identity:
+        _add(root, "GeoTransform", ", ".join(repr(float(value)) for value in grid.transform.to_gdal()))
+    metadata = _add(root, "Metadata")
+    for key, text in tags.items():
+        _add(metadata, "MDI", text, key=key)
+    return root
+
+
+def _add_band(root: ElementTree.Element, band: VrtBand, number: int) -> ElementTree.Element:
+    element = _add(root, "VRTRasterBand", dataType=GDAL_TYPES[band.dtype], band=str(number))
+    if band.descriptions:
+        _add(element, "Description", band.descriptions[number - 1])
+    if band.nodata is not None:
+        _add(element, "NoDataValue", repr(band.nodata))
+    if band.count == 1:
+        _add(element, "ColorInterp", "Gray")
+    return element
+
+
+def _add_colors(band: ElementTree.Element, colors: Mapping[int, tuple[int, int, int]], *, nodata: float | None) -> None:
+    for interpretation in band.iter("ColorInterp"):
+        interpretation.text = "Palette"
+    table = _add(band, "ColorTable")
+    for value in range(max(colors) + 1):
+        red, green, blue = colors.get(value, (0, 0, 0))
+        alpha = 0 if value == nodata else 255
+        _add(table, "Entry", c1=str(red), c2=str(green), c3=str(blue), c4=str(alpha))
+
+
+def _add_sources(
+    band: ElementTree.Element,
+    number: int,
+    files: Iterable[tuple[Box, Path]],
+    *,
+    first_row: int = 0,
+    is_beside: bool = False,
+) -> None:
+    """Show the files' pixels at their places, unscaled."""
+    for (top, bottom, left, right), path in files:
+        simple = _add(band, "SimpleSource")
+        if is_beside:
+            _add(simple, "SourceFilename", path.name, relativeToVRT="1")
+        else:
+            _add(simple, "SourceFilename", str(path), relativeToVRT="0")
+        _add(simple, "SourceBand", str(number))
+        size = {"xSize": str(right - left), "ySize": str(bottom - top)}
+        _add(simple, "SrcRect", xOff="0", yOff="0", **size)
+        _add(simple, "DstRect", xOff=str(left), yOff=str(top - first_row), **size)
+
+
+def _add(parent: ElementTree.Element, tag: str, text: str = "", **attributes: str) -> ElementTree.Element:
+    element = ElementTree.SubElement(parent, tag, attributes)
+    element.text = text
+    return element

@@ -1,0 +1,1 @@
+"""Chips written to folders."""

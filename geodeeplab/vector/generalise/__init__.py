@@ -1,0 +1,1 @@
+"""Simplify and smooth arcs, so that neighbours never part."""

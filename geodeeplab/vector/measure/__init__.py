@@ -1,0 +1,1 @@
+"""Areas and lengths as line integrals of arcs."""

@@ -1,0 +1,1 @@
+"""The minimum mapping unit: label rows in, label rows out."""

@@ -1,0 +1,1 @@
+"""From rows of labels to arcs and polygons."""
