@@ -74,7 +74,7 @@ setattr(owner, name, stalled)
 sys.argv = ["geodeeplab", *argv]
 main()
 """
-"""`geodeeplab` that stops at the n-th call of a function, counted in a state of the swap if one is given."""
+"""`geodeeplab` that stops at the n-th call of a function, counted in a state of the commit if one is given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,7 @@ class Left:
 
 
 def look(folder: Path) -> Left:
-    """Look at what is left; as the journal and the record of the swap say, not as a run would tell."""
+    """Look at what is left; as the journal and the record of the commit say, not as a run would tell."""
     names = sorted(path.name for path in folder.iterdir())
     finals = [name for name in names if not name.startswith(".")]
     journal, record = folder / WORK / "blocks.journal", folder / WORK / "outputs.json"
@@ -264,10 +264,10 @@ class TestTinyModel:
         ("geodeeplab.raster.cog:_check_complete", 1, "labels"),
         ("geodeeplab.raster.cog:_check_complete", 2, "confidence"),
         ("geodeeplab.raster.outputs.checks:commit", 4, "moved"),  # the three by themselves are swapped in, too
-        ("swapping os:replace", 1, "swapping"),
-        ("swapping os:replace", 3, "swapping"),
-        ("swapping os:replace", 6, "swapping"),
-        ("swapping geodeeplab.raster.outputs.commit:_sync_folders", 1, "swapping"),
+        ("committing os:replace", 1, "committing"),
+        ("committing os:replace", 3, "committing"),
+        ("committing os:replace", 6, "committing"),
+        ("committing geodeeplab.raster.outputs.commit:_sync_folders", 1, "committing"),
         ("done geodeeplab.raster.outputs.commit:_remove_backups", 1, "done"),
         ("done geodeeplab.raster.spool.workspace:_remove", 1, "done"),
         ("done geodeeplab.raster.spool.workspace:sync_folder", 1, "done"),  # the journal is gone
@@ -297,7 +297,7 @@ class TestTinyModel:
         if old:
             argv.append("--overwrite")
         state, _, function = target.rpartition(" ")
-        if (call, state, old) == (6, "swapping", False):
+        if (call, state, old) == (6, "committing", False):
             pytest.skip("only four files are moved where none is in the way")
         command = ["-c", STALLING, function, call, record, state, marker, *argv]
         process = kill(*command, when=lambda _: marker.exists())
@@ -311,7 +311,7 @@ class TestTinyModel:
             ):  # the journal is gone
                 self.segment(scene, folder, tiny, resume=True)
         else:
-            if stage != "swapping":
+            if stage != "committing":
                 assert left.finals == (FINAL if old else [])
                 assert all((folder / name).read_text() == "old" for name in left.finals)
             self.go_on(scene, folder, tiny, left, old=old)
@@ -393,7 +393,7 @@ class TestBundledModel:
             check_complete(folder, uninterrupted.pixels)
             print(f"| {moment} | done | 100 % | – |")
             return
-        assert not left.finals or left.stage == "swapping"
+        assert not left.finals or left.stage == "committing"
         before = counter.stat().st_size if counter.exists() else 0
         facts = finish("-c", COUNTING, counter, *arguments(SAMPLE, folder, "--resume"))
         check_complete(folder, uninterrupted.pixels)

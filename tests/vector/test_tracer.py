@@ -25,10 +25,10 @@ from geodeeplab.vector import (
     PolygonBatch,
     Ruler,
     iter_strip_rows,
-    strips,
     trace_polygons,
     tracer,
 )
+from geodeeplab.vector.trace import strips
 
 IDENTITY = Affine.identity()
 TRANSFORMS = {

@@ -79,12 +79,20 @@ def _cut(pieces: NDArray[np.object_], max_vertices: int) -> NDArray[np.object_]:
         pieces = pieces[too_large]
         if not len(pieces):
             break
-        pieces = _polygons([shapely.clip_by_rect(piece, *box) for piece in pieces for box in _half_boxes(piece)])
+        pieces = _polygons([_clip(piece, box) for piece in pieces for box in _half_boxes(piece)])
     done = np.concatenate([*finished, pieces])
     is_valid = shapely.is_valid(done)
     repaired = _polygons(shapely.make_valid(done[~is_valid], method="structure"))
     oriented: NDArray[np.object_] = shapely.orient_polygons(np.concatenate([done[is_valid], repaired]))
     return oriented
+
+
+def _clip(piece: shapely.Polygon, box: tuple[float, float, float, float]) -> shapely.Geometry:
+    """Give the part of a polygon in a box, whose sides pass through none of its vertices."""
+    try:
+        return shapely.clip_by_rect(piece, *box)
+    except shapely.errors.GEOSException:  # of some rings that touch it makes one of three points, and refuses it
+        return shapely.intersection(shapely.make_valid(piece, method="structure"), shapely.box(*box))
 
 
 def _polygons(geometries: Sequence[shapely.Geometry] | NDArray[np.object_]) -> NDArray[np.object_]:

@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from geodeeplab.errors import OptionError, OutputError
 from geodeeplab.raster.outputs import checks as outputs_module
-from geodeeplab.raster.outputs import commit as swap
+from geodeeplab.raster.outputs import commit as commit_module
 from geodeeplab.raster.spool.encoded import EncodedBlock, SpoolLayer, encode_block
 from geodeeplab.raster.spool.workspace import Workspace, open_workspace, workspace_folder
 
@@ -276,11 +276,11 @@ def test_a_full_disk_at_the_start_leaves_nothing(start: Open, tmp_path: Path, mo
     assert names_in(tmp_path) == []
 
 
-@pytest.mark.parametrize("state", ["writing", "swapping", "done"])
+@pytest.mark.parametrize("state", ["writing", "committing", "done"])
 def test_a_full_disk_in_publishing_gives_all_or_none(
     start: Open, paths: list[Path], monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
-    write = swap.write_synced
+    write = commit_module.write_synced
 
     def fill_up(path: Path, content: bytes) -> None:
         if path.name == "outputs.json" and f'"{state}"'.encode() in content:
@@ -288,7 +288,7 @@ def test_a_full_disk_in_publishing_gives_all_or_none(
         write(path, content)
 
     paths[0].write_text("old")
-    monkeypatch.setattr(swap, "write_synced", fill_up)
+    monkeypatch.setattr(commit_module, "write_synced", fill_up)
     if state == "done":  # they are there, and nothing else has to be written
         with start(overwrite=True) as workspace:
             finish(workspace)
@@ -318,7 +318,7 @@ class TestKilledWhilePublishing:
 
             monkeypatch.setattr(os, "replace", replace)
             monkeypatch.setattr(outputs_module, "remove_with_siblings", lambda path: None)
-            monkeypatch.setattr(swap, "remove_record", lambda path: None)
+            monkeypatch.setattr(commit_module, "remove_record", lambda path: None)
             monkeypatch.setattr(outputs_module, "remove_record", lambda path, state: None)
 
         return die
