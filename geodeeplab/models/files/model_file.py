@@ -20,7 +20,7 @@ from geodeeplab.models.files.normalise import Normalisation, RawPixels, ValueMap
 from geodeeplab.models.network import SegmentationNetwork
 
 HEADER_KEY = "geodeeplab"
-BUNDLED_FOLDER = Path(__file__).parents[1] / "bundled"
+BUNDLED_FOLDER = Path(__file__).parents[2] / "bundled"
 DEFAULT_MODEL = "landcover-aerial"
 
 
