@@ -1,10 +1,18 @@
-"""Machine code is kept, and not used when any kernel has changed."""
+"""Machine code is kept by content: used wherever the code is the same, and not when any kernel has changed."""
 
+import importlib.util
+import os
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
+
+import pytest
 
 import geodeeplab
+from geodeeplab.compiled import DAY_S, KEPT_DAYS, cache_folder, digest_of, tidy
 
 PROGRAM = """
 import numpy as np
@@ -13,28 +21,140 @@ totals = np.zeros(4, np.int64)
 count_block(np.ones((2, 2), np.int32), 0, totals)
 print(sum(count_block.stats.cache_hits.values()), sum(count_block.stats.cache_misses.values()))
 """
+INNER = """
+from geodeeplab.compiled import compiled
+@compiled
+def double(value):
+    return 2 * value
+"""
+OUTER = """
+from geodeeplab.compiled import compiled
+from {inner} import double
+from {limits} import LIMIT
+@compiled
+def limited(value):
+    return min(double(value), LIMIT)
+"""
 
 
-def run(folder: Path, cache: Path) -> list[int]:
-    environment = {"PYTHONPATH": str(folder), "NUMBA_CACHE_DIR": str(cache), "PATH": ""}
-    command = [sys.executable, "-c", PROGRAM]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
-    return [int(word) for word in done.stdout.split()]
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder for machine code."""
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
+    return cache_folder()
 
 
-def test_a_change_of_another_kernel_counts(tmp_path: Path) -> None:
-    package = tmp_path / "geodeeplab"
-    source = Path(geodeeplab.__file__).parent
-    for module in ("__init__", "compiled", "errors", "vector/kernels_trace", "vector/kernels_forest"):
-        path = package / f"{module}.py"
-        path.parent.mkdir(exist_ok=True, parents=True)
-        path.write_bytes((source / f"{module}.py").read_bytes())
-    (package / "vector" / "__init__.py").write_text("")
-    assert run(tmp_path, tmp_path / "cache") == [0, 1]
-    assert run(tmp_path, tmp_path / "cache") == [1, 0]
-    other = package / "vector" / "kernels_forest.py"
-    other.write_text(other.read_text() + "\n# changed\n")
-    assert run(tmp_path, tmp_path / "cache") == [0, 1]
+@pytest.fixture(autouse=True)
+def _no_traces() -> Iterator[None]:
+    yield
+    for name in ("kernels_inner", "kernels_limits", "kernels_outer"):
+        sys.modules.pop(name, None)
+
+
+def load(folder: Path, name: str, text: str) -> ModuleType:
+    """Write a module and import it."""
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{name}.py"
+    path.write_text(text)
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def hits(kernel: object) -> int:
+    return sum(kernel.stats.cache_hits.values())  # type: ignore[attr-defined]
+
+
+def checkout(folder: Path, *, inner: str = INNER, limit: int = 5) -> ModuleType:
+    """Write three modules, as a clone of a repository would have them, and import them anew."""
+    load(folder, "kernels_inner", inner)
+    load(folder, "kernels_limits", f"LIMIT = {limit}")
+    return load(folder, "kernels_outer", OUTER.format(inner="kernels_inner", limits="kernels_limits"))
+
+
+@pytest.mark.usefixtures("cache")
+def test_another_copy_of_the_code_uses_what_was_compiled(tmp_path: Path) -> None:
+    first, second = checkout(tmp_path / "a"), checkout(tmp_path / "b")
+    os.utime(tmp_path / "b" / "kernels_inner.py", (1, 1))
+    assert first.limited(1) == second.limited(1) == 2
+    assert (hits(first.limited), hits(second.limited)) == (0, 1)
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("change", [{"inner": INNER.replace("2 *", "3 *")}, {"limit": 4}])
+def test_what_a_kernel_calls_and_names_counts(tmp_path: Path, change: dict[str, object]) -> None:
+    assert checkout(tmp_path / "a").limited(9) == 5
+    changed = checkout(tmp_path / "b", **change)  # type: ignore[arg-type]
+    assert changed.limited(1) == (3 if "inner" in change else 2)
+    assert changed.limited(9) == (5 if "inner" in change else 4)
+    assert hits(changed.limited) == 0
+
+
+def test_damaged_files_are_written_anew(tmp_path: Path, cache: Path) -> None:
+    assert checkout(tmp_path / "a").limited(1) == 2
+    for path in cache.iterdir():
+        path.write_bytes(path.read_bytes()[:20])
+    damaged = checkout(tmp_path / "b")
+    assert damaged.limited(1) == 2
+    assert hits(damaged.limited) == 0
+    whole = checkout(tmp_path / "c")
+    assert whole.limited(1) == 2
+    assert hits(whole.limited) == 1
+
+
+def test_where_nothing_can_be_written_kernels_are_compiled(tmp_path: Path, cache: Path) -> None:
+    cache.parent.parent.mkdir(exist_ok=True)
+    cache.parent.write_text("in the way")
+    for _ in range(2):
+        kernel = checkout(tmp_path / "a").limited
+        assert kernel(1) == 2
+        assert hits(kernel) == 0
+
+
+def test_the_digest_is_of_all_that_is_called(tmp_path: Path) -> None:
+    digests = {digest_of(checkout(tmp_path / "a").limited.py_func), digest_of(checkout(tmp_path / "b").limited.py_func)}
+    assert len(digests) == 1
+    digests.add(digest_of(checkout(tmp_path / "a", limit=4).limited.py_func))
+    digests.add(digest_of(checkout(tmp_path / "a", inner=INNER + "# changed").limited.py_func))
+    assert len(digests) == 3
+
+
+def test_what_is_old_or_too_much_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time()
+    ages = {"old": KEPT_DAYS + 1, "used": KEPT_DAYS + 1, "large": 3, "new": 2}
+    for name, days in ages.items():
+        for suffix in ("nbi", "1.nbc"):
+            path = tmp_path / f"module.{name}-0123.py311.{suffix}"
+            path.write_bytes(b"0" * (800 if name == "large" else 100))
+            os.utime(path, (now - days * DAY_S,) * 2)
+    os.utime(tmp_path / "module.used-0123.py311.nbi")  # so is its code
+    monkeypatch.setattr("geodeeplab.compiled.KEPT_BYTES", 1000)
+    tidy(tmp_path)
+    assert {path.name.split("-")[0] for path in tmp_path.iterdir()} == {"module.used", "module.new"}
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+@pytest.mark.parametrize(
+    ("platform", "variables", "folder"),
+    [
+        ("linux", {"NUMBA_CACHE_DIR": "/own"}, "/own/geodeeplab"),
+        ("linux", {"XDG_CACHE_HOME": "/caches"}, "/caches/geodeeplab/kernels"),
+        ("linux", {}, "/home/me/.cache/geodeeplab/kernels"),
+        ("darwin", {}, "/home/me/Library/Caches/geodeeplab/kernels"),
+        ("win32", {"LOCALAPPDATA": "/local"}, "/local/geodeeplab/kernels"),
+    ],
+)
+def test_the_folder(monkeypatch: pytest.MonkeyPatch, platform: str, variables: dict[str, str], folder: str) -> None:
+    for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in ({"HOME": "/home/me", "USERPROFILE": "/home/me"} | variables).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "platform", platform)
+    assert cache_folder() == Path(folder)
 
 
 def test_two_processes_at_once(tmp_path: Path) -> None:

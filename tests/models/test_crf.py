@@ -220,14 +220,3 @@ class TestCompiling:
     def test_importing_models_does_not_load_numba(self) -> None:
         program = "import sys, geodeeplab.models, geodeeplab.models.crf; sys.exit('numba' in sys.modules)"
         assert subprocess.run([sys.executable, "-c", program]).returncode == 0
-
-    def test_kernels_work_where_no_folder_can_be_written(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from numba.core.caching import CacheImpl
-
-        from geodeeplab.compiled import compiled
-
-        def double(value: int) -> int:
-            return 2 * value
-
-        monkeypatch.setattr(CacheImpl, "_locator_classes", [])
-        assert compiled(double)(21) == 42
