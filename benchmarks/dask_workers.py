@@ -74,7 +74,7 @@ def time_run(scene: Path, labels: Path, executor: Executor, options: argparse.Na
     """Give the seconds of the stage `segment`."""
     done = segment(
         scene,
-        labels=labels,
+        label_raster=labels,
         model=options.model,
         gsd_m="native",
         device="cpu",

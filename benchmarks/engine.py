@@ -95,7 +95,7 @@ def measure(scene_path: Path, model: Model, name: str, device: Device, options: 
         def whole() -> float:
             facts = segment(
                 scene_path,
-                labels=labels,
+                label_raster=labels,
                 model=model,
                 tile_size=TILE_SIZE,
                 overlap=OVERLAP,
@@ -104,7 +104,7 @@ def measure(scene_path: Path, model: Model, name: str, device: Device, options: 
                 precision=device.precision,
                 overwrite=True,
             ).facts
-            finishing.append(facts["seconds"]["labels"])
+            finishing.append(facts["seconds"]["label_raster"])
             seconds: float = facts["seconds"]["segment"]
             return seconds
 

@@ -107,7 +107,9 @@ def measure(chip_path: Path, height: int, width: int, *, classes: int, batch_siz
 
         started = time.perf_counter()
         output = Path(name) / "polygons.gpkg" if polygons else None
-        run = segment(scene_path, output, labels=labels_path, model=model, batch_size=batch_size, progress=on_rows)
+        run = segment(
+            scene_path, output, label_raster=labels_path, model=model, batch_size=batch_size, progress=on_rows
+        )
         total = time.perf_counter() - started
         if run.facts["tiles"]["skipped"]:
             raise SystemExit("some tiles were skipped: use an image with a larger valid part")

@@ -1,4 +1,4 @@
-"""`geodeeplab segment --labels` beside other ways to run the same model over the same scene on the same machine.
+"""`geodeeplab segment --label-raster` beside other ways to run the same model over the same scene on the same machine.
 
     python benchmarks/peers.py --python PEERS/bin/python --dubai ../shared/data/dubai --json out/peers.json MOSAIC.vrt
 

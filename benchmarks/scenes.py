@@ -97,7 +97,7 @@ def try_scene(path: Path, name: str, out: Path, *, gray: bool = False) -> Row:
             done = gdl.segment(
                 path,
                 out / "a.gpkg",
-                labels=out / "a.tif",
+                label_raster=out / "a.tif",
                 confidence=out / "c.tif",
                 bands=bands,
                 rescale=rescale,

@@ -124,7 +124,7 @@ def label(
     labels_path = folder / "labels.tif"
     done = segment(
         path,
-        labels=labels_path,
+        label_raster=labels_path,
         model=model,
         tile_size=case.tile_size,
         overlap=case.overlap,

@@ -67,7 +67,7 @@ def segment_tile(model: str | Path, data: Path, folder: Path, tile: int) -> np.n
     """Run `segment` on a tile, and give its class indices (H, W) uint8; no pixel is nodata."""
     scene_path, _ = write_tile(data, folder, tile)
     found_path = folder / f"tile{tile}-found.tif"
-    segment(scene_path, labels=found_path, model=model, gsd_m="native", overwrite=True)
+    segment(scene_path, label_raster=found_path, model=model, gsd_m="native", overwrite=True)
     with rasterio.open(found_path) as src:
         found: np.ndarray = src.read(1) - 1
     return found
@@ -86,7 +86,7 @@ def score_tile(model: str | Path | Model, data: Path, folder: Path, tile: int, *
     scene_path, labels_path = write_tile(data, folder, tile)
     with tempfile.TemporaryDirectory(prefix="geodeeplab-dubai-") as place:
         found_path = Path(place) / "labels.tif"
-        segment(scene_path, labels=found_path, model=model, tile_size=TILE_SIZE, overlap=OVERLAP, tta=tta)
+        segment(scene_path, label_raster=found_path, model=model, tile_size=TILE_SIZE, overlap=OVERLAP, tta=tta)
         found = evaluate(found_path, labels_path, distance_px=DISTANCE_PX)
     return {
         "miou": round(found.mean_iou, 4),

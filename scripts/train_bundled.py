@@ -147,7 +147,7 @@ def report(learner: DeepLab, path: Path, args: argparse.Namespace) -> None:
         confidence = labels.with_name(f"{labels.stem}-confidence.tif")
         segment(
             scene,
-            labels=labels,
+            label_raster=labels,
             confidence=confidence,
             model=path,
             tile_size=TILE_SIZE,

@@ -93,8 +93,8 @@ def test_the_model_file_segments_at_once_and_as_the_learner_does(
     chip = fitted.data.val.draw(0)
     image = chip.pixels.nan_to_num().numpy().astype(np.uint8).repeat(3, 1).repeat(3, 2)
     scene = make_raster(image, names=("red", "green", "blue"))
-    segment(scene, labels=tmp_path / "file.tif", model=saved, precision="fp32")
-    fitted.predict(scene, labels=tmp_path / "learner.tif")
+    segment(scene, label_raster=tmp_path / "file.tif", model=saved, precision="fp32")
+    fitted.predict(scene, label_raster=tmp_path / "learner.tif")
     with rasterio.open(tmp_path / "file.tif") as one, rasterio.open(tmp_path / "learner.tif") as other:
         assert set(np.unique(one.read(1))) <= {1, 2, 3}
         assert (one.read(1) == other.read(1)).mean() > 0.99  # the file's weights are float16

@@ -20,7 +20,7 @@ def load(settings: Settings) -> Callable[[], Starts]:
     def work() -> Starts:
         done = segment(
             settings.scene,
-            labels=settings.output,
+            label_raster=settings.output,
             model=model,
             tile_size=settings.tile_size,
             overlap=settings.overlap,

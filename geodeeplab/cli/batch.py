@@ -13,8 +13,8 @@ from geodeeplab.errors import GeoDeepLabError, OptionError, OutputError
 RASTER_ENDINGS = (".tif", ".tiff", ".vrt", ".jp2", ".img", ".png", ".jpg", ".jpeg")
 """What counts as a scene in a folder."""
 NAMES = {
-    "output": "{}.gpkg",
-    "labels": "{}.tif",
+    "polygons": "{}.gpkg",
+    "label_raster": "{}.tif",
     "confidence": "{}_confidence.tif",
     "probabilities": "{}_probabilities.tif",
 }
@@ -66,8 +66,10 @@ def plan_batch(scenes: Sequence[str], outputs: Mapping[str, str | None]) -> list
     folders = {name: Path(path) for name, path in outputs.items() if path is not None}
     parents = {Path(scene).resolve().parent for scene in found}
     for name, folder in folders.items():
-        if name != "output" and folder.resolve() in parents:
-            raise OptionError(f"rasters for --{name} would lie among the scenes in {folder}: choose another folder")
+        if name != "polygons" and folder.resolve() in parents:
+            raise OptionError(
+                f"rasters for --{name.replace('_', '-')} would lie among the scenes in {folder}: choose another folder"
+            )
     stems: dict[str, str] = {}
     for scene in found:
         stem = Path(scene).stem

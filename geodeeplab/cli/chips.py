@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 @click.option("--tile-size", type=int, default=512, show_default=True, help="Pixels of a chip along each axis.")
 @click.option("--stride", type=int, help="Pixels from one chip to the next.  [default: the tile size]")
 @click.option("--rotation", type=float, default=0.0, metavar="DEGREES", help="Write each chip turned by it, too.")
-@click.option("--min-overlap", type=float, default=0.0, metavar="SHARE", help="Least share of a chip that is labelled.")
+@click.option(
+    "--min-labelled", type=float, default=0.0, metavar="SHARE", help="Least share of a chip that is labelled."
+)
 @click.option("--max-nodata", type=float, default=1.0, metavar="SHARE", help="Greatest share without data.")
 @click.option("--keep-unlabelled", is_flag=True, help="Write chips without any label, too.")
 @click.option("--class-field", metavar="FIELD", help="Field of the polygons with the class.  [default: all are one]")
@@ -34,10 +36,9 @@ if TYPE_CHECKING:
 @click.option("--ignore-unknown", is_flag=True, help="Ignore label values that no class has.")
 @click.option("--background", metavar="CLASS", help="Class of ground without a label.  [default: none, value 0]")
 @click.option("--labelled", type=click.Path(path_type=Path), help="Vector file of what was labelled, in any CRS.")
-@click.option("--overlap", type=click.Choice(["last", "smallest", "ignore"]), default="last", show_default=True)
+@click.option("--on-overlap", type=click.Choice(["last", "smallest", "ignore"]), default="last", show_default=True)
 @click.option("--all-touched", is_flag=True, help="Polygons cover every pixel they touch, not only centres.")
 @click.option("--layer", metavar="NAME", help="Layer of the labels' file, where there are several.")
-@click.option("--labels-encoding", metavar="NAME", help="Encoding of their text, such as cp1252.  [default: as stated]")
 @click.option("--bands", metavar="B,B,…", help="Bands to write: red,green,blue or 4,3,2.  [default: all]")
 @click.option("--gsd-m", type=float, metavar="METRES", help="Pixel size of the chips.  [default: the scenes']")
 @click.option("--overwrite", is_flag=True, help="Replace a folder of chips that exists.")
@@ -51,7 +52,7 @@ def command(
     tile_size: int,
     stride: int | None,
     rotation: float,
-    min_overlap: float,
+    min_labelled: float,
     max_nodata: float,
     keep_unlabelled: bool,
     class_field: str | None,
@@ -59,10 +60,9 @@ def command(
     ignore_unknown: bool,
     background: str | None,
     labelled: Path | None,
-    overlap: "Overlap",
+    on_overlap: "Overlap",
     all_touched: bool,
     layer: str | None,
-    labels_encoding: str | None,
     bands: str | None,
     gsd_m: float | None,
     overwrite: bool,
@@ -84,16 +84,15 @@ def command(
             ignore_unknown=ignore_unknown,
             background=background,
             labelled=labelled,
-            overlap=overlap,
+            on_overlap=on_overlap,
             all_touched=all_touched,
             layer=layer,
-            labels_encoding=labels_encoding,
             bands=split_names(bands),
             gsd_m=gsd_m,
             tile_size=tile_size,
             stride=stride,
             rotation=rotation,
-            min_overlap=min_overlap,
+            min_labelled=min_labelled,
             max_nodata=max_nodata,
             keep_unlabelled=keep_unlabelled,
             layout=layout,

@@ -26,7 +26,9 @@ def command(scene: Path, out: Path) -> None:
     except OSError as error:
         raise OutputError(f"the folder {out} cannot be made ({error.strerror}): choose another with --out") from error
     with progress_bar() as progress:
-        done = segment(scene, out / "landcover.gpkg", labels=out / "landcover.tif", overwrite=True, progress=progress)
+        done = segment(
+            scene, out / "landcover.gpkg", label_raster=out / "landcover.tif", overwrite=True, progress=progress
+        )
     preview = write_preview(scene, out / "landcover.tif", out / "landcover.png", overwrite=True)
     click.echo(area_table(done.class_areas_m2()))
     click.echo(closing_line(done.facts))

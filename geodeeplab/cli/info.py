@@ -2,53 +2,29 @@
 
 import math
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from geodeeplab.cli.text import as_options
+from geodeeplab.cli.run_options import run_options
 
 if TYPE_CHECKING:
     from geodeeplab.pipeline.info.forecast import Forecast
     from geodeeplab.pipeline.info.preflight import ModelFit, Preflight
     from geodeeplab.pipeline.info.scene_facts import SceneFacts
+    from geodeeplab.pipeline.run_options import RunOptions
     from geodeeplab.raster import Band
 
 
 @click.command("info")
 @click.argument("scenes", metavar="SCENE...", nargs=-1, required=True)
 @click.option("--model", help="Check the scene against this bundled model or model file.")
-@click.option("--contract", type=click.Path(path_type=Path), help="Contract (.json) of an ONNX file without one.")
-@click.option("--bands", metavar="B,B,…", help="The scene's bands for the model's: red,green,blue or 4,3,2.")
-@click.option("--rescale", metavar="LOW,HIGH", help="Scene values for the ends of the model's range, or 2%,98%.")
-@click.option("--gsd-m", metavar="native|model|METRES", help="Pixel size that the model sees.")
-@click.option("--grid-crs", metavar="CRS", help="Warp the scenes to this CRS first, such as EPSG:32633.")
-@click.option("--aoi", type=click.Path(path_type=Path), help="Vector file with the area of interest, in any CRS.")
-@click.option("--tile-size", type=int, help="Pixels of a tile along each axis.  [default: the model's]")
-@click.option("--overlap", type=int, help="Pixels that neighbouring tiles share.  [default: the model's]")
-@click.option("--tta", type=click.Choice(["none", "flips", "d4"]), default="none", show_default=True)
-@click.option("--crf", is_flag=True, help="Refine each tile with the dense CRF.")
-@click.option("--batch-size", type=int, help="Tiles per forward.  [default: what suits the device]")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
-@click.option("--precision", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), default="auto", show_default=True)
+@run_options
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def command(
     scenes: tuple[str, ...],
     model: str | None,
-    contract: Path | None,
-    bands: str | None,
-    rescale: str | None,
-    gsd_m: str | None,
-    grid_crs: str | None,
-    aoi: Path | None,
-    tile_size: int | None,
-    overlap: int | None,
-    tta: str,
-    crf: bool,
-    batch_size: int | None,
-    device: str,
-    precision: str,
+    options: "RunOptions",
     as_json: bool,
 ) -> None:
     """Show what SCENE holds, and with --model what `segment` needs and will take, from a timed forward pass.
@@ -56,26 +32,11 @@ def command(
     Several SCENEs are one mosaic, earlier ones on top. What the scene lacks for the model is said after `needs`; the
     exit status is 0 then, too.
     """
-    from geodeeplab.cli.options import split_names
     from geodeeplab.pipeline.info.preflight import preflight
 
-    found = preflight(
-        scenes[0] if len(scenes) == 1 else scenes,
-        model=model,
-        contract=contract,
-        bands=split_names(bands),
-        rescale=rescale,
-        gsd_m=gsd_m,
-        grid_crs=grid_crs,
-        aoi=aoi,
-        tile_size=tile_size,
-        overlap=overlap,
-        tta=tta,
-        crf=crf,
-        batch_size=batch_size,
-        device=device,
-        precision=precision,
-    )
+    if model is not None:
+        options["model"] = model
+    found = preflight(scenes[0] if len(scenes) == 1 else scenes, **options)
     click.echo(found.to_json() if as_json else "\n".join(f"{name:<8}{text}" for name, text in _iter_lines(found)))
 
 
@@ -86,8 +47,8 @@ def _iter_lines(found: "Preflight") -> Iterator[tuple[str, str]]:
         yield from _iter_model_lines(found.model, found.scene)
     if found.run is not None:
         yield from _iter_run_lines(found.run)
-    yield from (("note", as_options(note)) for note in found.notes)
-    yield from (("needs", as_options(need)) for need in found.needs)
+    yield from (("note", note) for note in found.notes)
+    yield from (("needs", need) for need in found.needs)
 
 
 def _iter_scene_lines(scene: "SceneFacts") -> Iterator[tuple[str, str]]:

@@ -36,13 +36,13 @@ OPTIONS = (
 
 
 def polygon_options(command: Command) -> Command:
-    """Give a command these options; it takes them as one argument, `polygons`."""
+    """Give a command these options; it takes them as one argument, `polygon_options`."""
 
     @wraps(command)
     def with_options(**arguments: Any) -> Any:  # noqa: ANN401 - click passes what the command declares
         from geodeeplab.pipeline.polygons import PolygonOptions
 
-        polygons = PolygonOptions(
+        options = PolygonOptions(
             tolerance_m=arguments.pop("tolerance_m"),
             tolerance_px=arguments.pop("tolerance_px"),
             simplify=arguments.pop("simplify"),
@@ -55,7 +55,7 @@ def polygon_options(command: Command) -> Command:
             max_vertices=arguments.pop("max_vertices"),
             out_crs=arguments.pop("out_crs"),
         )
-        return command(polygons=polygons, **arguments)
+        return command(polygon_options=options, **arguments)
 
     for option in reversed(OPTIONS):
         with_options = option(with_options)

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 @click.command("vectorize")
-@click.argument("labels", type=click.Path(path_type=Path))
+@click.argument("label_raster", metavar="LABELS", type=click.Path(path_type=Path))
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), required=True,
+    "-o", "--polygons", type=click.Path(path_type=Path), required=True,
     help="Polygons to write (.gpkg, .parquet, .fgb, .geojson).",
 )  # fmt: skip
 @click.option("--confidence", type=click.Path(path_type=Path), help="Raster of 0–100 on the same grid, to summarise.")
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 @click.option("--overwrite", is_flag=True, help="Replace an output that exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print the run's facts as JSON on stdout.")
 def command(
-    labels: Path,
-    output: Path,
+    label_raster: Path,
+    polygons: Path,
     confidence: Path | None,
     band: int,
     nodata: int | None,
-    polygons: "PolygonOptions",
+    polygon_options: "PolygonOptions",
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -40,9 +40,9 @@ def command(
 
     with progress_bar() as progress:
         facts = vectorize(
-            labels,
-            output,
+            label_raster,
             polygons,
+            polygon_options,
             confidence=confidence,
             band=band,
             nodata=nodata,
@@ -54,4 +54,4 @@ def command(
         return
     height, width = facts["shape"]
     seconds = facts["seconds"]["total"]
-    click.echo(f"{output}: {facts['polygons']} polygons of {width} × {height} px in {seconds:.1f} s")
+    click.echo(f"{polygons}: {facts['polygons']} polygons of {width} × {height} px in {seconds:.1f} s")

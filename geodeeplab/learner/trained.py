@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 import torch
 
@@ -12,8 +12,8 @@ from geodeeplab.inference.device import Device
 from geodeeplab.learner.saving import MODEL_SUFFIXES, check_same, provenance_facts
 from geodeeplab.learner.showing import draw_chips, draw_confusion, draw_losses, draw_sweep
 from geodeeplab.models import Contract, Model, Normalisation, SegmentationNetwork, load_model, save_model
-from geodeeplab.models.crf import DenseCRF
-from geodeeplab.raster import AoiLike, SceneLike, check_output
+from geodeeplab.pipeline.run_options import RunOptions, with_run_options
+from geodeeplab.raster import SceneLike, check_output
 from geodeeplab.training.data import TrainingData
 from geodeeplab.training.loop.lr_find import RateSweep
 from geodeeplab.training.loop.model_facts import class_table, make_contract, validation_metrics
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from geodeeplab.pipeline.executor import Executor
+    from geodeeplab.pipeline.outputs import OutputPath
     from geodeeplab.pipeline.polygons import PolygonOptions
     from geodeeplab.pipeline.result import Segmentation
     from geodeeplab.pipeline.segment import Progress
@@ -161,75 +163,71 @@ class TrainedNetwork:
         self.network.load_state_dict(model.network.state_dict())
         self.start, self._scored = str(path), None
 
+    @with_run_options
     def predict(
         self,
         scene: SceneLike,
-        polygons: str | os.PathLike[str] | None = None,
+        polygons: "OutputPath | None" = None,
         *,
-        labels: str | os.PathLike[str] | None = None,
-        confidence: str | os.PathLike[str] | None = None,
-        options: "PolygonOptions | None" = None,
-        bands: Sequence[str | int] | None = None,
-        rescale: str | Sequence[float] | None = None,
-        gsd_m: str | float | None = None,
-        aoi: AoiLike | None = None,
-        min_confidence: float = 0.0,
-        tile_size: int | None = None,
-        overlap: int | None = None,
-        batch_size: int | None = None,
-        tta: str = "none",
-        crf: bool | DenseCRF = False,
+        label_raster: "OutputPath | None" = None,
+        confidence: "OutputPath | None" = None,
+        probabilities: "OutputPath | None" = None,
+        probability_dtype: str = "uint8",
+        shards: "OutputPath | None" = None,
+        polygon_options: "PolygonOptions | None" = None,
+        sieve_labels: bool = False,
+        executor: "Executor | None" = None,
+        resume: bool = False,
         overwrite: bool = False,
         progress: "Progress | None" = None,
+        **options: Unpack[RunOptions],
     ) -> "Segmentation":
-        """Segment a scene with the network as it is; `gdl.segment` has the arguments' meaning, and more of them.
+        """Segment a scene with the network as it is: `gdl.segment` has the meaning of all arguments.
+
+        Tiles are as large as the chips were, with an overlap of a quarter, on the learner's own device and in its
+        precision, unless the options say otherwise.
 
         Args:
             scene: a file, several, a URL, an array.
             polygons: vector file to write.
-            labels: label raster to write.
+            label_raster: label raster to write.
             confidence: confidence raster to write.
-            options: of the polygons.
-            bands: the scene's bands for the model's.
-            rescale: the scene's values for the ends of the model's range.
-            gsd_m: `native`, `model` or metres.
-            aoi: where labels are wanted.
-            min_confidence: least probability of a class to be kept.
-            tile_size: by default the chips'.
-            overlap: by default a quarter of it.
-            batch_size: tiles per forward.
-            tta: `none`, `flips` or `d4`.
-            crf: refine with the dense CRF.
+            probabilities: raster of every class's probability to write.
+            probability_dtype: `uint8` or `float16`.
+            shards: folder for the label raster in pieces.
+            polygon_options: what the polygons look like.
+            sieve_labels: apply the minimum area to the label raster, too.
+            executor: who computes.
+            resume: go on with a run that was cut off.
             overwrite: replace outputs that exist.
             progress: called with pixels done and pixels in all.
+            options: see `gdl.segment`; all but `model` and `contract`, which are the learner's.
 
         Raises:
             OptionError, OutputError, SceneError, ContractError: as `gdl.segment` does.
         """
         from geodeeplab.pipeline.segment import segment
 
-        contract = self._contract("learner", "", {}, {})
+        if stated := [name for name in ("model", "contract") if name in options]:
+            raise OptionError(f"predict runs the learner's own network: leave {' and '.join(stated)} out")
+        own: RunOptions = {"device": str(self.device.torch_device), "precision": self.device.precision}
+        run: RunOptions = {**own, **options}
+        run["model"] = Model(network=self.network.eval(), contract=self._contract("learner", "", {}, {}))
         return segment(
             scene,
             polygons,
-            labels=labels,
+            label_raster=label_raster,
             confidence=confidence,
-            polygons=options,
-            model=Model(network=self.network.eval(), contract=contract),
-            bands=bands,
-            rescale=rescale,
-            gsd_m=gsd_m,
-            aoi=aoi,
-            min_confidence=min_confidence,
-            tile_size=tile_size,
-            overlap=overlap,
-            batch_size=batch_size,
-            tta=tta,
-            crf=crf,
-            device=str(self.device.torch_device),
-            precision=self.device.precision,
+            probabilities=probabilities,
+            probability_dtype=probability_dtype,
+            shards=shards,
+            polygon_options=polygon_options,
+            sieve_labels=sieve_labels,
+            executor=executor,
+            resume=resume,
             overwrite=overwrite,
             progress=progress,
+            **run,
         )
 
     # ------------------------------------------------------------------------------------------------------- helpers

@@ -27,7 +27,7 @@ class Outputs:
 
     polygons: Path | None
     """Vector file."""
-    labels: Path | None
+    label_raster: Path | None
     """Label raster."""
     confidence: Path | None
     """Confidence raster."""
@@ -41,7 +41,7 @@ class Outputs:
     @property
     def paths(self) -> list[Path]:
         """Those that were asked for."""
-        every = (self.polygons, self.labels, self.confidence, self.probabilities)
+        every = (self.polygons, self.label_raster, self.confidence, self.probabilities)
         vrt = () if self.shards is None else (self.shards / VRT_NAME,)
         return [*(path for path in every if path is not None), *vrt, *self.shard_windows]
 
@@ -53,7 +53,7 @@ class Outputs:
 def check_outputs(
     *,
     polygons: OutputPath | None,
-    labels: OutputPath | None,
+    label_raster: OutputPath | None,
     confidence: OutputPath | None,
     probabilities: OutputPath | None,
     shards: OutputPath | None,
@@ -66,7 +66,7 @@ def check_outputs(
         OptionError: if there is none, two are the same, or one is an input or has an unknown suffix.
         OutputError: if a folder is missing or not writable, or a path is taken and `overwrite` false.
     """
-    first = next((path for path in (polygons, labels, confidence, probabilities) if path is not None), None)
+    first = next((path for path in (polygons, label_raster, confidence, probabilities) if path is not None), None)
     if first is not None and workspace_folder(Path(first)).is_dir():
         overwrite = True  # an earlier run was cut off, perhaps while it renamed outputs: they are checked after that
 
@@ -75,13 +75,13 @@ def check_outputs(
 
     outputs = Outputs(
         polygons=check(polygons, POLYGON_SUFFIXES),
-        labels=check(labels, RASTER_SUFFIXES),
+        label_raster=check(label_raster, RASTER_SUFFIXES),
         confidence=check(confidence, RASTER_SUFFIXES),
         probabilities=check(probabilities, RASTER_SUFFIXES),
         shards=None if shards is None else _check_folder(Path(shards)),
     )
     if not outputs.paths:
-        raise OptionError("nothing to write: give an output such as -o landcover.gpkg, --labels or --confidence")
+        raise OptionError("nothing to write: give an output such as -o landcover.gpkg, --label-raster or --confidence")
     check_distinct(outputs.paths)
     return outputs
 

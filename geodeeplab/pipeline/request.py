@@ -2,11 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from geodeeplab.errors import OptionError
-from geodeeplab.models import DEFAULT_MODEL, ContractLike, ModelLike
-from geodeeplab.models.crf import DenseCRF
 from geodeeplab.raster import AoiLike, SceneLike
+
+if TYPE_CHECKING:  # their package loads torch, and whoever looks at a scene alone needs none
+    from geodeeplab.models import ContractLike, ModelLike
+    from geodeeplab.models.crf import DenseCRF
+
+DEFAULT_MODEL = "landcover-aerial"
+"""The bundled model that a scene is segmented with where none is named."""
 
 MIN_TILE_SIZE = 32
 """Below it a network sees next to nothing, and padding is most of the work; any scene is fine, down to 1 × 1."""
@@ -28,9 +34,9 @@ class Request:
     """The scene's bands for the model's, by name or 1-based number."""
     rescale: str | Sequence[float] | None = None
     """The scene's values, or percentiles, that are mapped onto the model's range."""
-    model: ModelLike = DEFAULT_MODEL
+    model: "ModelLike" = DEFAULT_MODEL
     """The model."""
-    contract: ContractLike | None = None
+    contract: "ContractLike | None" = None
     """The contract of a model that carries none."""
     tile_size: int | None = None
     """Pixels of a tile along each axis; None for the model's."""
@@ -40,7 +46,7 @@ class Request:
     """`hann`, `linear` or `none`."""
     tta: str = "none"
     """`none`, `flips` or `d4`."""
-    crf: DenseCRF | None = None
+    crf: "DenseCRF | None" = None
     """The dense CRF, or None."""
     crf_bands: Sequence[str | int] | None = None
     """The bands that guide it."""

@@ -17,7 +17,7 @@ class Segmentation:
 
     polygons_path: Path | None
     """The vector file, if one was asked for."""
-    labels_path: Path | None
+    label_raster_path: Path | None
     """The label raster, if one was asked for."""
     confidence_path: Path | None
     """The confidence raster, if one was asked for."""
@@ -52,13 +52,13 @@ class Segmentation:
         Raises:
             OptionError: if no label raster was asked for, or rioxarray is not installed.
         """
-        if self.labels_path is None:
-            raise OptionError("this run wrote no label raster: pass labels='labels.tif' to segment")
+        if self.label_raster_path is None:
+            raise OptionError("this run wrote no label raster: pass label_raster='labels.tif' to segment")
         try:
             import rioxarray
         except ImportError as error:
             raise OptionError("to_xarray needs rioxarray: pip install 'geodeeplab[notebook]'") from error
-        raster = rioxarray.open_rasterio(self.labels_path)
+        raster = rioxarray.open_rasterio(self.label_raster_path)
         return cast("xr.DataArray", raster).squeeze("band", drop=True)
 
 

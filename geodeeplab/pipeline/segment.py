@@ -5,24 +5,21 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from rasterio.windows import Window
 
 from geodeeplab.errors import GeoDeepLabWarning, OptionError, SceneError
 from geodeeplab.inference import RunFacts
-from geodeeplab.models import DEFAULT_MODEL, ContractLike, ModelLike
-from geodeeplab.models.crf import DenseCRF
 from geodeeplab.pipeline.executor import Executor, InThisProcess, repeated_tiles
 from geodeeplab.pipeline.outputs import OutputPath, Outputs, check_outputs
 from geodeeplab.pipeline.plan import Plan, open_plan
 from geodeeplab.pipeline.polygons import PolygonOptions, PolygonPlan, plan_polygons
-from geodeeplab.pipeline.request import Request
 from geodeeplab.pipeline.result import Segmentation
+from geodeeplab.pipeline.run_options import RunOptions, make_request, with_run_options
 from geodeeplab.pipeline.writing import OutputWriter
 from geodeeplab.raster import (
     NODATA_LABEL,
-    AoiLike,
     EncodedBlock,
     SceneLike,
     Workspace,
@@ -38,42 +35,23 @@ Progress = Callable[[int, int], None]
 """Called with the pixels done and the pixels in all; it may raise to cancel the run, which can be resumed then."""
 
 
+@with_run_options
 def segment(
     scene: SceneLike,
-    output: OutputPath | None = None,
+    polygons: OutputPath | None = None,
     *,
-    labels: OutputPath | None = None,
+    label_raster: OutputPath | None = None,
     confidence: OutputPath | None = None,
     probabilities: OutputPath | None = None,
     probability_dtype: str = "uint8",
     shards: OutputPath | None = None,
-    polygons: PolygonOptions | None = None,
+    polygon_options: PolygonOptions | None = None,
     sieve_labels: bool = False,
-    model: ModelLike = DEFAULT_MODEL,
-    contract: ContractLike | None = None,
-    bands: Sequence[str | int] | None = None,
-    rescale: str | Sequence[float] | None = None,
-    gsd_m: str | float | None = None,
-    grid_crs: str | None = None,
-    aoi: AoiLike | None = None,
-    classes: Sequence[str] | None = None,
-    min_confidence: float = 0.0,
-    other: bool = False,
-    tile_size: int | None = None,
-    overlap: int | None = None,
-    blend: str = "hann",
-    tta: str = "none",
-    crf: bool | DenseCRF = False,
-    crf_bands: Sequence[str | int] | None = None,
-    batch_size: int | None = None,
-    device: str = "auto",
-    precision: str = "auto",
-    threads: int | None = None,
-    compiled: bool = False,
     executor: Executor | None = None,
     resume: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
+    **options: Unpack[RunOptions],
 ) -> Segmentation:
     """Segment a scene into land-cover polygons, rasters, or both.
 
@@ -83,45 +61,49 @@ def segment(
     Args:
         scene: a raster file or URL, several of them as one mosaic (earlier ones lie on top), a STAC item or item
             collection, an array, a DataArray, or an open scene.
-        output: polygons to write, by suffix (.gpkg, .parquet, .fgb, .geojson).
-        labels: label raster to write (.tif): uint8 COG, class ids, 0 for nodata.
+        polygons: polygons to write, by suffix (.gpkg, .parquet, .fgb, .geojson).
+        label_raster: label raster to write (.tif): uint8 COG, class ids, 0 for nodata.
         confidence: raster to write (.tif) of 100 × the probability of the most likely class, 255 for nodata.
         probabilities: raster to write (.tif) of every class's probability, one band a class.
         probability_dtype: `uint8` (100 × the probability, 255 for nodata) or `float16` (NaN for nodata).
         shards: folder to write the label raster to in pieces, with a VRT of them: those that the executor computes, or
             squares of 8192 px.
-        polygons: what the polygons look like: tolerance, minimum area and so on; by default the pixels' outlines.
+        polygon_options: what the polygons look like: tolerance, minimum area and so on; by default the pixels'
+            outlines.
         sieve_labels: apply the minimum area to the label raster, too.
-        model: a bundled model's name, a model file (.safetensors or .onnx), a network, or a loaded model.
-        contract: the contract of a model that carries none, or a JSON file with it.
-        bands: the scene's bands for the model's, by name or 1-based number; by default by the model's names.
-        rescale: the scene's values (low, high) that map onto the model's range, or "2%,98%" for percentiles of the
-            scene, band by band. Needed where the data types differ.
-        gsd_m: the ground sample distance that the model sees: `native`, `model`, or metres. By default the model's,
-            where it and the scene's are known and differ by more than a quarter. Outputs stay on the scene's grid.
-        grid_crs: warp the scene to this coordinate reference system first; outputs lie on the warped grid.
-        aoi: where labels are wanted: a vector file in any CRS, or a geometry in the scene's.
-        classes: names of the classes that are wanted; the rest is nodata, or `other`.
-        min_confidence: the least probability, 0 to 1, with which a class is given; the rest likewise.
-        other: make the rest a class of its own, `other`.
-        tile_size: pixels of a tile along each axis; by default the model's.
-        overlap: pixels that neighbouring tiles share, at most half a tile; by default the model's.
-        blend: `hann`, `linear` or `none`.
-        tta: test-time augmentation: `none`, `flips` (4 forward passes) or `d4` (8).
-        crf: refine each tile with the dense CRF, on the CPU. Neighbouring tiles then share 2 · sxy pixels or more;
-            where half a tile is less, sxy is reduced.
-        crf_bands: the bands that guide it, among those that the model reads; by default all up to three, else three
-            principal components of the scene.
-        batch_size: tiles per forward; by default what suits the device.
-        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
-        precision: `auto`, `fp32`, `bf16` or `fp16`.
-        threads: threads of each forward pass on a CPU, where passes run side by side on the rest; by default 1, or
-            all where the network has more than 100 MB of weights.
-        compiled: compile the network first (torch.compile; on CUDA into a graph).
         executor: who computes; by default this process.
         resume: go on with a run of these outputs that was cut off; with nothing to resume it starts afresh.
         overwrite: replace outputs that exist.
         progress: called with pixels done and pixels in all; it may raise to cancel.
+        options: what decides the pixels:
+
+            - `model`: a bundled model's name, a model file (.safetensors or .onnx), a network, or a loaded model.
+            - `contract`: the contract of a model that carries none, or a JSON file with it.
+            - `bands`: the scene's bands for the model's, by name or 1-based number; by default by the model's names.
+            - `rescale`: the scene's values (low, high) that map onto the model's range, or "2%,98%" for percentiles of
+              the scene, band by band. Needed where the data types differ.
+            - `gsd_m`: the ground sample distance that the model sees: `native`, `model`, or metres. By default the
+              model's, where it and the scene's are known and differ by more than a quarter. Outputs stay on the
+              scene's grid.
+            - `grid_crs`: warp the scene to this coordinate reference system first; outputs lie on the warped grid.
+            - `aoi`: where labels are wanted: a vector file in any CRS, or a geometry in the scene's.
+            - `classes`: names of the classes that are wanted; the rest is nodata, or `other`.
+            - `min_confidence`: the least probability, 0 to 1, with which a class is given; the rest likewise.
+            - `other`: make the rest a class of its own, `other`.
+            - `tile_size`: pixels of a tile along each axis; by default the model's.
+            - `overlap`: pixels that neighbouring tiles share, at most half a tile; by default the model's.
+            - `blend`: `hann`, `linear` or `none`.
+            - `tta`: test-time augmentation: `none`, `flips` (4 forward passes) or `d4` (8).
+            - `crf`: refine each tile with the dense CRF, on the CPU. Neighbouring tiles then share 2 · sxy pixels or
+              more; where half a tile is less, sxy is reduced.
+            - `crf_bands`: the bands that guide it, among those that the model reads; by default all up to three, else
+              three principal components of the scene.
+            - `batch_size`: tiles per forward; by default what suits the device.
+            - `device`: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+            - `precision`: `auto`, `fp32`, `bf16` or `fp16`.
+            - `threads`: threads of each forward pass on a CPU, where passes run side by side on the rest; by default
+              1, or all where the network has more than 100 MB of weights.
+            - `compiled`: compile the network first (torch.compile; on CUDA into a graph).
 
     Raises:
         OptionError, OutputError: before any work, for options and outputs that cannot be.
@@ -129,43 +111,25 @@ def segment(
     """
     clock, executor = _Clock(), executor or InThisProcess()
     outputs = check_outputs(
-        polygons=output,
-        labels=labels,
+        polygons=polygons,
+        label_raster=label_raster,
         confidence=confidence,
         probabilities=probabilities,
         shards=shards,
         overwrite=overwrite or resume,
         inputs=scene_paths(scene),
     )
-    request = Request(
-        scene=scene,
-        grid_crs=grid_crs,
-        gsd_m=gsd_m,
-        aoi=aoi,
-        bands=bands,
-        rescale=rescale,
-        model=model,
-        contract=contract,
-        tile_size=tile_size,
-        overlap=overlap,
-        blend=blend,
-        tta=tta,
-        crf=crf if isinstance(crf, DenseCRF) else DenseCRF() if crf else None,
-        crf_bands=crf_bands,
-        classes=classes,
-        min_confidence=min_confidence,
-        other=other,
-        with_confidence=confidence is not None or output is not None,  # each polygon has one
+    if options.get("threads") is None:
+        options["threads"] = executor.threads_per_pass
+    request = make_request(
+        scene,
+        options,
+        with_confidence=confidence is not None or polygons is not None,  # each polygon has one
         probabilities=probability_dtype if probabilities is not None else None,
-        batch_size=batch_size,
-        device=device,
-        precision=precision,
-        threads=executor.threads_per_pass if threads is None else threads,
-        compiled=compiled,
     )
     with open_plan(request) as plan:
         layer = plan_polygons(
-            polygons or PolygonOptions(),
+            polygon_options or PolygonOptions(),
             grid=plan.scene.grid,
             classes=plan.classes,
             nodata=NODATA_LABEL,
@@ -186,7 +150,7 @@ def segment(
         )
     return Segmentation(
         polygons_path=outputs.polygons,
-        labels_path=outputs.labels,
+        label_raster_path=outputs.label_raster,
         confidence_path=outputs.confidence,
         probabilities_path=outputs.probabilities,
         facts=facts,

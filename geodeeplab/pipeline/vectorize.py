@@ -27,9 +27,9 @@ Progress = Callable[[int, int], None]
 
 
 def vectorize(
-    labels: str | os.PathLike[str],
-    output: str | os.PathLike[str],
-    polygons: PolygonOptions | None = None,
+    label_raster: str | os.PathLike[str],
+    polygons: str | os.PathLike[str],
+    polygon_options: PolygonOptions | None = None,
     *,
     confidence: str | os.PathLike[str] | None = None,
     band: int = 1,
@@ -43,9 +43,9 @@ def vectorize(
     that GeoDeepLab wrote, else the raster's category names and colour table.
 
     Args:
-        labels: a raster of integers up to 32 bits.
-        output: the vector file, by suffix (.gpkg, .parquet, .fgb, .geojson).
-        polygons: what the polygons look like.
+        label_raster: a raster of integers up to 32 bits.
+        polygons: the vector file, by suffix (.gpkg, .parquet, .fgb, .geojson).
+        polygon_options: what the polygons look like.
         confidence: a raster of the same grid, 0–100, whose mean and minimum each polygon gets.
         band: 1-based band of the labels.
         nodata: label that gets no polygon; by default the raster's nodata value, and 0 if it has none.
@@ -57,11 +57,11 @@ def vectorize(
         SceneError: if the raster cannot be read, or holds no integers.
     """
     start = time.perf_counter()
-    inputs = [labels, *([] if confidence is None else [confidence])]
-    path = check_output(output, suffixes=POLYGON_SUFFIXES, overwrite=overwrite, inputs=inputs)
-    options = polygons or PolygonOptions()
+    inputs = [label_raster, *([] if confidence is None else [confidence])]
+    path = check_output(polygons, suffixes=POLYGON_SUFFIXES, overwrite=overwrite, inputs=inputs)
+    options = polygon_options or PolygonOptions()
     with ExitStack() as stack:
-        scene = stack.enter_context(open_scene(labels, bands=[band], allow_palette=True))
+        scene = stack.enter_context(open_scene(label_raster, bands=[band], allow_palette=True))
         nodata = _nodata(scene, nodata)
         sure = None if confidence is None else stack.enter_context(open_confidence(confidence, scene))
         plan = plan_polygons(
@@ -78,12 +78,12 @@ def vectorize(
             path,
             (LabelRows(labels=one, confidence=other) for one, other in zip(bands, beside, strict=False)),
             with_confidence=sure is not None,
-            metadata={"GEODEEPLAB_SOURCE": json.dumps({"labels": str(labels), "nodata": nodata})},
+            metadata={"GEODEEPLAB_SOURCE": json.dumps({"labels": str(label_raster), "nodata": nodata})},
             overwrite=overwrite,
         )
     if not count:
         warnings.warn(
-            f"'{labels}' holds nothing but nodata ({nodata}): {path} is empty", GeoDeepLabWarning, stacklevel=2
+            f"'{label_raster}' holds nothing but nodata ({nodata}): {path} is empty", GeoDeepLabWarning, stacklevel=2
         )
     facts = {
         "shape": list(scene.shape),

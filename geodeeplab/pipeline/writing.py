@@ -103,9 +103,9 @@ class OutputWriter:
             is_sieved = self._layer.minimum is not None and (outputs.polygons is not None or self._sieve_labels)
             sieved = self._sieved_spool() if is_sieved else spool
             shown = sieved if self._sieve_labels else spool
-            if outputs.labels is not None:
-                write_label_cog(shown, temporary[outputs.labels], grid=grid, classes=classes, tags=tags)
-                lap("labels")
+            if outputs.label_raster is not None:
+                write_label_cog(shown, temporary[outputs.label_raster], grid=grid, classes=classes, tags=tags)
+                lap("label_raster")
             if outputs.shard_windows:
                 write_label_shards(shown, outputs.shard_windows, temporary, grid=grid, classes=classes, tags=tags)
                 lap("shards")

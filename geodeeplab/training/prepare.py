@@ -36,10 +36,9 @@ def prepare_data(
     ignore_unknown: bool = False,
     background: str | None = None,
     labelled: AoiLike | None = None,
-    overlap: Overlap = "last",
+    on_overlap: Overlap = "last",
     all_touched: bool = False,
     layer: str | None = None,
-    labels_encoding: str | None = None,
     bands: Sequence[str | int] | None = None,
     rgb_bands: Sequence[str | int] | None = None,
     gsd_m: float | None = None,
@@ -82,10 +81,9 @@ def prepare_data(
             pixels or polygons that have them.
         background: name of the class of ground without a label; by default such ground is ignored.
         labelled: polygons of what was labelled; outside of them everything is ignored.
-        overlap: where polygons overlap, the later one counts ("last"), the smaller one, or none ("ignore").
+        on_overlap: where polygons overlap, the later one counts ("last"), the smaller one, or none ("ignore").
         all_touched: polygons cover every pixel that they touch, not only those whose centre they hold.
         layer: name of the layer, in vector files of several.
-        labels_encoding: of the text in a vector file that does not say it, or says it wrongly, such as cp1252.
         bands: names or 1-based numbers, in the order of the channels; by default all but alpha.
         rgb_bands: those of them that pictures show; by default red, green and blue, or the first three.
         gsd_m: read all scenes at this ground sample distance in metres. By default as they are, but scenes that differ
@@ -132,10 +130,9 @@ def prepare_data(
         ignore_unknown=ignore_unknown,
         background=background,
         labelled=labelled,
-        overlap=overlap,
+        on_overlap=on_overlap,
         all_touched=all_touched,
         layer=layer,
-        encoding=labels_encoding,
     )
     zoom = None if resize_to is None else _zoom(resize_to, chip_size)
     if path is not None:

@@ -40,7 +40,7 @@ def scenes(make_raster: MakeRaster, blocks: Blocks, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def batch(scenes: Path, tiny_model: Path, out: Path) -> list[object]:
-    return ["segment", scenes, "--labels", f"{out}/", "--model", tiny_model]
+    return ["segment", scenes, "--label-raster", f"{out}/", "--model", tiny_model]
 
 
 def spoil(path: Path) -> bytes:
@@ -55,7 +55,7 @@ class TestBatch:
         self, run: Run, scenes: Path, tiny_model: Path, out: Path, tmp_path: Path
     ) -> None:
         new = out / "new" / "deeper"
-        argv = ["--labels", f"{new}/", "--confidence", f"{new}/", "--probabilities", out, "-o", f"{new}/"]
+        argv = ["--label-raster", f"{new}/", "--confidence", f"{new}/", "--probabilities", out, "-o", f"{new}/"]
         ran = run("segment", scenes, *argv, "--model", tiny_model)
         assert (ran.status, ran.err) == (0, "")
         assert [line.split(":")[0].split()[0] for line in ran.out.splitlines()] == [
@@ -66,13 +66,13 @@ class TestBatch:
         assert names_in(out) == ["a_probabilities.tif", "b_probabilities.tif", "c_probabilities.tif", "new"]
         for index, name in enumerate(("a.tif", "b.tif", "c.TIFF")):
             alone = tmp_path / f"alone-{index}.tif"
-            assert run("segment", scenes / name, "--labels", alone, "--model", tiny_model).status == 0
+            assert run("segment", scenes / name, "--label-raster", alone, "--model", tiny_model).status == 0
             labels = read_labels(new / f"{name[0]}.tif")
             assert labels.shape == (60 + index, 80)
             np.testing.assert_array_equal(labels, read_labels(alone))
 
     def test_several_scenes_into_a_folder(self, run: Run, scenes: Path, tiny_model: Path, out: Path) -> None:
-        ran = run("segment", scenes / "c.TIFF", scenes / "a.tif", "--labels", out, "--model", tiny_model)
+        ran = run("segment", scenes / "c.TIFF", scenes / "a.tif", "--label-raster", out, "--model", tiny_model)
         assert (ran.status, ran.err) == (0, "")
         assert names_in(out) == ["a.tif", "a.tif.aux.xml", "c.tif", "c.tif.aux.xml"]
 
@@ -154,14 +154,14 @@ class TestRefusals:
         empty = tmp_path / "empty"
         empty.mkdir()
         expect_refused(
-            "segment", empty, "--labels", out, "--model", tiny_model, match="no scene in .*: rasters end with"
+            "segment", empty, "--label-raster", out, "--model", tiny_model, match="no scene in .*: rasters end with"
         )
 
     def test_a_file_among_folders(self, expect_refused: Refused, batch: list[object], out: Path) -> None:
         expect_refused(*batch, "-o", out / "a.gpkg", match="all outputs are folders or none is, and .*a.gpkg is none")
 
     def test_a_folder_of_scenes_into_a_file(self, expect_refused: Refused, scenes: Path, out: Path) -> None:
-        expect_refused("segment", scenes, "--labels", out / "a.tif", match="needs a folder of results: give one")
+        expect_refused("segment", scenes, "--label-raster", out / "a.tif", match="needs a folder of results: give one")
         expect_refused("segment", scenes, match="needs a folder of results: give one")
 
     def test_a_folder_that_cannot_be_made(self, expect_refused: Refused, batch: list[object], out: Path) -> None:

@@ -54,7 +54,7 @@ def test_options_reach_the_run(run: Run, image: Path, make_raster: MakeRaster, o
     labels = make_raster(np.repeat(np.arange(90, dtype=np.uint8) // 30 + 1, 100).reshape(1, 90, 100), "labels.tif")
     ran = run(
         *("chips", image, image, "--labels", labels, "--labels", labels, "-o", out / "chips", "--tile-size", 32),
-        *("--stride", 16, "--rotation", 180, "--min-overlap", 0.9, "--format", "pairs", "--image-format", "png"),
+        *("--stride", 16, "--rotation", 180, "--min-labelled", 0.9, "--format", "pairs", "--image-format", "png"),
         *("--classes", "a,b,c", "--bands", "3", "--json"),
     )
     assert ran.status == 0
@@ -86,7 +86,7 @@ def test_what_is_refused_leaves_nothing(
     expect_refused(*args, "--class-field", "color", match="no field 'color'")
     expect_refused(*args, "--class-field", "kind", "--classes", "field", match="'roof' in 1 polygon; the classes are")
     expect_refused(*args, "--stride", 600, match=r"stride is 1 to tile_size \(512\)")
-    expect_refused(*args, "--min-overlap", 0.99, match="no chip is left to write, 1 have too few labelled pixels")
+    expect_refused(*args, "--min-labelled", 0.99, match="no chip is left to write, 1 have too few labelled pixels")
     expect_refused(*args, "--bands", "nir", match="has no band 'nir'")
     expect_refused("chips", image.with_name("no.tif"), *args[2:], match="no.tif' does not exist")
     expect_refused("chips", image, "-o", out / "chips", match="Missing option '--labels'", status=2)

@@ -18,7 +18,7 @@ Run = Callable[..., Any]
 
 class TestSegment:
     def test_writes_all_outputs_and_a_closing_line(self, run: Run, segment_args: list[object], out: Path) -> None:
-        ran = run(*segment_args, "--labels", out / "labels.tif", "--confidence", out / "confidence.tif")
+        ran = run(*segment_args, "--label-raster", out / "labels.tif", "--confidence", out / "confidence.tif")
         assert (ran.status, ran.err) == (0, "")
         assert sorted(path.name for path in out.iterdir()) == [
             "confidence.tif",
@@ -36,7 +36,8 @@ class TestSegment:
     ) -> None:
         scene = make_raster(blocks(150, 200).astype("float32"), photometric="rgb", crs=None, transform=None)
         ran = run(
-            *("segment", scene, "--labels", out / "a.tif", "--model", tiny_model, "--json"), *("--rescale", "2%,98%")
+            *("segment", scene, "--label-raster", out / "a.tif", "--model", tiny_model, "--json"),
+            *("--rescale", "2%,98%"),
         )
         assert ran.status == 0
         (warning,) = ran.err.splitlines()
@@ -74,7 +75,7 @@ class TestSegment:
 
 class TestVectorize:
     def test_the_labels_of_segment_give_its_polygons(self, run: Run, segment_args: list[object], out: Path) -> None:
-        run(*segment_args, "--labels", out / "labels.tif")
+        run(*segment_args, "--label-raster", out / "labels.tif")
         ran = run("vectorize", out / "labels.tif", "-o", out / "again.gpkg")
         assert (ran.status, ran.err) == (0, "")
         assert re.fullmatch(rf"{out / 'again.gpkg'}: \d+ polygons of \d+ × \d+ px in \d+\.\d s\n", ran.out)

@@ -21,12 +21,22 @@ def test_it_is_the_crf_of_the_library(run: Run, segment_args: list[object], scen
     import geodeeplab as gdl
     from geodeeplab.models.crf import DenseCRF
 
-    args = [*segment_args, "--labels", out / "a.tif", "--crf", "--crf-params", "sxy=16,srgb=20", "--crf-bands", "1,2"]
+    args = [
+        *segment_args,
+        "--label-raster",
+        out / "a.tif",
+        "--crf",
+        "--crf-params",
+        "sxy=16,srgb=20",
+        "--crf-bands",
+        "1,2",
+    ]
     ran = run(*args, "--json")
     assert ran.status == 0
     assert ran.err == ""
     assert json.loads(ran.out)["crf"]["srgb"] == 20
-    gdl.segment(scene, labels=out / "b.tif", model=segment_args[-1], crf=DenseCRF(sxy=16, srgb=20), crf_bands=[1, 2])  # type: ignore[arg-type]
+    crf, model = DenseCRF(sxy=16, srgb=20), str(segment_args[-1])
+    gdl.segment(scene, label_raster=out / "b.tif", model=model, crf=crf, crf_bands=[1, 2])
     np.testing.assert_array_equal(read_labels(out / "a.tif"), read_labels(out / "b.tif"))
 
 

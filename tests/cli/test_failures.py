@@ -42,7 +42,7 @@ class TestBrokenScenes:
         polygons, labels = out / "a.gpkg", out / "a.tif"
         polygons.write_text("old polygons")
         labels.write_text("old labels")
-        command = ["segment", broken, "-o", polygons, "--labels", labels, "--model", tiny_model]
+        command = ["segment", broken, "-o", polygons, "--label-raster", labels, "--model", tiny_model]
         assert expect_kept(out, *command, "--overwrite", match="cut off") == 0.48
         assert expect_kept(out, *command, "--resume", match="cut off") == 0.48  # it is as broken as it was
         broken.write_bytes(broken.read_bytes() + bytes(5000))  # another file, so another scene
@@ -95,7 +95,7 @@ class TestFullDisks:
         # The journal alone, the spool, the label raster and the GeoPackage are what meets the end in turn.
         disk = small_disk(kib)
         full = {"match": "cannot write .*(no space left|free space)"}
-        command = ["segment", scene, "-o", disk / "a.gpkg", "--labels", disk / "a.tif", "--model", tiny_model]
+        command = ["segment", scene, "-o", disk / "a.gpkg", "--label-raster", disk / "a.tif", "--model", tiny_model]
         share = expect_kept(disk, *command, **full)
         if kib >= 64:
             assert share == 1
@@ -107,7 +107,7 @@ class TestFullDisks:
         facts = json.loads(ran.out)
         assert facts["resumed_share"] == pytest.approx(share, abs=0.01)
         assert sorted(path.name for path in disk.iterdir()) == ["a.gpkg", "a.tif", "a.tif.aux.xml"]
-        whole = ["segment", scene, "-o", out / "a.gpkg", "--labels", out / "a.tif", "--model", tiny_model]
+        whole = ["segment", scene, "-o", out / "a.gpkg", "--label-raster", out / "a.tif", "--model", tiny_model]
         assert run(*whole).status == 0
         (labels, polygons), (again, polygons_again) = read_outputs(out), read_outputs(disk)
         np.testing.assert_array_equal(labels, again)

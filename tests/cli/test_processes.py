@@ -43,7 +43,7 @@ def test_signals_end_a_run_with_one_line_and_keep_the_work(
     for number in (signal.SIGINT, signal.SIGTERM):  # side by side, as starting takes longest
         out = tmp_path / number.name
         out.mkdir()
-        command = ["segment", scene, "-o", out / "a.gpkg", "--labels", out / "a.tif", "--model", tiny_model]
+        command = ["segment", scene, "-o", out / "a.gpkg", "--label-raster", out / "a.tif", "--model", tiny_model]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         runs[number, out] = subprocess.Popen(
             [sys.executable, "-m", "geodeeplab", *map(str, command)],

@@ -258,7 +258,7 @@ class TestOutputs:
         expect_refused(
             *segment_args, "-o", out / "new" / "a.gpkg", match="folder .*new does not exist: create it first"
         )
-        expect_refused(*segment_args, "--labels", out / "new" / "a.tif", match="folder .*new does not exist")
+        expect_refused(*segment_args, "--label-raster", out / "new" / "a.tif", match="folder .*new does not exist")
 
     @pytest.mark.parametrize(
         ("option", "name", "known"),
@@ -266,7 +266,7 @@ class TestOutputs:
             ("-o", "a.shp", ".gpkg"),
             ("-o", "a", ".gpkg"),
             ("-o", "a.tif", ".gpkg"),
-            ("--labels", "a.png", ".tif or .tiff"),
+            ("--label-raster", "a.png", ".tif or .tiff"),
             ("--confidence", "a.gpkg", ".tif or .tiff"),
         ],
     )
@@ -275,7 +275,7 @@ class TestOutputs:
     ) -> None:
         expect_refused(*segment_args, option, out / name, match=f"which nobody here writes: use {known}")
 
-    @pytest.mark.parametrize("option", ["-o", "--labels", "--confidence"])
+    @pytest.mark.parametrize("option", ["-o", "--label-raster", "--confidence"])
     def test_exists(self, expect_refused: Refused, segment_args: list[object], out: Path, option: str) -> None:
         taken = out / ("taken.gpkg" if option == "-o" else "taken.tif")
         taken.write_text("dear to someone")
@@ -288,10 +288,12 @@ class TestOutputs:
     def test_the_scene_itself(self, expect_refused: Refused, segment_args: list[object], scene: Path) -> None:
         before = scene.read_bytes()
         expect_refused(
-            *segment_args, "--labels", scene, "--overwrite", match="also an input, which is never overwritten"
+            *segment_args, "--label-raster", scene, "--overwrite", match="also an input, which is never overwritten"
         )
         assert scene.read_bytes() == before
 
     def test_two_of_one_name(self, expect_refused: Refused, segment_args: list[object], out: Path) -> None:
         same = out / "a.tif"
-        expect_refused(*segment_args, "--labels", same, "--confidence", same, match="two outputs have the same path")
+        expect_refused(
+            *segment_args, "--label-raster", same, "--confidence", same, match="two outputs have the same path"
+        )

@@ -55,7 +55,7 @@ def labels_of(run: Run, tiny_model: Path, out: Path) -> LabelsOf:
 
     def segment(*argv: object, name: str = "labels") -> np.ndarray:
         path = out / f"{name}.tif"
-        ran = run("segment", *argv, "--labels", path, "--model", tiny_model, "--overwrite")
+        ran = run("segment", *argv, "--label-raster", path, "--model", tiny_model, "--overwrite")
         assert (ran.status, ran.err) == (0, "")
         return read(path)
 
@@ -89,7 +89,7 @@ class TestWhere:
         np.testing.assert_array_equal(read(out / "c.tif"), np.where(outside, 255, confidence))
         _, _, polygons, _ = pyogrio.raw.read(out / "a.gpkg", layer="landcover")
         assert shapely.area(shapely.from_wkb(polygons)).sum() == (~outside).sum()
-        facts = json.loads(run("segment", scene, *argv, "--labels", out / "b.tif", "--json", "--overwrite").out)
+        facts = json.loads(run("segment", scene, *argv, "--label-raster", out / "b.tif", "--json", "--overwrite").out)
         assert facts["tiles"]["skipped"] > 0, "tiles without a pixel in the area cost nothing"
 
     def test_aoi_beside_the_scene(
@@ -108,7 +108,7 @@ class TestWhere:
         pixels = read(scene).repeat(2, axis=1).repeat(2, axis=2)
         transform = Affine(0.5, 0, 500_000, 0, -0.5, 5_000_000)
         fine = make_raster(pixels, "fine.tif", photometric="rgb", transform=transform)
-        argv = ["segment", fine, "--labels", out / "fine.tif", "-o", out / "fine.gpkg", "--model", tiny_model]
+        argv = ["segment", fine, "--label-raster", out / "fine.tif", "-o", out / "fine.gpkg", "--model", tiny_model]
         ran = run(*argv, "--gsd-m", "1")
         assert (ran.status, ran.err) == (0, "")
         assert "the scene's pixels of 0.5 m are scaled to " in ran.out
@@ -121,7 +121,16 @@ class TestWhere:
 
     def test_grid_crs(self, labels_of: LabelsOf, run: Run, scene: Path, tiny_model: Path, out: Path) -> None:
         labels = labels_of(scene)
-        argv = ["segment", scene, "--labels", out / "warped.tif", "-o", out / "warped.gpkg", "--model", tiny_model]
+        argv = [
+            "segment",
+            scene,
+            "--label-raster",
+            out / "warped.tif",
+            "-o",
+            out / "warped.gpkg",
+            "--model",
+            tiny_model,
+        ]
         ran = run(*argv, "--grid-crs", "EPSG:3857")
         assert (ran.status, ran.err) == (0, "")
         with rasterio.open(out / "warped.tif") as src:
@@ -248,7 +257,7 @@ class TestHow:
         bands = [{"name": name, "mean": 100, "std": 50} for name in ("red", "green", "blue")]
         contract = tmp_path / "largest.json"
         contract.write_text(json.dumps({"name": "largest", "classes": classes, "bands": bands, "tile_size": 64}))
-        argv = ["segment", scene, "--labels", out / "a.tif", "--model", tmp_path / "largest.onnx"]
+        argv = ["segment", scene, "--label-raster", out / "a.tif", "--model", tmp_path / "largest.onnx"]
         refused = run(*argv)
         assert refused.status == 1
         assert "carries no GeoDeepLab contract: " in refused.err
@@ -267,7 +276,7 @@ class TestHow:
         self, labels_of: LabelsOf, run: Run, scene: Path, tiny_model: Path, out: Path
     ) -> None:
         plain = labels_of(scene, "--precision", "fp32")
-        argv = ["segment", scene, "--labels", out / "compiled.tif", "--model", tiny_model, "--precision", "fp32"]
+        argv = ["segment", scene, "--label-raster", out / "compiled.tif", "--model", tiny_model, "--precision", "fp32"]
         ran = run(*argv, "--compile", "--json")
         assert ran.status == 0  # torch may have words of its own on stderr
         assert json.loads(ran.out)["compiled"] is True
@@ -368,7 +377,7 @@ class TestResume:
 
         def argv(folder: Path) -> list[object]:
             folder.mkdir(exist_ok=True)
-            names = {"-o": "a.gpkg", "--labels": "a.tif", "--confidence": "c.tif", "--probabilities": "p.tif"}
+            names = {"-o": "a.gpkg", "--label-raster": "a.tif", "--confidence": "c.tif", "--probabilities": "p.tif"}
             places = [one for option, name in names.items() for one in (option, folder / name)]
             return ["segment", *halves, *places, "--model", tiny_model, *options]
 

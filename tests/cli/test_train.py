@@ -93,7 +93,7 @@ def test_from_options_to_a_model_and_on_from_there(
     check_refusal(run("train", *options, "--epochs", 2), match="exists")
 
     labels = tmp_path / "labels.tif"
-    assert run("segment", scene, "--labels", labels, "--model", model, "--precision", "fp32").status == 0
+    assert run("segment", scene, "--label-raster", labels, "--model", model, "--precision", "fp32").status == 0
     assert labels.exists()
 
 

@@ -50,7 +50,7 @@ def test_all_outputs_are_those_of_one_process(
         result = gdl.segment(
             scene,
             folder / "polygons.gpkg",
-            labels=folder / "labels.tif",
+            label_raster=folder / "labels.tif",
             confidence=folder / "confidence.tif",
             probabilities=folder / "probabilities.tif",
             model=tiny_model,
@@ -103,10 +103,10 @@ class TestPolygons:
             return found
 
         monkeypatch.setattr(TracedParts, "take", watched)
-        gdl.segment(scene, tmp_path / "one.gpkg", polygons=polygons, model=tiny_model)
+        gdl.segment(scene, tmp_path / "one.gpkg", polygon_options=polygons, model=tiny_model)
         assert not any(used)
         executor = Dask(workers, threads=1, shard_size=shard_size)
-        gdl.segment(scene, tmp_path / "other.gpkg", polygons=polygons, model=tiny_model, executor=executor)
+        gdl.segment(scene, tmp_path / "other.gpkg", polygon_options=polygons, model=tiny_model, executor=executor)
         assert any(used) == (polygons is None or not polygons.is_sieved)
         assert layer_of(tmp_path / "other.gpkg") == layer_of(tmp_path / "one.gpkg")
 
@@ -120,7 +120,7 @@ class TestTrouble:
         whole = scene.read_bytes()
         scene.write_bytes(whole[: len(whole) * 2 // 3])
         with pytest.raises(SceneError, match="damaged"):
-            gdl.segment(scene, labels=tmp_path / "a.tif", model=tiny_model, executor=two_workers)
+            gdl.segment(scene, label_raster=tmp_path / "a.tif", model=tiny_model, executor=two_workers)
         assert not (tmp_path / "a.tif").exists()
 
     def test_a_worker_that_does_not_find_the_scene_is_named_before_any_work(
@@ -165,7 +165,7 @@ class TestTrouble:
     def test_a_killed_worker_is_replaced_and_its_shard_computed_again(
         self, scene: Path, tiny_model: Path, two_workers: Dask, tmp_path: Path, read_labels: ReadLabels
     ) -> None:
-        gdl.segment(scene, labels=tmp_path / "one.tif", model=tiny_model)
+        gdl.segment(scene, label_raster=tmp_path / "one.tif", model=tiny_model)
         before = {one.pid for one in workers_of()}
         killed: list[int] = []
 
@@ -174,7 +174,7 @@ class TestTrouble:
                 killed.append(workers_of()[0].pid)
                 os.kill(killed[0], signal.SIGKILL)
 
-        gdl.segment(scene, labels=tmp_path / "two.tif", model=tiny_model, executor=two_workers, progress=kill_one)
+        gdl.segment(scene, label_raster=tmp_path / "two.tif", model=tiny_model, executor=two_workers, progress=kill_one)
         np.testing.assert_array_equal(read_labels(tmp_path / "two.tif"), read_labels(tmp_path / "one.tif"))
         after = {one.pid for one in workers_of()}
         assert len(after) == len(before)
@@ -202,14 +202,16 @@ class TestRefusals:
 
     def test_an_array_before_any_worker_is_started(self, tiny_model: Path, tmp_path: Path) -> None:
         with pytest.warns(GeoDeepLabWarning), pytest.raises(OptionError, match="open the scene by its path or URL"):
-            gdl.segment(np.zeros((3, 40, 40), np.uint8), labels=tmp_path / "a.tif", model=tiny_model, executor=Dask(2))
+            gdl.segment(
+                np.zeros((3, 40, 40), np.uint8), label_raster=tmp_path / "a.tif", model=tiny_model, executor=Dask(2)
+            )
 
     def test_a_scheduler_that_is_not_there(
         self, scene: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(dask_module, "CONNECT_S", 0.3)
         with pytest.raises(OptionError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:1 "):
-            gdl.segment(scene, labels=tmp_path / "a.tif", model=tiny_model, executor=Dask("tcp://127.0.0.1:1"))
+            gdl.segment(scene, label_raster=tmp_path / "a.tif", model=tiny_model, executor=Dask("tcp://127.0.0.1:1"))
         assert list(tmp_path.glob(".a.tif*")) == []
 
 
@@ -237,9 +239,9 @@ class TestInvariance:
         image = np.maximum(blocks(610, 730), 1)
         image[:, 200:400, 100:500] = 0
         scene = make_raster(image, photometric="rgb", nodata=0)
-        gdl.segment(scene, labels=tmp_path / "one.tif", model=tiny_model)
+        gdl.segment(scene, label_raster=tmp_path / "one.tif", model=tiny_model)
         executor = Dask(workers, threads=1, shard_size=shard_size)
-        gdl.segment(scene, labels=tmp_path / "other.tif", model=tiny_model, executor=executor)
+        gdl.segment(scene, label_raster=tmp_path / "other.tif", model=tiny_model, executor=executor)
         np.testing.assert_array_equal(read_labels(tmp_path / "other.tif"), read_labels(tmp_path / "one.tif"))
 
     @pytest.mark.parametrize("gsd_m", [0.8, 1.7])
@@ -247,7 +249,7 @@ class TestInvariance:
         self, scene: Path, tiny_model: Path, two_workers: Dask, tmp_path: Path, read_labels: ReadLabels, gsd_m: float
     ) -> None:
         for name, executor in (("one", None), ("two", two_workers)):
-            gdl.segment(scene, labels=tmp_path / f"{name}.tif", model=tiny_model, gsd_m=gsd_m, executor=executor)
+            gdl.segment(scene, label_raster=tmp_path / f"{name}.tif", model=tiny_model, gsd_m=gsd_m, executor=executor)
         np.testing.assert_array_equal(read_labels(tmp_path / "two.tif"), read_labels(tmp_path / "one.tif"))
 
     @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -264,7 +266,7 @@ class TestInvariance:
         for name, executor in (("one", None), ("two", two_workers)):
             gdl.segment(
                 scene,
-                labels=tmp_path / f"{name}.tif",
+                label_raster=tmp_path / f"{name}.tif",
                 tile_size=256,
                 gsd_m="native",
                 precision=precision,
@@ -279,13 +281,15 @@ class TestInvariance:
     ) -> None:
         assert two_workers._held is not None
         client = two_workers._held[0].client
-        gdl.segment(scene, labels=tmp_path / "one.tif", model=tiny_model)
+        gdl.segment(scene, label_raster=tmp_path / "one.tif", model=tiny_model)
         file = tmp_path / "scheduler.json"
         assert client.scheduler is not None
         file.write_text(json.dumps({"address": client.scheduler.address}))
         cases: dict[str, Any] = {"address": client.scheduler.address, "file": file, "client": client}
         for name, where in cases.items():
-            gdl.segment(scene, labels=tmp_path / f"{name}.tif", model=tiny_model, executor=Dask(where, shard_size=200))
+            gdl.segment(
+                scene, label_raster=tmp_path / f"{name}.tif", model=tiny_model, executor=Dask(where, shard_size=200)
+            )
             np.testing.assert_array_equal(read_labels(tmp_path / f"{name}.tif"), read_labels(tmp_path / "one.tif"))
 
 
@@ -296,7 +300,7 @@ from geodeeplab.cluster import Dask
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background has it ignored
 scene, labels, model = sys.argv[1:]
 layer, dask = labels.replace(".tif", ".gpkg"), Dask(2, threads=1, shard_size=200)
-gdl.segment(scene, layer, labels=labels, model=model, executor=dask,
+gdl.segment(scene, layer, label_raster=labels, model=model, executor=dask,
             progress=lambda done, total: print(done, flush=True))
 """
 
@@ -326,8 +330,8 @@ class TestKilledClient:
         assert len(workers) == 2
         assert psutil.wait_procs(workers, timeout=20)[1] == []
         layer = tmp_path / "two.gpkg"
-        done = gdl.segment(scene, layer, labels=labels, model=tiny_model, executor=two_workers, resume=True)
+        done = gdl.segment(scene, layer, label_raster=labels, model=tiny_model, executor=two_workers, resume=True)
         assert 0 < done.facts["resumed_share"] < 1
-        gdl.segment(scene, tmp_path / "one.gpkg", labels=tmp_path / "one.tif", model=tiny_model)
+        gdl.segment(scene, tmp_path / "one.gpkg", label_raster=tmp_path / "one.tif", model=tiny_model)
         np.testing.assert_array_equal(read_labels(labels), read_labels(tmp_path / "one.tif"))
         assert layer_of(layer) == layer_of(tmp_path / "one.gpkg")

@@ -108,7 +108,9 @@ def test_a_pair_learns_is_saved_and_segments(
         assert torch.equal(loaded.network(image), logits)
 
     scene = make_raster(blocks(70, 50))
-    done = segment(scene, labels=tmp_path / "labels.tif", model=loaded, batch_size=1, device="cpu", precision="fp32")
+    done = segment(
+        scene, label_raster=tmp_path / "labels.tif", model=loaded, batch_size=1, device="cpu", precision="fp32"
+    )
     assert sum(done.facts["pixels"].values()) == 70 * 50
 
 

@@ -138,8 +138,8 @@ class TestSegment:
         self, make_raster: MakeRaster, blocks: Blocks, tiny: Model, tmp_path: Path
     ) -> None:
         scene = make_raster(blocks(150, 200), photometric="rgb")
-        without = gdl.segment(scene, labels=tmp_path / "a.tif", model=tiny)
-        done = gdl.segment(scene, labels=tmp_path / "b.tif", confidence=tmp_path / "c.tif", model=tiny, crf=SMALL)
+        without = gdl.segment(scene, label_raster=tmp_path / "a.tif", model=tiny)
+        done = gdl.segment(scene, label_raster=tmp_path / "b.tif", confidence=tmp_path / "c.tif", model=tiny, crf=SMALL)
         plain, refined = read_labels(tmp_path / "a.tif"), read_labels(tmp_path / "b.tif")
         assert 0.005 < (plain != refined).mean() < 0.5
         assert without.facts["crf"] is None
@@ -155,7 +155,7 @@ class TestSegment:
     ) -> None:
         scene = make_raster(blocks(150, 200), photometric="rgb")
         with pytest.warns(GeoDeepLabWarning, match="sxy reduced from 67 to 32, .* overlap raised from 32 to 64"):
-            done = gdl.segment(scene, labels=tmp_path / "a.tif", model=tiny, crf=True)
+            done = gdl.segment(scene, label_raster=tmp_path / "a.tif", model=tiny, crf=True)
         assert (done.facts["overlap"], done.facts["crf"]["sxy"]) == (64, 32)
         assert "overlap raised" in done.facts["crf"]["note"]
 
@@ -163,16 +163,16 @@ class TestSegment:
         self, make_raster: MakeRaster, blocks: Blocks, tiny: Model, tmp_path: Path
     ) -> None:
         scene, crf = make_raster(blocks(60, 70), photometric="rgb"), replace(SMALL, sxy=20)
-        done = gdl.segment(scene, labels=tmp_path / "a.tif", model=tiny, crf=crf)
+        done = gdl.segment(scene, label_raster=tmp_path / "a.tif", model=tiny, crf=crf)
         assert done.facts["crf"]["note"] == "CRF: overlap raised from 32 to 40, twice sxy"
         with pytest.warns(GeoDeepLabWarning, match="overlap raised from 8 to 40"):
-            gdl.segment(scene, labels=tmp_path / "b.tif", model=tiny, crf=crf, overlap=8)
+            gdl.segment(scene, label_raster=tmp_path / "b.tif", model=tiny, crf=crf, overlap=8)
 
     def test_nodata_stays_nodata(self, make_raster: MakeRaster, blocks: Blocks, tiny: Model, tmp_path: Path) -> None:
         image = np.maximum(blocks(150, 200), 1)
         image[:, 20:60, 30:170] = 0
         scene = make_raster(image, photometric="rgb", nodata=0)
-        gdl.segment(scene, labels=tmp_path / "a.tif", model=tiny, crf=SMALL)
+        gdl.segment(scene, label_raster=tmp_path / "a.tif", model=tiny, crf=SMALL)
         np.testing.assert_array_equal(read_labels(tmp_path / "a.tif") == 0, image[0] == 0)
 
     def test_rescaled_scenes_give_the_labels_of_the_original(
@@ -180,10 +180,10 @@ class TestSegment:
     ) -> None:
         image = blocks(60, 80)
         scaled = make_raster(image.astype(np.uint16) * 256, "scaled.tif", photometric="rgb")
-        gdl.segment(make_raster(image, photometric="rgb"), labels=tmp_path / "a.tif", model=tiny, crf=SMALL)
-        gdl.segment(scaled, labels=tmp_path / "b.tif", model=tiny, crf=SMALL, rescale=(0, 255 * 256))
+        gdl.segment(make_raster(image, photometric="rgb"), label_raster=tmp_path / "a.tif", model=tiny, crf=SMALL)
+        gdl.segment(scaled, label_raster=tmp_path / "b.tif", model=tiny, crf=SMALL, rescale=(0, 255 * 256))
         np.testing.assert_array_equal(read_labels(tmp_path / "a.tif"), read_labels(tmp_path / "b.tif"))
 
     def test_bands_for_the_crf_need_it(self, make_raster: MakeRaster, blocks: Blocks, tmp_path: Path) -> None:
         with pytest.raises(OptionError, match="need the CRF: pass crf=True, too"):
-            gdl.segment(make_raster(blocks(20, 20)), labels=tmp_path / "a.tif", crf_bands=["red"])
+            gdl.segment(make_raster(blocks(20, 20)), label_raster=tmp_path / "a.tif", crf_bands=["red"])

@@ -135,13 +135,13 @@ def test_labels_are_those_of_the_scaled_scene_and_lie_on_the_scenes_grid(
     if turned:
         transform = transform @ Affine.rotation(30)
     path = make_raster(image, photometric="rgb", nodata=0, transform=transform)
-    done = gdl.segment(path, labels=tmp_path / "a.tif", model=tiny, gsd_m=gsd_m, tile_size=64)
+    done = gdl.segment(path, label_raster=tmp_path / "a.tif", model=tiny, gsd_m=gsd_m, tile_size=64)
     with open_scene(path) as scene:
         factor = 1 / gsd_m, 1 / gsd_m
         source = ScaledSource(scene.source, factor)
         native = scene.read(Window(0, 0, 310, 230)).valid
         gdl.segment(
-            Scene(source), labels=tmp_path / "b.tif", model=tiny, gsd_m="native", tile_size=64
+            Scene(source), label_raster=tmp_path / "b.tif", model=tiny, gsd_m="native", tile_size=64
         )  # the scene scaled beforehand
     with rasterio.open(tmp_path / "a.tif") as src, rasterio.open(tmp_path / "b.tif") as scaled:
         assert src.transform == transform
@@ -160,5 +160,5 @@ def test_what_nobody_asked_for_is_said(
     model = dataclasses.replace(tiny, contract=dataclasses.replace(contract, gsd_m=3.0))
     path = make_raster(blocks(60, 70), photometric="rgb")
     with pytest.warns(gdl.GeoDeepLabWarning, match=r"pixels of 1 m are scaled to the model's 3 m \(--gsd-m native"):
-        gdl.segment(path, labels=tmp_path / "a.tif", model=model)
-    gdl.segment(path, labels=tmp_path / "b.tif", model=model, gsd_m="native")
+        gdl.segment(path, label_raster=tmp_path / "a.tif", model=model)
+    gdl.segment(path, label_raster=tmp_path / "b.tif", model=model, gsd_m="native")

@@ -31,7 +31,7 @@ IN_FLIGHT = 2
 Computed again are the row of tiles above the first missing one, for its overlap, and that one; with it may be lost what
 the lanes have begun of the next one, if the block was about to be kept.
 """
-OUTPUTS = {"output": "a.gpkg", "labels": "a.tif", "confidence": "c.tif"}
+OUTPUTS = {"polygons": "a.gpkg", "label_raster": "a.tif", "confidence": "c.tif"}
 FINAL = ["a.gpkg", "a.tif", "a.tif.aux.xml", "c.tif"]
 WORK, LOCK = ".a.gpkg.geodeeplab-work", ".a.gpkg.geodeeplab-work.lock"
 
@@ -146,7 +146,7 @@ def check_pixels(folder: Path, whole: Pixels) -> None:
 
 def arguments(scene: Path, folder: Path, *options: object) -> list[str]:
     folder.mkdir(exist_ok=True)
-    places = [f"--{name}={folder / file}" for name, file in OUTPUTS.items()]
+    places = [f"--{name.replace('_', '-')}={folder / file}" for name, file in OUTPUTS.items()]
     return ["segment", str(scene), *places, *map(str, options)]
 
 

@@ -158,10 +158,10 @@ class TestSegment:
             done = gdl.segment(
                 scene,
                 tmp_path / f"{name}.gpkg",
-                labels=tmp_path / f"{name}.tif",
+                label_raster=tmp_path / f"{name}.tif",
                 confidence=tmp_path / f"{name}-c.tif",
                 model=tiny,
-                polygons=options,
+                polygon_options=options,
                 executor=executor,
             )
             again = gdl.vectorize(
@@ -180,13 +180,20 @@ class TestSegment:
     ) -> None:
         scene = make_raster(blocks(200, 180), photometric="rgb")
         options = gdl.PolygonOptions(min_area_px=400)
-        plain = gdl.segment(scene, tmp_path / "a.gpkg", labels=tmp_path / "a.tif", model=tiny, polygons=options)
+        plain = gdl.segment(
+            scene, tmp_path / "a.gpkg", label_raster=tmp_path / "a.tif", model=tiny, polygon_options=options
+        )
         sieved = gdl.segment(
-            scene, tmp_path / "b.gpkg", labels=tmp_path / "b.tif", model=tiny, polygons=options, sieve_labels=True
+            scene,
+            tmp_path / "b.gpkg",
+            label_raster=tmp_path / "b.tif",
+            model=tiny,
+            polygon_options=options,
+            sieve_labels=True,
         )
         assert list(plain.polygons.geometry) == list(sieved.polygons.geometry)
         exact = [gdl.vectorize(tmp_path / f"{name}.tif", tmp_path / f"{name}2.gpkg").polygons for name in "ab"]
         assert len(exact[0]) > len(exact[1])
         assert list(exact[1].geometry) == list(sieved.polygons.geometry)
         with pytest.raises(gdl.OptionError, match="sieve_labels applies the minimum area to the labels: give min_area"):
-            gdl.segment(scene, labels=tmp_path / "c.tif", model=tiny, sieve_labels=True)
+            gdl.segment(scene, label_raster=tmp_path / "c.tif", model=tiny, sieve_labels=True)

@@ -87,7 +87,7 @@ def test_a_resumed_run_gives_the_same_pixels_and_keeps_the_work(
 
 def test_with_nothing_to_resume_it_starts_afresh_and_says_so(scene: Path, tiny: Model, tmp_path: Path) -> None:
     with pytest.warns(gdl.GeoDeepLabWarning, match="nothing to resume"):
-        done = gdl.segment(scene, labels=tmp_path / "a.tif", model=tiny, **TILE, resume=True)
+        done = gdl.segment(scene, label_raster=tmp_path / "a.tif", model=tiny, **TILE, resume=True)
     assert done.facts["resumed_share"] == 0
 
 
@@ -96,7 +96,7 @@ def test_another_option_model_or_scene_is_refused(
 ) -> None:
     out = tmp_path / "a.tif"
     with pytest.raises(Cut):
-        gdl.segment(scene, labels=out, model=tiny, **TILE, progress=cut_after(2))
+        gdl.segment(scene, label_raster=out, model=tiny, **TILE, progress=cut_after(2))
     changes: list[tuple[dict[str, Any], str]] = [
         ({"overlap": 8}, "overlap 16, now 8"),
         ({"blend": "linear"}, "blend"),
@@ -105,15 +105,15 @@ def test_another_option_model_or_scene_is_refused(
         ({"confidence": tmp_path / "b.tif"}, "layers"),
     ]
     for change, words in changes:
-        options = {"labels": out, "model": tiny, **TILE} | change
+        options = {"label_raster": out, "model": tiny, **TILE} | change
         with pytest.raises(gdl.OutputError, match=words):
             gdl.segment(scene, **options, resume=True)
     with pytest.raises(gdl.OutputError, match="--resume to go on"):
-        gdl.segment(scene, labels=out, model=tiny, **TILE)
+        gdl.segment(scene, label_raster=out, model=tiny, **TILE)
     make_raster(blocks(400, 300, seed=1), photometric="rgb", nodata=0)
     with pytest.raises(gdl.OutputError, match="scene_files"):
-        gdl.segment(scene, labels=out, model=tiny, **TILE, resume=True)
-    done = gdl.segment(scene, labels=out, model=tiny, **TILE, overwrite=True)
+        gdl.segment(scene, label_raster=out, model=tiny, **TILE, resume=True)
+    done = gdl.segment(scene, label_raster=out, model=tiny, **TILE, overwrite=True)
     assert done.facts["resumed_share"] == 0
 
 

@@ -54,7 +54,7 @@ class TestGrids:
         self, make_raster: MakeRaster, blocks: Blocks, tiny: Model, tmp_path: Path, name: str
     ) -> None:
         scene = make_raster(blocks(70, 90), photometric="rgb", transform=TRANSFORMS[name])
-        done = gdl.segment(scene, tmp_path / "a.gpkg", labels=tmp_path / "a.tif", model=tiny)
+        done = gdl.segment(scene, tmp_path / "a.gpkg", label_raster=tmp_path / "a.tif", model=tiny)
         with rasterio.open(tmp_path / "a.tif") as src:
             assert (src.shape, src.crs.to_epsg()) == ((70, 90), 32633)
             assert src.transform.almost_equals(TRANSFORMS[name], precision=1e-9)
@@ -71,14 +71,14 @@ class TestGrids:
         found = []
         for name, transform in TRANSFORMS.items():
             scene = make_raster(blocks(70, 90), f"{name}.tif", photometric="rgb", transform=transform)
-            gdl.segment(scene, labels=tmp_path / f"{name}-labels.tif", model=tiny)
+            gdl.segment(scene, label_raster=tmp_path / f"{name}-labels.tif", model=tiny)
             found.append(read_labels(tmp_path / f"{name}-labels.tif"))
         assert all((labels == found[0]).all() for labels in found)
 
     def test_no_crs_stays_no_crs(self, make_raster: MakeRaster, blocks: Blocks, tiny: Model, tmp_path: Path) -> None:
         scene = make_raster(blocks(30, 40), photometric="rgb", crs=None, transform=Affine(2, 0, 7, 0, -2, 9))
         with pytest.warns(gdl.GeoDeepLabWarning, match="no CRS"):
-            done = gdl.segment(scene, tmp_path / "a.gpkg", labels=tmp_path / "a.tif", model=tiny)
+            done = gdl.segment(scene, tmp_path / "a.gpkg", label_raster=tmp_path / "a.tif", model=tiny)
         with rasterio.open(tmp_path / "a.tif") as src:
             assert src.crs is None
             assert src.transform == Affine(2, 0, 7, 0, -2, 9)
@@ -91,7 +91,7 @@ class TestGrids:
     def test_pictures(self, make_raster: MakeRaster, blocks: Blocks, tiny: Model, tmp_path: Path, driver: str) -> None:
         scene = make_raster(blocks(30, 40), f"a.{driver.lower()}", driver=driver, crs=None, transform=None)
         with pytest.warns(gdl.GeoDeepLabWarning, match="no CRS"):
-            gdl.segment(scene, tmp_path / "a.gpkg", labels=tmp_path / "a.tif", model=tiny)
+            gdl.segment(scene, tmp_path / "a.gpkg", label_raster=tmp_path / "a.tif", model=tiny)
         with pytest.warns(NotGeoreferencedWarning), rasterio.open(tmp_path / "a.tif") as src:
             assert src.transform.is_identity
 
@@ -101,7 +101,7 @@ class TestGrids:
     ) -> None:
         scene = make_raster(blocks(*shape), photometric="rgb")
         done = gdl.segment(
-            scene, tmp_path / "a.gpkg", labels=tmp_path / "a.tif", confidence=tmp_path / "c.tif", model=tiny
+            scene, tmp_path / "a.gpkg", label_raster=tmp_path / "a.tif", confidence=tmp_path / "c.tif", model=tiny
         )
         labels, confidence = read_labels(tmp_path / "a.tif"), read_labels(tmp_path / "c.tif")
         assert labels.shape == confidence.shape == shape
@@ -121,7 +121,7 @@ class TestPixels:
         image[0, 250] = 0  # a band alone is a dark pixel
         scene = make_raster(image, photometric="rgb", nodata=0)
         done = gdl.segment(
-            scene, tmp_path / "a.gpkg", labels=tmp_path / "a.tif", confidence=tmp_path / "c.tif", model=tiny
+            scene, tmp_path / "a.gpkg", label_raster=tmp_path / "a.tif", confidence=tmp_path / "c.tif", model=tiny
         )
         invalid = (image == 0).all(axis=0)
         labels, confidence = read_labels(tmp_path / "a.tif"), read_labels(tmp_path / "c.tif")
@@ -152,7 +152,7 @@ class TestPixels:
             floats = image.astype("float32")
             floats[1, hidden] = np.nan
             scene, rescale = make_raster(floats, photometric="rgb"), (0, 255)
-        gdl.segment(scene, labels=tmp_path / "a.tif", model=tiny, rescale=rescale)
+        gdl.segment(scene, label_raster=tmp_path / "a.tif", model=tiny, rescale=rescale)
         np.testing.assert_array_equal(read_labels(tmp_path / "a.tif") == 0, hidden)
 
     def test_bands_are_found_by_name_in_any_order(
@@ -175,7 +175,7 @@ class TestPixels:
         }
         found = {}
         for name, (scene, bands) in scenes.items():
-            gdl.segment(scene, labels=tmp_path / f"{name}-labels.tif", model=tiny, bands=bands)
+            gdl.segment(scene, label_raster=tmp_path / f"{name}-labels.tif", model=tiny, bands=bands)
             found[name] = read_labels(tmp_path / f"{name}-labels.tif")
         assert len(np.unique(found["rgb"])) > 1
         for name, labels in found.items():
@@ -204,9 +204,9 @@ class TestPixels:
         rescale: str | tuple[float, float],
     ) -> None:
         image = blocks(60, 80)
-        gdl.segment(make_raster(image, photometric="rgb"), labels=tmp_path / "a.tif", model=tiny)
+        gdl.segment(make_raster(image, photometric="rgb"), label_raster=tmp_path / "a.tif", model=tiny)
         scaled = make_raster((image.astype("float64") * factor).astype(dtype), "scaled.tif", photometric="rgb")
-        done = gdl.segment(scaled, labels=tmp_path / "b.tif", model=tiny, rescale=rescale)
+        done = gdl.segment(scaled, label_raster=tmp_path / "b.tif", model=tiny, rescale=rescale)
         assert done.facts["rescale"] == [[0.0, 255.0 * factor]] * 3
         np.testing.assert_array_equal(read_labels(tmp_path / "a.tif"), read_labels(tmp_path / "b.tif"))
 
@@ -217,7 +217,7 @@ class TestPixels:
         image = np.stack([ramp, ramp * 2 + 500, np.full_like(ramp, 7)]).astype("float32")
         image[:, 0, :3] = [np.inf, -np.inf, np.nan]  # no percentile is infinite
         done = gdl.segment(
-            make_raster(image, photometric="rgb"), labels=tmp_path / "a.tif", model=tiny, rescale="2%,98%"
+            make_raster(image, photometric="rgb"), label_raster=tmp_path / "a.tif", model=tiny, rescale="2%,98%"
         )
         (low, high), second, third = done.facts["rescale"]
         assert (low, high) == pytest.approx((20, 980), abs=0.5)
@@ -233,7 +233,11 @@ class TestOutputs:
         scene = make_raster(blocks(150, 200), photometric="rgb")
         calls: list[tuple[int, int]] = []
         done = gdl.segment(
-            scene, tmp_path / "a.gpkg", labels=tmp_path / "a.tif", model=tiny, progress=lambda *call: calls.append(call)
+            scene,
+            tmp_path / "a.gpkg",
+            label_raster=tmp_path / "a.tif",
+            model=tiny,
+            progress=lambda *call: calls.append(call),
         )
         facts = done.facts
         for pin in ("geodeeplab", "torch", "model", "device", "precision", "batch_size", "threads", "tile_size"):
@@ -247,7 +251,7 @@ class TestOutputs:
         assert set(facts["seconds"]) >= {"segment", "labels", "polygons", "waited_for_reads", "total"}
         assert calls == sorted(calls)
         assert calls[-1] == (150 * 200, 150 * 200)
-        assert (done.polygons_path, done.labels_path, done.confidence_path) == (
+        assert (done.polygons_path, done.label_raster_path, done.confidence_path) == (
             tmp_path / "a.gpkg",
             tmp_path / "a.tif",
             None,
@@ -257,7 +261,7 @@ class TestOutputs:
         self, make_raster: MakeRaster, blocks: Blocks, tiny: Model, tmp_path: Path
     ) -> None:
         scene = make_raster(blocks(60, 80), photometric="rgb")
-        gdl.segment(scene, tmp_path / "a.gpkg", labels=tmp_path / "a.tif", model=tiny)
+        gdl.segment(scene, tmp_path / "a.gpkg", label_raster=tmp_path / "a.tif", model=tiny)
         with rasterio.open(tmp_path / "a.tif") as src:
             pins = json.loads(src.tags()["GEODEEPLAB"])
             assert src.colormap(1)[2] == (30, 110, 50, 255)
@@ -290,7 +294,7 @@ class TestOutputs:
 
         def segment() -> None:
             gdl.segment(
-                scene, out / "a.gpkg", labels=out / "a.tif", confidence=out / "c.tif", model=tiny, overwrite=True
+                scene, out / "a.gpkg", label_raster=out / "a.tif", confidence=out / "c.tif", model=tiny, overwrite=True
             )
 
         with monkeypatch.context() as patch:
@@ -313,25 +317,25 @@ class TestOutputs:
         scene, out = make_raster(blocks(300, 60), photometric="rgb"), tmp_path / "out"
         out.mkdir()
         with pytest.raises(error):
-            gdl.segment(scene, out / "a.gpkg", labels=out / "a.tif", model=tiny, progress=stop)
+            gdl.segment(scene, out / "a.gpkg", label_raster=out / "a.tif", model=tiny, progress=stop)
         assert not list(out.iterdir())
 
     def test_what_was_not_asked_for_is_refused(
         self, make_raster: MakeRaster, blocks: Blocks, tiny: Model, tmp_path: Path
     ) -> None:
         scene = make_raster(blocks(30, 40), photometric="rgb")
-        only_labels = gdl.segment(scene, labels=tmp_path / "a.tif", model=tiny)
+        only_labels = gdl.segment(scene, label_raster=tmp_path / "a.tif", model=tiny)
         with pytest.raises(gdl.OptionError, match="wrote no polygons: give segment an output"):
             _ = only_labels.polygons
         with pytest.raises(gdl.OptionError, match="wrote no polygons"):
             only_labels.class_areas_m2()
         only_polygons = gdl.segment(scene, tmp_path / "a.gpkg", model=tiny)
-        with pytest.raises(gdl.OptionError, match="wrote no label raster: pass labels="):
+        with pytest.raises(gdl.OptionError, match="wrote no label raster: pass label_raster="):
             only_polygons.to_xarray()
 
     def test_labels_as_a_data_array(self, make_raster: MakeRaster, blocks: Blocks, tiny: Model, tmp_path: Path) -> None:
         pytest.importorskip("rioxarray")
-        done = gdl.segment(make_raster(blocks(30, 40), photometric="rgb"), labels=tmp_path / "a.tif", model=tiny)
+        done = gdl.segment(make_raster(blocks(30, 40), photometric="rgb"), label_raster=tmp_path / "a.tif", model=tiny)
         array = done.to_xarray()
         assert array.dims == ("y", "x")
         np.testing.assert_array_equal(array.values, read_labels(tmp_path / "a.tif"))
@@ -341,7 +345,7 @@ class TestOutputs:
 class TestModels:
     def test_the_bundled_model_is_the_default(self, make_raster: MakeRaster, blocks: Blocks, tmp_path: Path) -> None:
         scene = make_raster(blocks(100, 120), photometric="rgb")
-        done = gdl.segment(scene, tmp_path / "a.gpkg", labels=tmp_path / "a.tif", tile_size=128, overlap=32)
+        done = gdl.segment(scene, tmp_path / "a.gpkg", label_raster=tmp_path / "a.tif", tile_size=128, overlap=32)
         assert done.facts["model"] == "landcover-aerial"
         assert set(done.class_areas_m2()) <= {"building", "land", "road", "vegetation", "water"}
         assert sum(done.class_areas_m2().values()) == pytest.approx(12_000, rel=2e-3)
@@ -350,8 +354,8 @@ class TestModels:
         self, make_raster: MakeRaster, blocks: Blocks, tiny: Model, tiny_model: Path, tmp_path: Path
     ) -> None:
         scene = make_raster(blocks(60, 80), photometric="rgb")
-        gdl.segment(scene, labels=tmp_path / "a.tif", model=tiny)
-        gdl.segment(str(scene), labels=str(tmp_path / "b.tif"), model=str(tiny_model))
+        gdl.segment(scene, label_raster=tmp_path / "a.tif", model=tiny)
+        gdl.segment(str(scene), label_raster=str(tmp_path / "b.tif"), model=str(tiny_model))
         np.testing.assert_array_equal(read_labels(tmp_path / "a.tif"), read_labels(tmp_path / "b.tif"))
 
 
@@ -361,5 +365,5 @@ def test_wide_and_tall_scenes_have_no_untouched_edge(
 ) -> None:
     shape = (1000, 20) if tall else (20, 1000)
     scene = make_raster(blocks(*shape), photometric="rgb", tiled=True, blockxsize=16, blockysize=16)
-    gdl.segment(scene, labels=tmp_path / "a.tif", model=tiny)
+    gdl.segment(scene, label_raster=tmp_path / "a.tif", model=tiny)
     assert read_labels(tmp_path / "a.tif").all()

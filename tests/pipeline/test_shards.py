@@ -22,7 +22,7 @@ def test_pieces_make_up_the_label_raster(
 ) -> None:
     monkeypatch.setattr("geodeeplab.pipeline.segment.PIECE_SIZE", 100)
     scene, whole, folder = make_raster(blocks(150, 230), photometric="rgb"), tmp_path / "a.tif", tmp_path / "pieces"
-    done = gdl.segment(scene, labels=whole, shards=folder, model=tiny, tile_size=64)
+    done = gdl.segment(scene, label_raster=whole, shards=folder, model=tiny, tile_size=64)
     tiles = sorted(path.name for path in folder.glob("*.tif"))
     assert len(tiles) == 2 * 3
     assert tiles[-1] == "labels_0000100_0000200.tif"
@@ -39,7 +39,7 @@ def test_pieces_make_up_the_label_raster(
         with rasterio.open(moved / tiles[-1]) as piece:
             assert np.array_equal(piece.read(1), one.read(1)[100:, 200:])
             assert piece.transform == one.transform @ rasterio.Affine.translation(200, 100)
-    assert done.labels_path == whole
+    assert done.label_raster_path == whole
 
 
 def test_columns_are_pieces(make_raster: MakeRaster, blocks: Blocks, tiny: Model, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from rasterio.windows import Window
 
 from geodeeplab.errors import OptionError, SceneError
 from geodeeplab.raster import Grid, LabelClass, Overlap, PolygonLayer, Scene, Source, burn
-from geodeeplab.raster.polygons.class_text import class_text, listed
+from geodeeplab.raster.polygons.layer import class_text, listed
 
 UNKNOWN = 255
 """Class index of pixels that have no class, or whose class is to be ignored."""
@@ -82,7 +82,7 @@ class BurnedClasses:
         grid: the pixels that it is burned into.
         background: class index of ground that no polygon covers.
         all_touched: see `raster.burn`.
-        overlap: see `raster.burn`.
+        on_overlap: see `raster.burn`.
     """
 
     def __init__(
@@ -92,11 +92,11 @@ class BurnedClasses:
         *,
         background: int = UNKNOWN,
         all_touched: bool = False,
-        overlap: Overlap = "last",
+        on_overlap: Overlap = "last",
     ) -> None:
         self.grid = grid
         self._polygons, self._background = polygons, background
-        self._all_touched, self._overlap = all_touched, overlap
+        self._all_touched, self._on_overlap = all_touched, on_overlap
 
     def read(self, window: Window) -> NDArray[np.uint8]:
         """Read a window, see `ClassWindows`."""
@@ -106,7 +106,7 @@ class BurnedClasses:
             self.grid,
             all_touched=self._all_touched,
             background=self._background,
-            overlap=self._overlap,
+            on_overlap=self._on_overlap,
         )
 
 

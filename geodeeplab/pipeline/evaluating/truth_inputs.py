@@ -28,8 +28,7 @@ from geodeeplab.raster import (
     read_classes,
     read_polygon_layer,
 )
-from geodeeplab.raster.polygons.class_text import listed
-from geodeeplab.raster.polygons.features import describe_layer
+from geodeeplab.raster.polygons.layer import describe_layer, listed
 from geodeeplab.raster.sources.warped import WarpedSource
 
 HINT = "say which class they are (--map VALUE=CLASS, classes={...}), or leave them out (--ignore VALUE, ignore=[...])"
@@ -51,7 +50,7 @@ class TruthInput:
     """Class index of ground that no polygon covers."""
     all_touched: bool
     """Whether polygons cover all pixels that they touch."""
-    overlap: Overlap
+    on_overlap: Overlap
     """Which polygon is on top."""
 
     def windows(self, grid: Grid) -> ClassWindows:
@@ -60,7 +59,7 @@ class TruthInput:
             return self.raster
         assert self.layer is not None
         return BurnedClasses(
-            self.layer, grid, background=self.background, all_touched=self.all_touched, overlap=self.overlap
+            self.layer, grid, background=self.background, all_touched=self.all_touched, on_overlap=self.on_overlap
         )
 
     def check_values(self, names: ClassNames) -> None:
@@ -78,7 +77,7 @@ class TruthInput:
         if self.is_warped:
             found.append("the truth raster was brought onto the grid of the labels by its nearest pixels")
         if self.layer is not None and self.layer.mended:
-            found.append(f"{self.layer.mended} geometries of the truth were repaired")
+            found.append(f"{self.layer.mended} polygons of the truth crossed themselves and were repaired")
         return found
 
 
@@ -91,12 +90,11 @@ def open_truth(
     field: str | None,
     all_are: str | int | None,
     layer: str | None,
-    encoding: str | None,
     band: int,
     ignore: Sequence[str | int],
     background: str | int | None,
     all_touched: bool,
-    overlap: Overlap,
+    on_overlap: Overlap,
 ) -> TruthInput:
     """Open a truth; what must be closed goes onto the stack.
 
@@ -107,9 +105,7 @@ def open_truth(
     polygons = raster = None
     is_warped = False
     if is_vector(truth):
-        polygons = _read_polygons(
-            truth, names, labels, field=field, all_are=all_are, layer=layer, encoding=encoding, ignore=ignore
-        )
+        polygons = _read_polygons(truth, names, labels, field=field, all_are=all_are, layer=layer, ignore=ignore)
         path = polygons.name
     else:
         if field is not None or all_are is not None or background is not None or layer is not None:
@@ -128,7 +124,7 @@ def open_truth(
         is_warped=is_warped,
         background=UNKNOWN if background is None else names.index(background),
         all_touched=all_touched,
-        overlap=overlap,
+        on_overlap=on_overlap,
     )
 
 
@@ -152,19 +148,16 @@ def _read_polygons(
     field: str | None,
     all_are: str | int | None,
     layer: str | None,
-    encoding: str | None,
     ignore: Sequence[str | int],
 ) -> PolygonLayer:
     """Read the polygons of a truth, each with the index of its class."""
     if (field is None) == (all_are is None):
-        fields, _ = describe_layer(truth, layer=layer, encoding=encoding)
+        fields, _ = describe_layer(truth, layer=layer)
         raise OptionError(
             "polygons of a truth have their class in a field (class_field, --class-field), or are all of one "
             f"(truth_class, --truth-class): give one of the two; the fields are {listed(fields)}"
         )
-    polygons = read_polygon_layer(
-        truth, crs=labels.crs, class_field=field, ignore=ignore, layer=layer, encoding=encoding
-    )
+    polygons = read_polygon_layer(truth, crs=labels.crs, class_field=field, ignore=ignore, layer=layer)
     if all_are is not None:
         return replace(polygons, class_index=np.full(len(polygons), names.index(all_are), dtype=np.uint8))
     found = [names.find(text) for text in polygons.values]

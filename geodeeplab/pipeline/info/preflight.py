@@ -10,19 +10,19 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
 
 from geodeeplab.errors import ContractError, GeoDeepLabWarning, OptionError, SceneError
 from geodeeplab.pipeline.info.scene_facts import SceneFacts, describe_scene
+from geodeeplab.pipeline.run_options import RunOptions, make_request, stated_options, with_run_options
 from geodeeplab.raster import Scene, SceneLike, open_scene
 
 if TYPE_CHECKING:
-    from geodeeplab.models import Contract, ContractLike, ModelLike
-    from geodeeplab.models.crf import DenseCRF
+    from geodeeplab.models import Contract
     from geodeeplab.pipeline.info.forecast import Forecast
     from geodeeplab.pipeline.plan import Plan
     from geodeeplab.pipeline.request import Request
-    from geodeeplab.raster.polygons.aoi import AoiLike
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,96 +69,54 @@ class Preflight:
         return json.dumps(_plain(asdict(self)), indent=2, default=str, allow_nan=False)
 
 
+@with_run_options
 def preflight(
     scene: SceneLike,
+    polygons: str | os.PathLike[str] | None = None,
     *,
-    model: "ModelLike | None" = None,
-    contract: "ContractLike | None" = None,
-    bands: Sequence[str | int] | None = None,
-    rescale: str | Sequence[float] | None = None,
-    gsd_m: str | float | None = None,
-    grid_crs: str | None = None,
-    aoi: "AoiLike | None" = None,
-    classes: Sequence[str] | None = None,
-    tile_size: int | None = None,
-    overlap: int | None = None,
-    tta: str = "none",
-    crf: "bool | DenseCRF" = False,
-    crf_bands: Sequence[str | int] | None = None,
-    with_confidence: bool = False,
-    probabilities: str | None = None,
-    batch_size: int | None = None,
-    device: str = "auto",
-    precision: str = "auto",
-    compiled: bool = False,
-    folder: str | os.PathLike[str] = ".",
+    label_raster: str | os.PathLike[str] | None = None,
+    confidence: str | os.PathLike[str] | None = None,
+    probabilities: str | os.PathLike[str] | None = None,
+    probability_dtype: str = "uint8",
+    folder: str | os.PathLike[str] | None = None,
+    **options: Unpack[RunOptions],
 ) -> Preflight:
     """Tell what a scene holds and, with a model, whether and how `segment` will run on it.
 
-    A few forward passes are run and timed. What `segment` would refuse about the scene is listed in `needs`.
+    A few forward passes are run and timed. What `segment` would refuse about the scene is listed in `needs`. Nothing is
+    written; of the outputs it only counts which there are to be, and where.
 
     Args:
         scene: as `segment` takes it.
-        model: as `segment` takes it; without one only the scene is looked at.
-        contract: see `segment`, as all that follows but the last.
-        bands: the scene's bands for the model's.
-        rescale: the scene's values, or percentiles, for the ends of the model's range.
-        gsd_m: `native`, `model` or metres.
-        grid_crs: the coordinate reference system to warp the scene to.
-        aoi: where labels are wanted.
-        classes: names of the classes that are wanted.
-        tile_size: pixels of a tile along each axis.
-        overlap: pixels that neighbouring tiles share.
-        tta: `none`, `flips` or `d4`.
-        crf: refine with the dense CRF.
-        crf_bands: the bands that guide it.
-        with_confidence: whether the confidence is to be written.
-        probabilities: their data type, `uint8` or `float16`, if they are to be written.
-        batch_size: tiles per forward pass.
-        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
-        precision: `auto`, `fp32`, `bf16` or `fp16`.
-        compiled: compile the network first.
-        folder: where the outputs are to go, for the free disk.
+        polygons: as `segment` takes it, like the three that follow.
+        label_raster: label raster to write.
+        confidence: raster of the confidence to write.
+        probabilities: raster of the probabilities to write.
+        probability_dtype: their data type, `uint8` or `float16`.
+        folder: where the outputs are to go, for the free disk; by default that of the first output, else this one.
+        options: see `segment`; without `model` only the scene is looked at.
 
     Raises:
         SceneError: if the scene cannot be opened, or read.
         ModelError: if the model cannot be used.
         OptionError: for options that cannot be.
     """
+    outputs = [path for path in (polygons, label_raster, confidence, probabilities) if path is not None]
     with _each_warning_once():
-        if model is None:
-            for_a_model = {"contract": contract, "bands": bands, "rescale": rescale, "aoi": aoi, "classes": classes}
-            for_a_model |= {"tile_size": tile_size, "overlap": overlap, "crf": crf or None, "batch_size": batch_size}
-            _refuse_without_model([name for name, value in for_a_model.items() if value is not None])
-            facts = _look(scene, grid_crs=grid_crs, gsd_m=gsd_m)
+        if options.get("model") is None:
+            _refuse_without_model(
+                [name for name in stated_options(options) if name not in ("model", "grid_crs", "gsd_m")]
+            )
+            facts = _look(scene, grid_crs=options.get("grid_crs"), gsd_m=options.get("gsd_m"))
             return Preflight(scene=facts, model=None, run=None, needs=(), notes=())
 
-        from geodeeplab.models.crf import DenseCRF
-        from geodeeplab.pipeline.request import Request
-
-        request = Request(
-            scene=scene,
-            grid_crs=grid_crs,
-            gsd_m=gsd_m,
-            aoi=aoi,
-            bands=bands,
-            rescale=rescale,
-            model=model,
-            contract=contract,
-            tile_size=tile_size,
-            overlap=overlap,
-            tta=tta,
-            crf=crf if isinstance(crf, DenseCRF) else DenseCRF() if crf else None,
-            crf_bands=crf_bands,
-            classes=classes,
-            with_confidence=with_confidence,
-            probabilities=probabilities,
-            batch_size=batch_size,
-            device=device,
-            precision=precision,
-            compiled=compiled,
+        request = make_request(
+            scene,
+            options,
+            with_confidence=confidence is not None or polygons is not None,  # each polygon has one
+            probabilities=probability_dtype if probabilities is not None else None,
         )
-        return _check(request, folder=folder)
+        return _check(request, folder=folder or (Path(outputs[0]).parent if outputs else "."))
 
 
 def preflight_request(request: "Request", *, folder: str | os.PathLike[str] = ".") -> Preflight:

@@ -28,7 +28,7 @@ def burn(
     *,
     all_touched: bool = False,
     background: int = IGNORED,
-    overlap: Overlap = "last",
+    on_overlap: Overlap = "last",
 ) -> npt.NDArray[np.uint8]:
     """Give the class index of every pixel of a window of a grid.
 
@@ -42,7 +42,7 @@ def burn(
         all_touched: a pixel counts if any of its area is covered; by default its centre must be. A centre on an edge
             belongs to the polygon on the right of it (along a row, below it along a column).
         background: class index of pixels that no polygon covers.
-        overlap: where polygons overlap, the one later in the layer is on top ("last"), the one of the smaller area
+        on_overlap: where polygons overlap, the one later in the layer is on top ("last"), the one of the smaller area
             ("smallest"; of equal ones the later), or pixels of two different classes are 255 ("ignore").
 
     Returns:
@@ -51,18 +51,18 @@ def burn(
     Raises:
         OptionError: the grid is in another CRS, or an option is unknown.
     """
-    if overlap not in OVERLAPS:
-        raise OptionError(f"overlap is one of {', '.join(OVERLAPS)}, not {overlap!r}")
+    if on_overlap not in OVERLAPS:
+        raise OptionError(f"on_overlap is one of {', '.join(OVERLAPS)}, not {on_overlap!r}")
     prepared = _on_grid(polygons, grid)
     spans = prepared.spans(window, all_touched=all_touched)
     shape = int(window.height), int(window.width)
-    if overlap == "ignore":
+    if on_overlap == "ignore":
         lowest, highest = (
             _paint(spans, sign * polygons.class_index.astype(np.int64), polygons.class_index, shape, background)
             for sign in (-1, 1)
         )
         return np.where(lowest == highest, highest, np.uint8(IGNORED))
-    priority = prepared.by_area if overlap == "smallest" else np.arange(len(polygons))
+    priority = prepared.by_area if on_overlap == "smallest" else np.arange(len(polygons))
     return _paint(spans, priority, polygons.class_index, shape, background)
 
 

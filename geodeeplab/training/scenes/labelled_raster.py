@@ -40,14 +40,14 @@ class PolygonLabels:
         grid: Grid,
         *,
         background: int = IGNORE_INDEX,
-        overlap: Overlap = "last",
+        on_overlap: Overlap = "last",
         all_touched: bool = False,
         files: tuple[str, ...] = (),
     ) -> None:
         """Take polygons in the grid's CRS; for the options see `burn`."""
         self.files = files
         self._polygons, self._grid = polygons, grid
-        self._background, self._overlap, self._all_touched = background, overlap, all_touched
+        self._background, self._on_overlap, self._all_touched = background, on_overlap, all_touched
 
     def read(self, window: Window) -> npt.NDArray[np.uint8]:
         """Burn a window."""
@@ -57,7 +57,7 @@ class PolygonLabels:
             self._grid,
             all_touched=self._all_touched,
             background=self._background,
-            overlap=self._overlap,
+            on_overlap=self._on_overlap,
         )
 
     def close(self) -> None:

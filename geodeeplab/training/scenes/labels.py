@@ -13,9 +13,7 @@ from geodeeplab.errors import OptionError
 from geodeeplab.models import ModelClass
 from geodeeplab.raster import AoiLike, Grid, SceneLike
 from geodeeplab.raster.polygons.burn import Overlap
-from geodeeplab.raster.polygons.class_text import listed
-from geodeeplab.raster.polygons.features import LayerLike
-from geodeeplab.raster.polygons.layer import PolygonLayer, read_polygon_layer
+from geodeeplab.raster.polygons.layer import LayerLike, PolygonLayer, listed, read_polygon_layer
 from geodeeplab.training.chip import IGNORE_INDEX
 from geodeeplab.training.scenes.class_table import (
     ClassesLike,
@@ -46,14 +44,12 @@ class LabelRule:
     """Class of ground without a label; None: it is ignored."""
     labelled: AoiLike | None = None
     """What was labelled; outside of it everything is ignored. None: all ground."""
-    overlap: Overlap = "last"
+    on_overlap: Overlap = "last"
     """Where polygons overlap, see `burn`."""
     all_touched: bool = False
     """Polygons cover all pixels that they touch, see `burn`."""
     layer: str | None = None
     """Name of the layer in files of several."""
-    encoding: str | None = None
-    """Of the text in a vector file that does not say it, or says it wrongly."""
 
     def facts(self) -> dict[str, Any]:
         """Give what the caller said, as JSON can hold it; the classes are facts of their own."""
@@ -63,16 +59,15 @@ class LabelRule:
             "class_mapping": mapping,
             "ignore_unknown": self.ignore_unknown,
             "background": self.background,
-            "overlap": self.overlap,
+            "on_overlap": self.on_overlap,
             "all_touched": self.all_touched,
             "layer": self.layer,
-            "labels_encoding": self.encoding,
         }
         return {key: value for key, value in said.items() if value}
 
 
 LabelsLike: TypeAlias = SceneLike | LayerLike
-"""A vector layer (see `LayerLike`); or a label raster: whatever `open_scene` takes."""
+"""A vector file or a GeoDataFrame; or a label raster: whatever `open_scene` takes."""
 
 
 class PolygonSets:
@@ -93,12 +88,7 @@ class PolygonSets:
             key = _name(source), "" if crs is None else crs.to_wkt()
             if key not in read:
                 read[key] = read_polygon_layer(
-                    source,
-                    crs=crs,
-                    class_field=rule.class_field,
-                    ignore=[None],
-                    layer=rule.layer,
-                    encoding=rule.encoding,
+                    source, crs=crs, class_field=rule.class_field, ignore=[None], layer=rule.layer
                 )
             self._layers.append(read[key])
         self._sources = {_name(source): layer for source, layer in zip(labels, self._layers, strict=True)}
@@ -130,7 +120,7 @@ class PolygonSets:
                 remapped[id(layer)],
                 grid,
                 background=table.background,
-                overlap=self._rule.overlap,
+                on_overlap=self._rule.on_overlap,
                 all_touched=self._rule.all_touched,
                 files=files,
             )

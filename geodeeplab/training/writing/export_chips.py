@@ -26,16 +26,15 @@ def export_chips(
     ignore_unknown: bool = False,
     background: str | None = None,
     labelled: AoiLike | None = None,
-    overlap: Overlap = "last",
+    on_overlap: Overlap = "last",
     all_touched: bool = False,
     layer: str | None = None,
-    labels_encoding: str | None = None,
     bands: Sequence[str | int] | None = None,
     gsd_m: float | None = None,
     tile_size: int = 512,
     stride: int | None = None,
     rotation: float = 0.0,
-    min_overlap: float = 0.0,
+    min_labelled: float = 0.0,
     max_nodata: float = 1.0,
     keep_unlabelled: bool = False,
     layout: Layout = "esri",
@@ -57,16 +56,15 @@ def export_chips(
         ignore_unknown: ignore values of the labels that no class has, which are refused by default.
         background: name of the class of ground without a label; by default it has label value 0.
         labelled: polygons of what was labelled; outside of them the label value is 0.
-        overlap: where polygons overlap, the later one counts ("last"), the smaller one, or none ("ignore").
+        on_overlap: where polygons overlap, the later one counts ("last"), the smaller one, or none ("ignore").
         all_touched: polygons cover every pixel that they touch, not only those whose centre they hold.
         layer: name of the layer, in vector files of several.
-        labels_encoding: of the text in a vector file that does not say it, or says it wrongly, such as cp1252.
         bands: names or 1-based numbers, in order; default all that are not alpha.
         gsd_m: ground sample distance of the chips in metres; default that of the scenes.
         tile_size: height and width of a chip in pixels.
         stride: pixels from one chip to the next; default the tile size, side by side.
         rotation: degrees by which each chip is turned again and again and written, until it has turned once; 0: never.
-        min_overlap: least share of a chip's pixels that labels cover.
+        min_labelled: least share of a chip's pixels that labels cover.
         max_nodata: greatest share of a chip's pixels without data.
         keep_unlabelled: write chips without any label, too.
         layout: "esri" for its "Classified Tiles" with all text files, "pairs" for images and labels alone.
@@ -90,7 +88,7 @@ def export_chips(
         lattice=ChipLattice(tile_size=tile_size, stride=stride, rotation=rotation),
         layout=layout,
         image_format=image_format,
-        min_overlap=min_overlap,
+        min_labelled=min_labelled,
         max_nodata=max_nodata,
         keep_unlabelled=keep_unlabelled,
     )
@@ -101,10 +99,9 @@ def export_chips(
         ignore_unknown=ignore_unknown,
         background=background,
         labelled=labelled,
-        overlap=overlap,
+        on_overlap=on_overlap,
         all_touched=all_touched,
         layer=layer,
-        encoding=labels_encoding,
     )
     opened = open_labelled_scenes(scenes, labels, rule, bands=bands, gsd_m=gsd_m)
     return write_chips(opened.scenes, opened.classes, dst_folder, options, overwrite=overwrite, progress=progress)

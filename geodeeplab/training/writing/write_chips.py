@@ -41,7 +41,7 @@ class ChipOptions:
     """Esri's "Classified Tiles" with its text files, or plain pairs with `chips.json`."""
     image_format: ImageFormat = "tif"
     """Of the images; see `ChipFiles`."""
-    min_overlap: float = 0.0
+    min_labelled: float = 0.0
     """Least share of a chip's pixels that is labelled; chips without any labelled pixel are left out at 0, too."""
     max_nodata: float = 1.0
     """Greatest share of a chip's pixels without data; chips that hold no data are always left out."""
@@ -56,13 +56,13 @@ class ChipOptions:
         """
         if self.layout not in LAYOUTS:
             raise OptionError(f"the layout is one of {', '.join(LAYOUTS)}, not {self.layout!r}")
-        for name, share in (("min_overlap", self.min_overlap), ("max_nodata", self.max_nodata)):
+        for name, share in (("min_labelled", self.min_labelled), ("max_nodata", self.max_nodata)):
             if not 0 <= share <= 1:
                 raise OptionError(f"{name} is a share of the chip's pixels, from 0 to 1, not {share:g}")
-        if self.keep_unlabelled and self.min_overlap > 0:
+        if self.keep_unlabelled and self.min_labelled > 0:
             raise OptionError(
-                f"chips without a label have less than min_overlap ({self.min_overlap:g}): leave out keep_unlabelled "
-                "or min_overlap"
+                f"chips without a label have less than min_labelled ({self.min_labelled:g}): leave out keep_unlabelled "
+                "or min_labelled"
             )
 
     def reason_to_leave_out(self, chip: CutChip) -> str | None:
@@ -71,7 +71,7 @@ class ChipOptions:
         if nodata == 1 or nodata > self.max_nodata:
             return "nodata"
         overlap = float((chip.labels != IGNORE_INDEX).mean())
-        if overlap < self.min_overlap or (overlap == 0 and not self.keep_unlabelled):
+        if overlap < self.min_labelled or (overlap == 0 and not self.keep_unlabelled):
             return "unlabelled"
         return None
 
@@ -131,7 +131,7 @@ def write_chips(
             raise SceneError(
                 f"no chip is left to write, {left_out['unlabelled']} have too few labelled pixels and "
                 f"{left_out['nodata']} no data: check that labels and scenes lie on the same ground, or lower "
-                "min_overlap"
+                "min_labelled"
             )
         _write_texts(folder, pairs, statistics, classes, files, options, scenes)
     return {

@@ -44,7 +44,7 @@ class TestTiles:
         aoi = box(500_030, 4_999_500, 500_380, 4_999_980) if has_aoi else None
         found = preflight_request(small(holed, tiny, aoi=aoi, **options)).run
         keywords = {"tile_size": 64, "overlap": 16, "batch_size": 4, "aoi": aoi}
-        run = gdl.segment(holed, labels=tmp_path / "a.tif", model=tiny, **keywords, **options).facts  # type: ignore[arg-type]
+        run = gdl.segment(holed, label_raster=tmp_path / "a.tif", model=tiny, **keywords, **options).facts  # type: ignore[arg-type]
         assert found is not None
         assert found.is_count_exact
         assert found.empty_tiles > 0
@@ -102,7 +102,9 @@ class TestForecast:
         one = preflight_request(small(holed, tiny)).run
         monkeypatch.setattr(executor.InThisProcess.__init__, "__kwdefaults__", {"memory_limit": 1 << 18})
         many = preflight_request(small(holed, tiny)).run
-        run = gdl.segment(holed, labels=tmp_path / "a.tif", model=tiny, tile_size=64, overlap=16, batch_size=4).facts
+        run = gdl.segment(
+            holed, label_raster=tmp_path / "a.tif", model=tiny, tile_size=64, overlap=16, batch_size=4
+        ).facts
         assert one is not None
         assert many is not None
         assert (one.columns, one.tiles_again) == (1, 0)

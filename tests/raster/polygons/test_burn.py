@@ -59,8 +59,8 @@ def test_a_pixel_does_not_depend_on_the_window(
     layer, grid = layer_of(drawn, TRANSFORMS[name]), grid_of(TRANSFORMS[name])
     row, col = data.draw(st.integers(0, HEIGHT - 1)), data.draw(st.integers(0, WIDTH - 1))
     window = Window(col, row, data.draw(st.integers(1, WIDTH - col)), data.draw(st.integers(1, HEIGHT - row)))
-    part = burn(layer, window, grid, all_touched=all_touched, overlap=overlap, background=9)
-    whole = burn(layer, WHOLE, grid, all_touched=all_touched, overlap=overlap, background=9)
+    part = burn(layer, window, grid, all_touched=all_touched, on_overlap=overlap, background=9)
+    whole = burn(layer, WHOLE, grid, all_touched=all_touched, on_overlap=overlap, background=9)
     assert np.array_equal(part, whole[window.toslices()])
 
 
@@ -68,7 +68,7 @@ def test_a_pixel_does_not_depend_on_the_window(
 @given(shapes(), st.sampled_from(sorted(TRANSFORMS)), st.sampled_from(OVERLAPS))
 def test_centres_by_brute_force(drawn: list[tuple[Any, int]], name: str, overlap: Overlap) -> None:
     layer, grid = layer_of(drawn, TRANSFORMS[name]), grid_of(TRANSFORMS[name])
-    found = burn(layer, WHOLE, grid, overlap=overlap, background=9)
+    found = burn(layer, WHOLE, grid, on_overlap=overlap, background=9)
     cols, rows = np.meshgrid(np.arange(WIDTH) + 0.5, np.arange(HEIGHT) + 0.5)
     inside = [shapely.contains_xy(one, cols, rows) for one, _ in drawn]
     expected = paint(inside, drawn, overlap)
@@ -79,7 +79,7 @@ def test_centres_by_brute_force(drawn: list[tuple[Any, int]], name: str, overlap
 @settings(max_examples=60)
 @given(shapes(), st.sampled_from(OVERLAPS))
 def test_touched_pixels_by_brute_force(drawn: list[tuple[Any, int]], overlap: Overlap) -> None:
-    found = burn(layer_of(drawn), WHOLE, grid_of(), overlap=overlap, background=9, all_touched=True)
+    found = burn(layer_of(drawn), WHOLE, grid_of(), on_overlap=overlap, background=9, all_touched=True)
     cols, rows = np.meshgrid(np.arange(WIDTH), np.arange(HEIGHT))
     pixels = shapely.box(cols, rows, cols + 1, rows + 1)
     shares = [shapely.area(shapely.intersection(one, pixels)) for one, _ in drawn]
@@ -115,15 +115,15 @@ def test_overlap_by_hand() -> None:
     grid = Grid(shape=(3, 4), transform=TRANSFORMS["north-up"], crs=UTM)
     layer, window = layer_of([(small, 1), (large, 0)]), Window(0, 0, 4, 3)
     assert burn(layer, window, grid).tolist() == [[0] * 4] * 3  # the large one comes later
-    assert burn(layer, window, grid, overlap="smallest").tolist() == [[0] * 4, [0, 1, 1, 0], [0] * 4]
-    assert burn(layer, window, grid, overlap="ignore").tolist() == [[0] * 4, [0, 255, 255, 0], [0] * 4]
+    assert burn(layer, window, grid, on_overlap="smallest").tolist() == [[0] * 4, [0, 1, 1, 0], [0] * 4]
+    assert burn(layer, window, grid, on_overlap="ignore").tolist() == [[0] * 4, [0, 255, 255, 0], [0] * 4]
 
 
 def test_three_overlapping_of_two_classes_are_ignored() -> None:
     layer = layer_of([(box(0, 0, 1, 1), 0), (box(0, 0, 1, 1), 1), (box(0, 0, 1, 1), 0)])
-    assert burn(layer, Window(0, 0, 2, 1), grid_of(), overlap="ignore").tolist() == [[255, 255]]
+    assert burn(layer, Window(0, 0, 2, 1), grid_of(), on_overlap="ignore").tolist() == [[255, 255]]
     same = layer_of([(box(0, 0, 1, 1), 2), (box(0, 0, 2, 1), 2)])
-    assert burn(same, Window(0, 0, 2, 1), grid_of(), overlap="ignore").tolist() == [[2, 2]]
+    assert burn(same, Window(0, 0, 2, 1), grid_of(), on_overlap="ignore").tolist() == [[2, 2]]
 
 
 def test_touched_by_hand() -> None:
@@ -154,4 +154,4 @@ def test_refusals() -> None:
     with pytest.raises(OptionError, match="cannot be burned on a grid in EPSG:32634"):
         burn(layer, WHOLE, Grid(shape=(9, 9), transform=TRANSFORMS["north-up"], crs=CRS.from_epsg(32634)))
     with pytest.raises(OptionError, match="one of last, smallest, ignore, not 'first'"):
-        burn(layer, WHOLE, grid_of(), overlap="first")  # type: ignore[arg-type]
+        burn(layer, WHOLE, grid_of(), on_overlap="first")  # type: ignore[arg-type]

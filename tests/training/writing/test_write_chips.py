@@ -219,7 +219,7 @@ def test_the_first_picture_turns_counter_clockwise() -> None:
 
 def test_esris_files_hold_what_was_counted(tmp_path: Path) -> None:
     drawn = DrawnScene(64, 96)
-    write_chips([drawn], CLASSES, tmp_path / "chips", options(min_overlap=0.05))
+    write_chips([drawn], CLASSES, tmp_path / "chips", options(min_labelled=0.05))
     folder = tmp_path / "chips"
     lines = (folder / "map.txt").read_text().splitlines()
     assert lines[1] == "images/000000001.tif  labels/000000001.tif"
@@ -273,7 +273,7 @@ def test_chips_that_are_left_out(tmp_path: Path) -> None:
     drawn.labels[:32, 32:] = IGNORE_INDEX  # no label
     drawn.labels[32:, :32] = IGNORE_INDEX
     drawn.labels[32, :4] = 1  # four pixels
-    for others, kept in (({}, 2), ({"keep_unlabelled": True}, 3), ({"min_overlap": 0.01}, 1)):
+    for others, kept in (({}, 2), ({"keep_unlabelled": True}, 3), ({"min_labelled": 0.01}, 1)):
         facts = write_chips([drawn], CLASSES, tmp_path / "chips", options(**others), overwrite=True)
         assert facts["chips"] == kept
         assert facts["left_out"] == {"unlabelled": 3 - kept, "nodata": 1}
@@ -326,9 +326,9 @@ def test_what_a_format_cannot_hold(tmp_path: Path, image_format: Any, dtype: str
         ({"stride": 33}, {}, r"stride is 1 to tile_size \(32\), not 33"),
         ({"stride": 0}, {}, "not 0"),
         ({"rotation": 360}, {}, "rotation is 0 .none. or degrees up to 360, not 360"),
-        ({}, {"min_overlap": 1.5}, "min_overlap is a share of the chip's pixels, from 0 to 1, not 1.5"),
+        ({}, {"min_labelled": 1.5}, "min_labelled is a share of the chip's pixels, from 0 to 1, not 1.5"),
         ({}, {"layout": "coco"}, "the layout is one of esri, pairs, not 'coco'"),
-        ({}, {"min_overlap": 0.5, "keep_unlabelled": True}, "leave out keep_unlabelled or min_overlap"),
+        ({}, {"min_labelled": 0.5, "keep_unlabelled": True}, "leave out keep_unlabelled or min_labelled"),
     ],
 )
 def test_options_out_of_range(lattice: dict[str, Any], others: dict[str, Any], match: str) -> None:
