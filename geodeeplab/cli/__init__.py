@@ -8,6 +8,7 @@ from typing import NoReturn
 import click
 
 from geodeeplab.cli.process import keep_freed_memory, let_signals_interrupt
+from geodeeplab.cli.text import as_options, let_all_be_printed
 from geodeeplab.errors import GeoDeepLabError, GeoDeepLabWarning
 
 COMMANDS = ("segment", "vectorize", "train", "chips", "evaluate", "info", "models", "export", "demo")
@@ -40,6 +41,7 @@ def commands() -> None:
 def main() -> None:
     """Run a command; our errors become one line on stderr and exit status 1, bad usage 2."""
     warnings.showwarning = _show_warning
+    let_all_be_printed()
     let_signals_interrupt()
     keep_freed_memory()
     try:
@@ -69,11 +71,11 @@ def with_notes(message: str, error: BaseException) -> str:
 
 def _fail(message: str, *, status: int = 1) -> NoReturn:
     """Say what is wrong in one line, and leave."""
-    click.echo(f"error: {' '.join(message.split())}", err=True)
+    click.echo(f"error: {' '.join(as_options(message).split())}", err=True)
     sys.exit(status)
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
     """Print our warnings as one line; leave out everyone else's."""
     if issubclass(category, GeoDeepLabWarning):
-        click.echo(f"warning: {message}", err=True)
+        click.echo(f"warning: {' '.join(as_options(str(message)).split())}", err=True)

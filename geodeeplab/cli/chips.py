@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 @click.option("--on-overlap", type=click.Choice(["last", "smallest", "ignore"]), default="last", show_default=True)
 @click.option("--all-touched", is_flag=True, help="Polygons cover every pixel they touch, not only centres.")
 @click.option("--layer", metavar="NAME", help="Layer of the labels' file, where there are several.")
+@click.option("--labels-encoding", metavar="NAME", help="Encoding of their text, such as cp1252.  [default: as stated]")
 @click.option("--bands", metavar="B,B,…", help="Bands to write: red,green,blue or 4,3,2.  [default: all]")
 @click.option("--gsd-m", type=float, metavar="METRES", help="Pixel size of the chips.  [default: the scenes']")
 @click.option("--overwrite", is_flag=True, help="Replace a folder of chips that exists.")
@@ -63,6 +64,7 @@ def command(
     on_overlap: "Overlap",
     all_touched: bool,
     layer: str | None,
+    labels_encoding: str | None,
     bands: str | None,
     gsd_m: float | None,
     overwrite: bool,
@@ -87,6 +89,7 @@ def command(
             on_overlap=on_overlap,
             all_touched=all_touched,
             layer=layer,
+            labels_encoding=labels_encoding,
             bands=split_names(bands),
             gsd_m=gsd_m,
             tile_size=tile_size,

@@ -13,6 +13,7 @@ from geodeeplab.cli.options import progress_bar
 @click.option("--class-field", metavar="FIELD", help="Field of the truth's polygons with the class's name or id.")
 @click.option("--truth-class", metavar="CLASS", help="Class of all of the truth's polygons, in place of a field.")
 @click.option("--truth-layer", metavar="NAME", help="Layer of the truth's file, where there are several.")
+@click.option("--truth-encoding", metavar="NAME", help="Encoding of its text, such as cp1252.  [default: as stated]")
 @click.option("--map", "classes", metavar="VALUE=CLASS", multiple=True, help="Class that a value of the truth means.")
 @click.option("--ignore", metavar="VALUE", multiple=True, help="Value of the truth whose ground counts nowhere.")
 @click.option("--background", metavar="CLASS", help="Class of ground that no polygon of the truth covers.")
@@ -22,6 +23,7 @@ from geodeeplab.cli.options import progress_bar
     help="Which of the truth's overlapping polygons counts.",
 )  # fmt: skip
 @click.option("--labels-field", metavar="FIELD", help="Class of labels that are polygons.  [default: class_name]")
+@click.option("--labels-encoding", metavar="NAME", help="Encoding of their text.  [default: as stated]")
 @click.option("--like", type=click.Path(path_type=Path), help="Raster on whose pixels polygons are compared.")
 @click.option("--aoi", type=click.Path(path_type=Path), help="Vector file with the area of interest, in any CRS.")
 @click.option("--confidence", type=click.Path(path_type=Path), help="Confidence raster of the labels: calibration.")
@@ -45,12 +47,14 @@ def command(
     class_field: str | None,
     truth_class: str | None,
     truth_layer: str | None,
+    truth_encoding: str | None,
     classes: tuple[str, ...],
     ignore: tuple[str, ...],
     background: str | None,
     all_touched: bool,
     on_overlap: str,
     labels_field: str | None,
+    labels_encoding: str | None,
     like: Path | None,
     aoi: Path | None,
     confidence: Path | None,
@@ -80,12 +84,14 @@ def command(
             class_field=class_field,
             truth_class=truth_class,
             truth_layer=truth_layer,
+            truth_encoding=truth_encoding,
             classes=_split_pairs(classes),
             ignore=ignore,
             background=background,
             all_touched=all_touched,
             on_overlap=on_overlap,  # type: ignore[arg-type] # one of the choices
             labels_field=labels_field,
+            labels_encoding=labels_encoding,
             like=like,
             aoi=aoi,
             confidence=confidence,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from geodeeplab.cli.run_options import run_options
+from geodeeplab.cli.text import as_options
 
 if TYPE_CHECKING:
     from geodeeplab.pipeline.info.forecast import Forecast
@@ -47,8 +48,8 @@ def _iter_lines(found: "Preflight") -> Iterator[tuple[str, str]]:
         yield from _iter_model_lines(found.model, found.scene)
     if found.run is not None:
         yield from _iter_run_lines(found.run)
-    yield from (("note", note) for note in found.notes)
-    yield from (("needs", need) for need in found.needs)
+    yield from (("note", as_options(note)) for note in found.notes)
+    yield from (("needs", as_options(need)) for need in found.needs)
 
 
 def _iter_scene_lines(scene: "SceneFacts") -> Iterator[tuple[str, str]]:

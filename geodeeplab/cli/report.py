@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from geodeeplab.cli.text import as_options
+
 
 def closing_line(facts: dict[str, Any]) -> str:
     """Say in one line what came out and where the time went."""
@@ -17,7 +19,7 @@ def closing_line(facts: dict[str, Any]) -> str:
         if facts["shards"] > 1
         else ""
     )
-    notes = "".join(f"; {note}" for note in facts["notes"])
+    notes = "".join(f"; {as_options(note)}" for note in facts["notes"])
     return (
         f"{' '.join(facts['outputs'])}: {width} × {height} px in {seconds['total']:.1f} s "
         f"({facts['mpx_per_s']:.2f} Mpx/s on {facts['device']} {facts['precision']}; "

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from geodeeplab.cli.options import split_names
+from geodeeplab.cli.text import as_options
 from geodeeplab.cli.train_config import Tables, known_keys, merge, read_config, to_toml
 from geodeeplab.errors import OptionError
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 @click.option("--classes", metavar="C,C,…", help="Classes, in the order of their ids.  [default: all there are]")
 @click.option("--ignore-unknown", is_flag=True, default=None, help="Ignore label values that no class has.")
 @click.option("--background", help="Class of ground without a label.  [default: it is ignored]")
+@click.option("--labels-encoding", help="Encoding of the polygons' text, such as cp1252.  [default: as stated]")
 @click.option("--labelled", type=click.Path(), help="Polygons of what was labelled; the rest is ignored.")
 @click.option("--bands", metavar="B,B,…", help="The scenes' bands to learn from.  [default: all]")
 @click.option("--gsd-m", type=float, help="Ground sample distance to learn at.  [default: the scenes']")
@@ -82,7 +84,7 @@ def command(
     path = _check(tables, overwrite=overwrite or resume)
     started = time.perf_counter()
     data = _prepare(tables["data"])
-    click.echo(str(data.describe()), err=True)
+    click.echo(as_options(str(data.describe())), err=True)
     learner = _start(tables["learner"], data)
     _fit(learner, tables, path, resume=resume, overwrite=overwrite)
     if int(os.environ.get("LOCAL_RANK", "0")) or int(os.environ.get("NODE_RANK", "0")):

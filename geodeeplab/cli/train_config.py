@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from geodeeplab.errors import OptionError
+from geodeeplab.text import decode_text
 
 Tables = dict[str, dict[str, Any]]
 """Values by table and name: `data`, `learner`, `fit`, `model`."""
@@ -38,7 +39,7 @@ def read_config(path: Path, known: Tables) -> Tables:
         OptionError: if it cannot be read, or has a key that nobody knows.
     """
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(decode_text(path.read_bytes()))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise OptionError(f"the configuration {path} cannot be read ({error}): give the path of a TOML file") from error
     for table, values in tables.items():

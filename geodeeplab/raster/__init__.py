@@ -7,7 +7,8 @@ from geodeeplab.raster.grid import Grid
 from geodeeplab.raster.outputs.checks import atomic_outputs, check_distinct, check_output, output_errors, scratch_folder
 from geodeeplab.raster.polygons.aoi import Aoi, AoiLike, to_aoi
 from geodeeplab.raster.polygons.burn import OVERLAPS, Overlap, burn
-from geodeeplab.raster.polygons.layer import LayerLike, PolygonLayer, read_polygon_layer
+from geodeeplab.raster.polygons.features import LayerLike, is_vector
+from geodeeplab.raster.polygons.layer import PolygonLayer, read_polygon_layer
 from geodeeplab.raster.rows import RowReader, reflect_indices
 from geodeeplab.raster.scene import Scene, SceneLike, names_stac, open_array, open_scene, open_stack, scene_paths
 from geodeeplab.raster.sources.scaled import ScaledSource, scaled_indices
@@ -17,7 +18,6 @@ from geodeeplab.raster.spool.label_shards import VRT_NAME, shard_paths, write_la
 from geodeeplab.raster.spool.reading import follow_rows, iter_rows, read_part
 from geodeeplab.raster.spool.store import BlockSpool
 from geodeeplab.raster.spool.workspace import Workspace, open_workspace, workspace_folder
-from geodeeplab.raster.vector_files import is_vector
 
 __all__ = [
     "NODATA_LABEL",

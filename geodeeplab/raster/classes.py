@@ -13,6 +13,7 @@ from geodeeplab.raster.cog import LabelClass
 from geodeeplab.raster.scene import Scene
 from geodeeplab.raster.sources.opening import open_dataset
 from geodeeplab.raster.sources.remote import gdal_path
+from geodeeplab.text import to_plain
 
 CLASSES_TAG = "GEODEEPLAB_CLASSES"
 GOLDEN_ANGLE = 0.381_966
@@ -38,7 +39,7 @@ def read_classes(scene: Scene, *, nodata: int = 0) -> list[LabelClass]:
     """
     try:
         table = json.loads(scene.source.tags.get(CLASSES_TAG, "[]"))
-        ours = [LabelClass(id=item["id"], name=item["name"], color=tuple(item["color"])) for item in table]
+        ours = [LabelClass(id=item["id"], name=to_plain(item["name"]), color=tuple(item["color"])) for item in table]
     except (json.JSONDecodeError, KeyError, TypeError, OptionError):
         ours = []
     return ours or _foreign_classes(scene, nodata)
@@ -52,7 +53,7 @@ def _foreign_classes(scene: Scene, nodata: int) -> list[LabelClass]:
     if not names:
         names = {value: str(value) for value in _without_tail(colors)}
     return [
-        LabelClass(id=value, name=name, color=colors.get(value, some_color(value)))
+        LabelClass(id=value, name=to_plain(name), color=colors.get(value, some_color(value)))
         for value, name in names.items()
         if name and value != nodata and 0 <= value <= 255
     ]

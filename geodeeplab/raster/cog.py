@@ -23,6 +23,7 @@ from geodeeplab.raster.grid import Grid
 from geodeeplab.raster.outputs.checks import ALMOST_FULL_BYTES, atomic_outputs, output_errors
 from geodeeplab.raster.spool.reading import write_spool_vrt
 from geodeeplab.raster.spool.store import BlockSpool
+from geodeeplab.text import is_plain
 
 NODATA_LABEL = 0
 NODATA_NAME = "nodata"
@@ -45,7 +46,9 @@ class LabelClass:
     """Red, green, blue, each 0–255."""
 
     def __post_init__(self) -> None:
-        """Check the id and the colour."""
+        """Check the id, the name and the colour."""
+        if not is_plain(self.name):
+            raise OptionError(f"names of classes have no control characters, but {self.name!r} has: name it anew")
         if not 0 <= self.id <= 255:
             raise OptionError(f"class {self.name!r} has id {self.id}: ids go from 0 to 255")
         if len(self.color) != 3 or not all(0 <= value <= 255 for value in self.color):

@@ -39,6 +39,7 @@ def prepare_data(
     on_overlap: Overlap = "last",
     all_touched: bool = False,
     layer: str | None = None,
+    labels_encoding: str | None = None,
     bands: Sequence[str | int] | None = None,
     rgb_bands: Sequence[str | int] | None = None,
     gsd_m: float | None = None,
@@ -84,6 +85,7 @@ def prepare_data(
         on_overlap: where polygons overlap, the later one counts ("last"), the smaller one, or none ("ignore").
         all_touched: polygons cover every pixel that they touch, not only those whose centre they hold.
         layer: name of the layer, in vector files of several.
+        labels_encoding: of the text in a vector file that does not say it, or says it wrongly, such as cp1252.
         bands: names or 1-based numbers, in the order of the channels; by default all but alpha.
         rgb_bands: those of them that pictures show; by default red, green and blue, or the first three.
         gsd_m: read all scenes at this ground sample distance in metres. By default as they are, but scenes that differ
@@ -133,6 +135,7 @@ def prepare_data(
         on_overlap=on_overlap,
         all_touched=all_touched,
         layer=layer,
+        encoding=labels_encoding,
     )
     zoom = None if resize_to is None else _zoom(resize_to, chip_size)
     if path is not None:

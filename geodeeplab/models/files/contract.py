@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from geodeeplab.errors import ModelError
+from geodeeplab.text import decode_text, is_plain
 
 FORMAT_VERSION = 1
 MAX_CLASS_ID = 255
@@ -27,6 +28,15 @@ class ModelClass:
     """Its name in every output."""
     color: tuple[int, int, int]
     """Red, green, blue, 0 to 255."""
+
+    def __post_init__(self) -> None:
+        """Check the name.
+
+        Raises:
+            ModelError: some file of an output could not hold it.
+        """
+        if not is_plain(str(self.name)):
+            raise ModelError(f"names of classes have no control characters, but {self.name!r} has: name it anew")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +214,7 @@ def read_contract_file(path: str | os.PathLike[str]) -> Contract:
         ModelError: if the file is missing, or is not a contract.
     """
     try:
-        return Contract.from_json(Path(path).read_text(encoding="utf-8"))
+        return Contract.from_json(decode_text(Path(path).read_bytes()))
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"the contract '{path}' cannot be read ({error}): give the path of a JSON file") from error
     except ModelError as error:

@@ -9,7 +9,7 @@ from rasterio.windows import Window
 
 from geodeeplab.errors import OptionError, SceneError
 from geodeeplab.raster import Grid, LabelClass, Overlap, PolygonLayer, Scene, Source, burn
-from geodeeplab.raster.polygons.layer import class_text, listed
+from geodeeplab.raster.polygons.class_text import class_text, listed
 
 UNKNOWN = 255
 """Class index of pixels that have no class, or whose class is to be ignored."""

@@ -24,7 +24,7 @@ from geodeeplab.raster import Aoi, Grid, Overlap, Scene, to_aoi
 
 if TYPE_CHECKING:
     from geodeeplab.raster import AoiLike
-    from geodeeplab.raster.polygons.layer import LayerLike
+    from geodeeplab.raster.polygons.features import LayerLike
 
 
 def evaluate(
@@ -34,6 +34,7 @@ def evaluate(
     class_field: str | None = None,
     truth_class: str | int | None = None,
     truth_layer: str | None = None,
+    truth_encoding: str | None = None,
     truth_band: int = 1,
     classes: Mapping[str | int, str | int] | None = None,
     ignore: Iterable[str | int] = (),
@@ -41,6 +42,7 @@ def evaluate(
     all_touched: bool = False,
     on_overlap: Overlap = "last",
     labels_field: str | None = None,
+    labels_encoding: str | None = None,
     labels_band: int = 1,
     like: FilePath | None = None,
     aoi: "AoiLike | None" = None,
@@ -71,6 +73,7 @@ def evaluate(
         class_field: field of the truth's polygons with the class's name or id; it is never guessed.
         truth_class: class of all of the truth's polygons, in place of a field.
         truth_layer: layer of the truth's file, where there are several.
+        truth_encoding: of the text in the truth's file, where that does not say it, or says it wrongly, such as cp1252.
         truth_band: 1-based band of a truth raster.
         classes: class of the labels, by name or id, for values of the truth, by name or number, that are not the
             name or id of one.
@@ -80,6 +83,7 @@ def evaluate(
         all_touched: pixels count as covered that a polygon touches; by default their centre has to lie in it.
         on_overlap: which of the truth's polygons is on top, see `raster.burn`.
         labels_field: field of the labels' polygons with the class; by default `class_name`, as `segment` writes it.
+        labels_encoding: of the text in the labels' file, see `truth_encoding`.
         labels_band: 1-based band of a label raster.
         like: raster on whose grid pixels are compared, where labels and truth are both polygons, and whose ground alone
             is judged; without it only objects are.
@@ -110,13 +114,20 @@ def evaluate(
     outputs = check_files(report=report, json=json, statuses=statuses, overwrite=overwrite, inputs=named)
     with ExitStack() as stack:
         found = open_labels(
-            stack, labels, truth, field=labels_field, band=labels_band, like=like, background=background
+            stack,
+            labels,
+            truth,
+            field=labels_field,
+            encoding=labels_encoding,
+            band=labels_band,
+            like=like,
+            background=background,
         )
         names = ClassNames(found.classes, said=classes or {}, ignore=ignore)
         true = open_truth(
             stack, truth, names, found,
-            field=class_field, all_are=truth_class, layer=truth_layer, band=truth_band, ignore=ignore,
-            background=background, all_touched=all_touched, on_overlap=on_overlap,
+            field=class_field, all_are=truth_class, layer=truth_layer, encoding=truth_encoding, band=truth_band,
+            ignore=ignore, background=background, all_touched=all_touched, on_overlap=on_overlap,
         )  # fmt: skip
         objects = objects or statuses is not None or found.grid is None
         _check_objects(objects, true)

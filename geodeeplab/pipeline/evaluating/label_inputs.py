@@ -33,10 +33,11 @@ from geodeeplab.raster import (
     read_polygon_layer,
 )
 from geodeeplab.raster.classes import some_color
-from geodeeplab.raster.polygons.layer import describe_layer, listed
+from geodeeplab.raster.polygons.class_text import listed
+from geodeeplab.raster.polygons.features import describe_layer
 
 if TYPE_CHECKING:
-    from geodeeplab.raster.polygons.layer import LayerLike
+    from geodeeplab.raster.polygons.features import LayerLike
 
 LABELS_FIELD, ID_FIELD = "class_name", "class_id"
 SCANNED_ROWS = 512
@@ -94,6 +95,7 @@ def open_labels(
     truth: Any,  # noqa: ANN401 - whatever the truth is
     *,
     field: str | None,
+    encoding: str | None,
     band: int,
     like: str | os.PathLike[str] | None,
     background: str | int | None = None,
@@ -112,7 +114,7 @@ def open_labels(
         if field is not None or like is not None:
             raise OptionError("a label raster has its own grid and no fields: leave out labels_field and like")
         return _open_raster(stack.enter_context(open_scene(labels, bands=[band], allow_palette=True)))
-    fields, crs = describe_layer(labels)
+    fields, crs = describe_layer(labels, encoding=encoding)
     grid = None
     if like is not None and not is_vector(truth):
         raise OptionError("polygons are compared on the grid of the truth raster: leave out like")
@@ -125,7 +127,7 @@ def open_labels(
             f"the labels' polygons have no field '{LABELS_FIELD}': name the field with their class (labels_field) "
             f"among {listed(fields)}"
         )
-    layer = read_polygon_layer(labels, crs=crs, class_field=field or LABELS_FIELD)
+    layer = read_polygon_layer(labels, crs=crs, class_field=field or LABELS_FIELD, encoding=encoding)
     ids = _ids(labels, layer, crs) if field is None and ID_FIELD in fields else list(range(1, len(layer.values) + 1))
     names = list(layer.values)
     if isinstance(background, str) and background not in names:

@@ -28,7 +28,8 @@ from geodeeplab.raster import (
     read_classes,
     read_polygon_layer,
 )
-from geodeeplab.raster.polygons.layer import describe_layer, listed
+from geodeeplab.raster.polygons.class_text import listed
+from geodeeplab.raster.polygons.features import describe_layer
 from geodeeplab.raster.sources.warped import WarpedSource
 
 HINT = "say which class they are (--map VALUE=CLASS, classes={...}), or leave them out (--ignore VALUE, ignore=[...])"
@@ -77,7 +78,7 @@ class TruthInput:
         if self.is_warped:
             found.append("the truth raster was brought onto the grid of the labels by its nearest pixels")
         if self.layer is not None and self.layer.mended:
-            found.append(f"{self.layer.mended} polygons of the truth crossed themselves and were repaired")
+            found.append(f"{self.layer.mended} geometries of the truth were repaired")
         return found
 
 
@@ -90,6 +91,7 @@ def open_truth(
     field: str | None,
     all_are: str | int | None,
     layer: str | None,
+    encoding: str | None,
     band: int,
     ignore: Sequence[str | int],
     background: str | int | None,
@@ -105,7 +107,9 @@ def open_truth(
     polygons = raster = None
     is_warped = False
     if is_vector(truth):
-        polygons = _read_polygons(truth, names, labels, field=field, all_are=all_are, layer=layer, ignore=ignore)
+        polygons = _read_polygons(
+            truth, names, labels, field=field, all_are=all_are, layer=layer, encoding=encoding, ignore=ignore
+        )
         path = polygons.name
     else:
         if field is not None or all_are is not None or background is not None or layer is not None:
@@ -148,16 +152,19 @@ def _read_polygons(
     field: str | None,
     all_are: str | int | None,
     layer: str | None,
+    encoding: str | None,
     ignore: Sequence[str | int],
 ) -> PolygonLayer:
     """Read the polygons of a truth, each with the index of its class."""
     if (field is None) == (all_are is None):
-        fields, _ = describe_layer(truth, layer=layer)
+        fields, _ = describe_layer(truth, layer=layer, encoding=encoding)
         raise OptionError(
             "polygons of a truth have their class in a field (class_field, --class-field), or are all of one "
             f"(truth_class, --truth-class): give one of the two; the fields are {listed(fields)}"
         )
-    polygons = read_polygon_layer(truth, crs=labels.crs, class_field=field, ignore=ignore, layer=layer)
+    polygons = read_polygon_layer(
+        truth, crs=labels.crs, class_field=field, ignore=ignore, layer=layer, encoding=encoding
+    )
     if all_are is not None:
         return replace(polygons, class_index=np.full(len(polygons), names.index(all_are), dtype=np.uint8))
     found = [names.find(text) for text in polygons.values]

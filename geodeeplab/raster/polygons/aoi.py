@@ -2,10 +2,9 @@
 
 import hashlib
 import math
-import warnings
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from os import PathLike, fspath
+from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 import numpy as np
@@ -13,17 +12,17 @@ import numpy.typing as npt
 from rasterio.crs import CRS
 from rasterio.windows import Window
 
-from geodeeplab.errors import GeoDeepLabWarning, OptionError
+from geodeeplab.errors import OptionError
 from geodeeplab.raster.grid import Grid
+from geodeeplab.raster.polygons.areas import to_areas
 from geodeeplab.raster.polygons.edges import Edges
-from geodeeplab.raster.polygons.projecting import areal_parts, edge_ends, only_layer, project_polygons
-from geodeeplab.raster.sources.remote import gdal_path
+from geodeeplab.raster.polygons.features import LayerLike, layer_name, read_features
+from geodeeplab.raster.polygons.projecting import edge_ends, project_polygons
 
 if TYPE_CHECKING:
-    import geopandas as gpd
     import shapely
 
-AoiLike: TypeAlias = Union[str, "PathLike[str]", "shapely.Geometry", "gpd.GeoDataFrame", "gpd.GeoSeries", "Aoi"]
+AoiLike: TypeAlias = Union[LayerLike, "Aoi"]
 """What `to_aoi` takes."""
 
 
@@ -95,40 +94,25 @@ def read_aoi(path: str | PathLike[str], *, crs: CRS | None, layer: str | None = 
     """Read an area of interest from a vector file in any CRS; all its polygons together are the area.
 
     Args:
-        path: any vector file that GDAL opens, or a URL of one.
+        path: any vector file that GDAL opens, GeoParquet, or a URL of one.
         crs: CRS of the scene.
         layer: name of the layer; needed where there are several with geometries.
 
     Warns:
-        GeoDeepLabWarning: a polygon crossed itself and was repaired, or features that are no polygons are left out.
+        GeoDeepLabWarning: geometries were repaired or left out, see `to_areas`.
 
     Raises:
         OptionError: the file cannot be read, has no CRS, no polygon or several layers, or the scene has no CRS.
     """
-    import pyogrio
-    import pyogrio.raw
-    import shapely
-
-    name = fspath(path)
-    try:
-        layer = layer or only_layer(pyogrio.list_layers(gdal_path(name)), what=f"area of interest '{name}'")
-        meta, _, wkb, _ = pyogrio.raw.read(gdal_path(name), layer=layer, columns=[], force_2d=True)
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
-        raise OptionError(
-            f"area of interest '{name}' cannot be read ({' '.join(str(error).split())}): give a vector file with "
-            "polygons"
-        ) from error
-    if wkb is None:
-        raise OptionError(f"area of interest '{name}' has no geometries in layer '{layer}': give a layer with polygons")
-    return _aoi_of(shapely.from_wkb(wkb), src_crs=meta["crs"], crs=crs, name=name)
+    return _read(path, crs=crs, layer=layer)
 
 
 def to_aoi(area: AoiLike, *, crs: CRS | None) -> Aoi:
     """Make an area of interest of what a caller has.
 
     Args:
-        area: a vector file (see `read_aoi`), a GeoDataFrame or GeoSeries in any CRS, a shapely geometry in the CRS of
-            the scene, or an area already made.
+        area: a vector file (see `read_aoi`), a GeoDataFrame or GeoSeries in any CRS, one geometry or several in the CRS
+            of the scene (see `LayerLike`), or an area already made.
         crs: CRS of the scene.
 
     Warns:
@@ -137,77 +121,31 @@ def to_aoi(area: AoiLike, *, crs: CRS | None) -> Aoi:
     Raises:
         OptionError: see `read_aoi`; or it is none of these.
     """
-    if isinstance(area, str | PathLike):
-        return read_aoi(area, crs=crs)
+    if not isinstance(area, Aoi):
+        return _read(area, crs=crs)
+    if area.crs != crs:
+        raise OptionError(f"an area of interest in {area.crs} cannot be used in {crs}: make it for this scene's CRS")
+    return area
+
+
+def _read(area: LayerLike, *, crs: CRS | None, layer: str | None = None) -> Aoi:
+    """Read polygons and bring them into the scene's CRS, as one normalised multipolygon."""
     import shapely
 
-    if isinstance(area, Aoi):
-        if area.crs != crs:
-            raise OptionError(
-                f"an area of interest in {area.crs} cannot be used in {crs}: make it for this scene's CRS"
-            )
-        return area
-    if isinstance(area, shapely.Geometry):
-        return _aoi_of(np.array([area], dtype=object), src_crs=crs, crs=crs, name="the geometry")
-    geometry = getattr(area, "geometry", None)
-    if geometry is None or not hasattr(geometry, "to_wkb"):
-        raise OptionError(
-            f"an area of interest is a vector file, a shapely geometry or a GeoDataFrame, got {type(area).__name__}: "
-            "pass one of these"
-        )
-    return _aoi_of(np.asarray(geometry.array), src_crs=geometry.crs, crs=crs, name="the GeoDataFrame")
-
-
-def _aoi_of(geometries: npt.NDArray[Any], *, src_crs: Any, crs: CRS | None, name: str) -> Aoi:  # noqa: ANN401 - any CRS
-    """Bring geometries into the scene's CRS, as one normalised multipolygon."""
-    import shapely
-
+    what = f"area of interest '{layer_name(area)}'"
+    found = read_features(area, field=None, crs=crs, layer=layer, what=what)
     if crs is None:
         raise OptionError(
-            f"area of interest '{name}' needs a scene with a CRS, this one has none; if you know it: "
-            "gdal_edit.py -a_srs EPSG:CODE"
+            f"{what} needs a scene with a CRS, this one has none; if you know it: gdal_edit.py -a_srs EPSG:CODE"
         )
-    if src_crs is None:
+    if found.crs is None:
         raise OptionError(
-            f"area of interest '{name}' has no CRS, so it has no place on the ground; if you know it: "
-            "ogr2ogr -a_srs EPSG:CODE"
+            f"{what} has no CRS, so it has no place on the ground; if you know it: ogr2ogr -a_srs EPSG:CODE"
         )
-    polygons = project_polygons(_polygons(geometries, name=name), src_crs, crs, what=f"area of interest '{name}'")
+    areas = to_areas(found.geometries, found.notes, what=what)
+    polygons = project_polygons(areas.polygons, found.crs, crs, what=what)
     whole = shapely.normalize(shapely.multipolygons(polygons))
     return Aoi(wkb=shapely.to_wkb(whole, byte_order=1), crs=crs)
-
-
-def _polygons(geometries: npt.NDArray[Any], *, name: str) -> npt.NDArray[Any]:
-    """Give the polygons among geometries, repaired, in two dimensions.
-
-    Raises:
-        OptionError: there are none.
-    """
-    import shapely
-
-    there = geometries[~(shapely.is_missing(geometries) | shapely.is_empty(geometries))]
-    areal, others = areal_parts(there)
-    if len(areal) == 0:
-        types = sorted({shapely.GeometryType(one).name.lower() for one in shapely.get_type_id(others)})
-        found = ", ".join(types) or "nothing"
-        raise OptionError(f"area of interest '{name}' has no polygon, only {found}: give polygons, e.g. buffer them")
-    if len(others):
-        warnings.warn(
-            f"area of interest '{name}' has {len(others)} points or lines, which have no area and are left out",
-            GeoDeepLabWarning,
-            stacklevel=2,
-        )
-    broken = ~shapely.is_valid(areal)
-    if broken.any():
-        warnings.warn(
-            f"area of interest '{name}' has {broken.sum()} polygons that cross or touch themselves; they were repaired",
-            GeoDeepLabWarning,
-            stacklevel=2,
-        )
-        areal, _ = areal_parts(shapely.make_valid(areal, method="structure", keep_collapsed=False))
-    if len(areal) == 0:
-        raise OptionError(f"area of interest '{name}' has polygons without area only: draw them again")
-    return shapely.force_2d(areal)  # type: ignore[no-any-return]
 
 
 @lru_cache(maxsize=4)

@@ -1,4 +1,4 @@
-"""Polygons of vector files on their way into a scene: which layer, which parts, and into the scene's CRS."""
+"""Polygons on their way into a scene's CRS, where straight edges become curves."""
 
 import math
 from typing import TYPE_CHECKING, Any
@@ -16,31 +16,6 @@ if TYPE_CHECKING:
 TOLERANCE_M = 0.05
 METRES_PER_DEGREE = 111_320.0
 MOST_DIVISIONS = 250_000
-
-
-def only_layer(layers: npt.NDArray[Any], *, what: str) -> str:
-    """Give the name of the one layer with geometries of a vector file, from pyogrio's list of layers.
-
-    Raises:
-        OptionError: there is none, or several.
-    """
-    spatial = [str(layer) for layer, geometry_type in layers if geometry_type is not None]
-    if len(spatial) != 1:
-        raise OptionError(
-            f"{what} has {len(spatial)} layers with geometries ({', '.join(spatial) or 'none'}): "
-            "give a file with one, or name the layer"
-        )
-    return spatial[0]
-
-
-def areal_parts(geometries: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Take collections apart: the polygons, and the rest."""
-    import shapely
-
-    parts = shapely.get_parts(shapely.get_parts(geometries))  # a collection may hold multipolygons
-    is_polygon = shapely.get_type_id(parts) == shapely.GeometryType.POLYGON
-    is_empty = shapely.is_empty(parts)
-    return parts[is_polygon & ~is_empty], parts[~is_polygon & ~is_empty]
 
 
 def project_polygons(polygons: npt.NDArray[Any], src_crs: Any, crs: CRS, *, what: str) -> npt.NDArray[Any]:  # noqa: ANN401

@@ -115,7 +115,7 @@ def _load(path: str) -> Any:  # noqa: ANN401 - any JSON
     """Read a JSON document from a file or URL."""
     try:
         if not is_remote(path):
-            return json.loads(Path(gdal_path(path)).read_text(encoding="utf-8"))
+            return json.loads(Path(gdal_path(path)).read_bytes())
         if not path.lower().startswith(("http://", "https://")):
             raise SceneError(f"STAC item '{path}' can be read from disk or by http(s) only: copy it here first")
         accept = {"Accept": "application/geo+json, application/json", "User-Agent": "geodeeplab"}

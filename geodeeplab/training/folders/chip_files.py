@@ -168,7 +168,7 @@ def read_index(folder: Path) -> ChipIndex | None:
     if not path.is_file():
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_bytes())
         if not isinstance(content, dict) or content.get("layout") != "pairs":
             return None
         classes = tuple(

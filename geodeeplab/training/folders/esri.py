@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from geodeeplab.errors import SceneError
+from geodeeplab.text import decode_text
 from geodeeplab.training.folders.chip_pairs import ChipPair, check_partners, list_rasters
 from geodeeplab.training.folders.label_code import ListedClass
 from geodeeplab.training.scenes.class_table import Color
@@ -141,6 +142,6 @@ def _read_json(path: Path) -> dict[str, Any] | None:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return decode_text(path.read_bytes())
     except (OSError, UnicodeDecodeError) as error:
         raise SceneError(f"'{path}' cannot be read ({error}): copy it again") from error

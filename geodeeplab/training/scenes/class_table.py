@@ -7,7 +7,7 @@ from typing import Any, Literal
 from geodeeplab.errors import OptionError, SceneError
 from geodeeplab.models import ModelClass
 from geodeeplab.raster.classes import some_color
-from geodeeplab.raster.polygons.layer import class_text, listed
+from geodeeplab.raster.polygons.class_text import class_text, listed
 from geodeeplab.training.chip import IGNORE_INDEX
 
 MOST_LISTED = 12

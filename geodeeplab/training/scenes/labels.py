@@ -13,7 +13,9 @@ from geodeeplab.errors import OptionError
 from geodeeplab.models import ModelClass
 from geodeeplab.raster import AoiLike, Grid, SceneLike
 from geodeeplab.raster.polygons.burn import Overlap
-from geodeeplab.raster.polygons.layer import LayerLike, PolygonLayer, listed, read_polygon_layer
+from geodeeplab.raster.polygons.class_text import listed
+from geodeeplab.raster.polygons.features import LayerLike
+from geodeeplab.raster.polygons.layer import PolygonLayer, read_polygon_layer
 from geodeeplab.training.chip import IGNORE_INDEX
 from geodeeplab.training.scenes.class_table import (
     ClassesLike,
@@ -50,6 +52,8 @@ class LabelRule:
     """Polygons cover all pixels that they touch, see `burn`."""
     layer: str | None = None
     """Name of the layer in files of several."""
+    encoding: str | None = None
+    """Of the text in a vector file that does not say it, or says it wrongly."""
 
     def facts(self) -> dict[str, Any]:
         """Give what the caller said, as JSON can hold it; the classes are facts of their own."""
@@ -62,12 +66,13 @@ class LabelRule:
             "on_overlap": self.on_overlap,
             "all_touched": self.all_touched,
             "layer": self.layer,
+            "labels_encoding": self.encoding,
         }
         return {key: value for key, value in said.items() if value}
 
 
 LabelsLike: TypeAlias = SceneLike | LayerLike
-"""A vector file or a GeoDataFrame; or a label raster: whatever `open_scene` takes."""
+"""A vector layer (see `LayerLike`); or a label raster: whatever `open_scene` takes."""
 
 
 class PolygonSets:
@@ -88,7 +93,12 @@ class PolygonSets:
             key = _name(source), "" if crs is None else crs.to_wkt()
             if key not in read:
                 read[key] = read_polygon_layer(
-                    source, crs=crs, class_field=rule.class_field, ignore=[None], layer=rule.layer
+                    source,
+                    crs=crs,
+                    class_field=rule.class_field,
+                    ignore=[None],
+                    layer=rule.layer,
+                    encoding=rule.encoding,
                 )
             self._layers.append(read[key])
         self._sources = {_name(source): layer for source, layer in zip(labels, self._layers, strict=True)}

@@ -84,7 +84,7 @@ def _label_list(labels: Any, count: int) -> list[Any]:  # noqa: ANN401 - checked
     """Give the labels of each scene."""
     if labels is None:
         raise OptionError("scenes need labels: give a vector file with polygons, or a label raster")
-    if isinstance(labels, list | tuple):
+    if isinstance(labels, list | tuple) and not is_vector(labels):  # geometries are one layer
         if len(labels) != count:
             raise OptionError(
                 f"labels are one layer for all scenes or one for each, not {len(labels)} for {count} scenes"

@@ -29,6 +29,7 @@ def export_chips(
     on_overlap: Overlap = "last",
     all_touched: bool = False,
     layer: str | None = None,
+    labels_encoding: str | None = None,
     bands: Sequence[str | int] | None = None,
     gsd_m: float | None = None,
     tile_size: int = 512,
@@ -59,6 +60,7 @@ def export_chips(
         on_overlap: where polygons overlap, the later one counts ("last"), the smaller one, or none ("ignore").
         all_touched: polygons cover every pixel that they touch, not only those whose centre they hold.
         layer: name of the layer, in vector files of several.
+        labels_encoding: of the text in a vector file that does not say it, or says it wrongly, such as cp1252.
         bands: names or 1-based numbers, in order; default all that are not alpha.
         gsd_m: ground sample distance of the chips in metres; default that of the scenes.
         tile_size: height and width of a chip in pixels.
@@ -102,6 +104,7 @@ def export_chips(
         on_overlap=on_overlap,
         all_touched=all_touched,
         layer=layer,
+        encoding=labels_encoding,
     )
     opened = open_labelled_scenes(scenes, labels, rule, bands=bands, gsd_m=gsd_m)
     return write_chips(opened.scenes, opened.classes, dst_folder, options, overwrite=overwrite, progress=progress)

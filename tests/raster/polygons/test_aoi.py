@@ -200,16 +200,18 @@ def test_what_is_no_area(tmp_path: Path) -> None:
     (tmp_path / "text.gpkg").write_text("text")
     with pytest.raises(OptionError, match="cannot be read"):
         read_aoi(tmp_path / "text.gpkg", crs=UTM)
-    with pytest.raises(OptionError, match=r"has no polygon, only linestring, point: give polygons"):
+    with pytest.raises(OptionError, match=r"has no polygon among its 2 features \(2 points or lines\): give polygons"):
         read_aoi(write(tmp_path / "p.gpkg", [shapely.Point(1, 1), shapely.LineString([(0, 0), (1, 1)])]), crs=UTM)
-    with pytest.raises(OptionError, match=r"has no polygon, only nothing"):
+    with pytest.raises(OptionError, match=r"no polygon among its 2 features \(1 no geometry, 1 no area\)"):
         read_aoi(write(tmp_path / "e.gpkg", [None, shapely.Polygon()]), crs=UTM)
     (tmp_path / "table.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(OptionError, match=r"has 0 layers with geometries \(none\)"):
+    with pytest.raises(OptionError, match=r"has 0 layers with geometries \(none\): give a column of WKT"):
         read_aoi(tmp_path / "table.csv", crs=UTM)
-    with pytest.raises(OptionError, match="polygons without area only"), pytest.warns(GeoDeepLabWarning):
+    with pytest.raises(OptionError, match=r"no polygon among its 1 features \(1 no area\)"):
         to_aoi(shapely.Polygon([(0, 0), (1, 1), (2, 2)]), crs=UTM)
-    with pytest.raises(OptionError, match="a shapely geometry or a GeoDataFrame, got int"):
+    with pytest.raises(
+        OptionError, match="is an int: give a vector file, a GeoDataFrame, a shapely geometry or several"
+    ):
         to_aoi(7, crs=UTM)
 
 
@@ -235,7 +237,7 @@ def test_an_area_beyond_the_crs_is_refused() -> None:
 
 def test_a_polygon_that_crosses_itself_is_repaired() -> None:
     bow_tie = shapely.Polygon([(0, 0), (20, 20), (20, 0), (0, 20)])
-    with pytest.warns(GeoDeepLabWarning, match="has 1 polygons that cross or touch themselves; they were repaired"):
+    with pytest.warns(GeoDeepLabWarning, match=r"1 of 1 geometries repaired \(1 self-intersection\)"):
         aoi = to_aoi(in_pixels(bow_tie), crs=UTM)
     off_the_cross = ~(np.eye(20, dtype=np.bool_) | np.eye(20, dtype=np.bool_)[::-1])
     mask, both_sides = aoi.mask(WHOLE, grid_of())[:20, :20], brute_force(shapely.make_valid(bow_tie))[:20, :20]
@@ -244,7 +246,7 @@ def test_a_polygon_that_crosses_itself_is_repaired() -> None:
 
 
 def test_lines_among_polygons_are_left_out_aloud() -> None:
-    with pytest.warns(GeoDeepLabWarning, match="has 1 points or lines, which have no area"):
+    with pytest.warns(GeoDeepLabWarning, match="1 points or lines beside polygons left out, which have no area"):
         aoi = to_aoi(shapely.GeometryCollection([in_pixels(box(0, 0, 4, 4)), shapely.Point(0, 0)]), crs=UTM)
     assert aoi.mask(WHOLE, grid_of()).sum() == 16
 

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 import shapely
 from affine import Affine
@@ -55,7 +56,8 @@ def test_without_a_field_all_are_one_class() -> None:
 
 def test_parts_keep_their_class_and_feature() -> None:
     two = shapely.GeometryCollection([shapely.MultiPolygon(SQUARES[:2]), shapely.Point(1, 1)])
-    layer = read_polygon_layer(frame(["a", "b"], [two, SQUARES[2]]), crs=UTM, class_field="kind")
+    with pytest.warns(GeoDeepLabWarning, match="1 points or lines beside polygons left out"):
+        layer = read_polygon_layer(frame(["a", "b"], [two, SQUARES[2]]), crs=UTM, class_field="kind")
     assert (layer.feature.tolist(), layer.class_index.tolist()) == ([0, 0, 1], [0, 0, 1])
 
 
@@ -65,8 +67,8 @@ def test_broken_polygons_are_mended_and_lines_left_out() -> None:
         layer = read_polygon_layer(
             frame(["a", "b", "c"], [bow, SQUARES[0], shapely.LineString([(0, 0), (1, 1)])]), crs=UTM, class_field="kind"
         )
-    assert "has 1 polygons that cross" in str(caught[0].message)
-    assert "has 1 features without area" in str(caught[1].message)
+    said = "1 of 3 geometries repaired (1 self-intersection), 1 of 3 left out (1 points or lines)"
+    assert [str(one.message) for one in caught] == [f"polygon layer 'GeoDataFrame': {said}"]
     assert (layer.mended, layer.left_out, layer.values) == (1, 1, ("a", "b"))
     assert shapely.is_valid(layer.polygons).all()
     assert layer.polygons[layer.class_index == 0].size == 2
@@ -100,7 +102,7 @@ def test_refusals(tmp_path: Path) -> None:
         read_polygon_layer(frame(["a", None]), crs=UTM, class_field="kind")
     with pytest.raises(OptionError, match="cannot be read"):
         read_polygon_layer(tmp_path / "missing.gpkg", crs=UTM, class_field="kind")
-    with pytest.raises(OptionError, match="vector file or a GeoDataFrame, got int"):
+    with pytest.raises(OptionError, match="is an int: give a vector file, a GeoDataFrame"):
         read_polygon_layer(3, crs=UTM, class_field="kind")
     frame(["a"]).to_file(tmp_path / "two.gpkg", layer="one")
     frame(["a"]).to_file(tmp_path / "two.gpkg", layer="two")
@@ -112,3 +114,54 @@ def test_refusals(tmp_path: Path) -> None:
 def test_ignored_values_may_be_all() -> None:
     layer = read_polygon_layer(frame(["a", "b"]), crs=UTM, class_field="kind", ignore=["a", "b"])
     assert np.unique(layer.class_index).tolist() == [255]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pd.array(["a", None, "b"], dtype="string"),
+        pd.array(["a", None, "b"], dtype="string[pyarrow]"),
+        pd.Categorical(["a", None, "b"]),
+        pd.Categorical(pd.array(["a", None, "b"], dtype="string")),
+        ["a", np.nan, "b"],
+        ["a", pd.NaT, "b"],
+        ["a", pd.NA, "b"],
+    ],
+)
+def test_null_of_any_type_is_no_class(values: object) -> None:
+    table = frame([0, 1, 2]).assign(kind=values)
+    layer = read_polygon_layer(table, crs=UTM, class_field="kind", ignore=[None])
+    assert (layer.values, layer.class_index.tolist()) == (("a", "b"), [0, 255, 1])
+
+
+@pytest.mark.parametrize("blank", ["", " \t", "\x00"])
+def test_blank_text_is_no_class_either(blank: str) -> None:
+    with pytest.warns(GeoDeepLabWarning, match="1 of 3 features have blank text in 'kind', which is no class, like"):
+        layer = read_polygon_layer(frame(["a", blank, "b"]), crs=UTM, class_field="kind", ignore=[None])
+    assert (layer.values, layer.class_index.tolist()) == (("a", "b"), [0, 255, 1])
+
+
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        (pd.array([2, None, 1], dtype="Int64"), ("1", "2")),
+        (pd.array([2, None, 1], dtype="int64[pyarrow]"), ("1", "2")),
+        (np.array([2, np.nan, 1], dtype=np.float32), ("1", "2")),
+        (pd.array([True, None, False], dtype="boolean"), ("false", "true")),
+        (pd.Series(["2021-05-06", None, "2020-01-01"]).astype("datetime64[ns]"), ("2020-01-01", "2021-05-06")),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::geodeeplab.errors.GeoDeepLabWarning")
+@pytest.mark.parametrize("suffix", [None, "gpkg", "geojson", "fgb", "parquet"])
+def test_numbers_dates_and_nulls_are_the_same_in_every_format(
+    tmp_path: Path, suffix: str | None, values: object, names: tuple[str, str]
+) -> None:
+    table = frame([0, 1, 2]).assign(kind=values)
+    path = tmp_path / f"labels.{suffix}"
+    if suffix is not None:
+        table.to_parquet(path) if suffix == "parquet" else table.to_file(path)
+    layer = read_polygon_layer(table if suffix is None else path, crs=UTM, class_field="kind", ignore=[None])
+    assert layer.values == names
+    assert sorted(layer.class_index.tolist()) == [0, 1, 255]
+    by_x = layer.class_index[np.argsort(shapely.bounds(layer.polygons)[:, 0])]
+    assert by_x.tolist() == [1, 255, 0]

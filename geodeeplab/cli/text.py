@@ -1,0 +1,64 @@
+"""What is printed: letters that a terminal lacks, and options by the names that they have on the command line."""
+
+import codecs
+import json
+import re
+import sys
+
+PLAIN = {
+    "×": "x", "→": "->", "…": "...", "–": "-", "—": "-", "−": "-", "≥": ">=", "≤": "<=", "±": "+-", "²": "2", "·": "*",
+    "’": "'", "\u2018": "'", "“": '"', "”": '"', "\xa0": " ",
+}  # fmt: skip
+"""What stands for typographic signs where an encoding lacks them."""
+OTHER_NAMES = {
+    "output": "-o",
+    "polygons": "-o",
+    "compiled": "--compile",
+    "executor": "--dask",
+    "dst_folder": "-o",
+    "dst": "-o",
+    "folder": "--run-folder",
+}
+"""Options whose name is another one than the argument's."""
+_ARGUMENT = re.compile(r"`([a-z][a-z0-9_]*)=([^`]*)`")
+
+
+def let_all_be_printed() -> None:
+    """Let stdout and stderr take any text: signs that their encoding lacks become plain ones, or escapes.
+
+    Without it, a file name or a class name ends a command in a traceback where the output is redirected, as it has the
+    code page of the system then.
+    """
+    codecs.register_error("geodeeplab", _plain)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # None without a console, or anything that a caller has put there
+            stream.reconfigure(errors="geodeeplab")
+
+
+def as_options(message: str) -> str:
+    """Write the arguments that a message names as options of the command line.
+
+    Messages name arguments as Python does, between backticks, so that one text serves both: `tile_size=` becomes
+    --tile-size, and `overwrite=True` --overwrite.
+    """
+    return _ARGUMENT.sub(lambda found: _option(found[1], found[2].strip()), message)
+
+
+def _option(name: str, value: str) -> str:
+    option = OTHER_NAMES.get(name, f"--{name.replace('_', '-')}")
+    if value in ("", "True"):
+        return option
+    if value in ("False", "None"):
+        return f"no {option}"
+    return f"{option} {value.strip('()[]').replace(', ', ',').translate(_QUOTES)}"
+
+
+_QUOTES = str.maketrans("", "", "\"'")
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    """Replace what cannot be encoded (see `codecs.register_error`)."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    letters = error.object[error.start : error.end]
+    return "".join(PLAIN.get(one) or json.dumps(one)[1:-1] for one in letters), error.end

@@ -1,0 +1,44 @@
+"""What is printed, in any code page."""
+
+import io
+import json
+import sys
+
+import pytest
+
+from geodeeplab.cli.text import as_options, let_all_be_printed
+
+TEXT = "1024 × 768 px, …, 10–20 → вода 水 é \udcff 🌲"
+
+
+@pytest.mark.parametrize(
+    "encoding", ["ascii", "cp1252", "cp437", "cp1250", "cp1251", "cp932", "cp936", "cp949", "utf-8"]
+)
+def test_any_encoding_takes_any_text(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setattr(sys, "stderr", None)
+    let_all_be_printed()
+    stream.write(TEXT)
+    stream.flush()
+    found = raw.getvalue().decode(encoding)
+    assert found.startswith(("1024 × 768 px", "1024 x 768 px"))
+    assert json.loads(f'"{found}"')[-1] == "🌲"  # escapes are those of JSON, which may be what is printed
+    assert encoding != "utf-8" or found == TEXT.replace("\udcff", "\\udcff")
+
+
+@pytest.mark.parametrize(
+    ("message", "printed"),
+    [
+        ("pass `overwrite=True`, or choose another path", "pass --overwrite, or choose another path"),
+        ("choose a smaller `tile_size=`", "choose a smaller --tile-size"),
+        ('pass `rescale="2%,98%"`', "pass --rescale 2%,98%"),
+        ("pass `out_crs=EPSG:4326`", "pass --out-crs EPSG:4326"),
+        ("pass `bands=[4, 3, 2]`", "pass --bands 4,3,2"),
+        ("leave `compiled=True` out", "leave --compile out"),
+        ("a class `other`, or a = b", "a class `other`, or a = b"),
+    ],
+)
+def test_arguments_are_options(message: str, printed: str) -> None:
+    assert as_options(message) == printed
