@@ -3,7 +3,7 @@
     GeoDeepLabError
     ├── SceneError     (ValueError)  a scene cannot be read, or cannot be used as it is
     ├── ContractError  (ValueError)  a scene does not meet the input contract of a model
-    ├── ModelError     (ValueError)  a model file or an architecture is unknown or broken
+    ├── ModelError     (ValueError)  a model file or an architecture is unknown or broken, or gives no numbers
     ├── OptionError    (ValueError)  an option is out of its range, or two do not go together
     └── OutputError    (OSError)     an output cannot be written
 
@@ -24,7 +24,7 @@ class ContractError(GeoDeepLabError, ValueError):
 
 
 class ModelError(GeoDeepLabError, ValueError):
-    """A model file or an architecture is unknown or broken."""
+    """A model file or an architecture is unknown or broken, or gives no finite numbers."""
 
 
 class OptionError(GeoDeepLabError, ValueError):

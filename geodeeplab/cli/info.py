@@ -72,7 +72,9 @@ def _band_text(band: "Band") -> str:
     is_scaled = (band.scale, band.offset) != (1.0, 0.0)
     sign = "−" if band.offset < 0 else "+"
     scaled = f", × {band.scale:g} {sign} {abs(band.offset):g}" if is_scaled else ""
-    return f"{band.name} ({band.dtype}{nodata}{scaled})"
+    use = ", left out: it says where pixels are valid" if band.is_alpha else ""
+    use = ", flagged alpha but holds data" if band.was_alpha else use
+    return f"{band.name} ({band.dtype}{nodata}{scaled}{use})"
 
 
 def _iter_model_lines(model: "ModelFit", scene: "SceneFacts") -> Iterator[tuple[str, str]]:

@@ -45,6 +45,10 @@ OPTIONS = (
         "--precision", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), default="auto", show_default=True
     ),
     click.option(
+        "--non-finite", type=click.Choice(["error", "nodata"]), default="error", show_default=True,
+        help="What becomes of pixels whose logits are not finite.",
+    ),
+    click.option(
         "--threads", type=int, help="Threads of each forward pass on a CPU.  [default: 1, all if it is large]"
     ),
     click.option("--compile", "compiled", is_flag=True, help="Compile the network first (torch.compile)."),

@@ -51,9 +51,14 @@ class RollingBand:
         num_classes: int,
         blend: str = "hann",
         margin: int = 0,
+        skips_nan: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
-        """Take the lattice, the shard to be covered, the number of classes, and how to blend."""
+        """Take the lattice, the shard to be covered, the number of classes, and how to blend.
+
+        With `skips_nan`, a pixel of a tile whose logits are NaN has no weight: the other tiles alone decide there.
+        """
+        self._skips_nan = skips_nan
         self.lattice = lattice
         self.tile_rows, self.tile_cols = lattice.touching(shard)
         entering = torch.from_numpy(ramp(lattice.overlap, blend, margin=margin)).to(device)
@@ -74,7 +79,7 @@ class RollingBand:
         if logits is None:
             return None
         if right is not None and tile.col != self.tile_cols[0]:
-            logits[:, :, :overlap] = right * self._leave + logits[:, :, :overlap] * self._enter
+            logits[:, :, :overlap] = self._mix(right, self._leave, logits[:, :, :overlap], self._enter)
         is_last = tile.col == self.lattice.cols.count - 1
         if not is_last:
             self._right = logits[:, :, stride:].clone()
@@ -82,8 +87,14 @@ class RollingBand:
         start = tile.col_start - self._origin
         below = self._below[:, :, start : start + strip.shape[2]]
         if tile.row != self.tile_rows[0]:
-            strip[:, :overlap] = below * self._leave[:, None] + strip[:, :overlap] * self._enter[:, None]
+            strip[:, :overlap] = self._mix(below, self._leave[:, None], strip[:, :overlap], self._enter[:, None])
         below.copy_(strip[:, stride:])
         row_start, row_stop = self.lattice.rows.owned(tile.row)
         col_start, col_stop = self.lattice.cols.owned(tile.col)
         return strip[:, : row_stop - row_start, : col_stop - col_start]
+
+    def _mix(self, leaving: Tensor, leave: Tensor, entering: Tensor, enter: Tensor) -> Tensor:
+        mixed = leaving * leave + entering * enter
+        if not self._skips_nan:
+            return mixed
+        return torch.where(mixed.isnan(), torch.where(leaving.isnan(), entering, leaving), mixed)

@@ -1,6 +1,6 @@
 """The rows that one tile row finishes, on the device until they leave together."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geodeeplab.inference.decision import Decision
-from geodeeplab.tiling import Lattice, Shard
+from geodeeplab.tiling import Lattice, Shard, Tile
 
 
 class Canvas:
@@ -45,26 +45,35 @@ class Canvas:
         for name, pixels in block.items():
             self._maps[name][..., target] = pixels[..., rows, cols]
 
-    def to_host(self) -> "OnTheWay":
-        """Begin to copy the rows to the host."""
-        return OnTheWay(self._maps)
+    def to_host(self, lost: Sequence[tuple[Tile, Tensor]] = ()) -> "OnTheWay":
+        """Begin to copy the rows to the host, with flags (a scalar each) of tiles that may have lost a pixel."""
+        return OnTheWay(self._maps, lost)
 
 
 class OnTheWay:
     """Maps that are being copied to the host; the device goes on working meanwhile."""
 
-    def __init__(self, maps: Mapping[str, Tensor]) -> None:
+    def __init__(self, maps: Mapping[str, Tensor], lost: Sequence[tuple[Tile, Tensor]] = ()) -> None:
         """Begin the copies."""
         self._maps, self._arrived = dict(maps), None
+        self._tiles = [tile for tile, _ in lost]
+        self._lost = torch.stack([flag for _, flag in lost]) if lost else torch.zeros(0, dtype=torch.bool)
         if any(pixels.is_cuda for pixels in maps.values()):
-            self._maps = {
-                name: torch.empty(pixels.shape, dtype=pixels.dtype, pin_memory=True).copy_(pixels, non_blocking=True)
-                for name, pixels in maps.items()
-            }
+            self._maps = {name: _pinned(pixels) for name, pixels in maps.items()}
+            self._lost = _pinned(self._lost)
             self._arrived = torch.cuda.current_stream().record_event()
+
+    def lost_tiles(self) -> list[Tile]:
+        """Give the tiles that lost a pixel; after `wait`."""
+        return [tile for tile, is_lost in zip(self._tiles, self._lost.tolist(), strict=True) if is_lost]
 
     def wait(self) -> dict[str, NDArray[Any]]:
         """Give the maps as arrays when they are there."""
         if self._arrived is not None:
             self._arrived.synchronize()
         return {name: pixels.cpu().numpy() for name, pixels in self._maps.items()}
+
+
+def _pinned(tensor: Tensor) -> Tensor:
+    """Begin to copy a tensor to page-locked memory."""
+    return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)

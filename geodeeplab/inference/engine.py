@@ -6,7 +6,7 @@ Memory does not grow with the scene's height, and with its width only by the ban
 
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any
@@ -15,15 +15,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from geodeeplab.errors import ModelError
 from geodeeplab.inference.blend import RollingBand
 from geodeeplab.inference.canvas import Canvas, OnTheWay
 from geodeeplab.inference.decision import Decision
+from geodeeplab.inference.finite import check_non_finite, describe_lost, mark_lost
 from geodeeplab.inference.forward import Forward
 from geodeeplab.inference.lanes import Lanes, torch_threads
 from geodeeplab.inference.stages import Stage
 from geodeeplab.inference.tiles import TileBatch, Wanted, iter_batches
 from geodeeplab.raster import Scene
-from geodeeplab.tiling import Lattice, Shard
+from geodeeplab.tiling import Lattice, Shard, Tile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,8 @@ class RunFacts:
     """Tiles that went through the network."""
     tiles_skipped: int = 0
     """Tiles without a pixel to label."""
+    tiles_not_finite: int = 0
+    """Tiles with logits that are no finite numbers, whose pixels have no label."""
     waited_for_reads_s: float = 0.0
     """Seconds that the device waited for tiles."""
     waited_for_writes_s: float = 0.0
@@ -67,7 +71,15 @@ class RunFacts:
 class Engine:
     """Forward passes, blending and decision, ready to segment scenes."""
 
-    def __init__(self, forward: Forward, decision: Decision, *, blend: str = "hann", margin: int = 0) -> None:
+    def __init__(
+        self,
+        forward: Forward,
+        decision: Decision,
+        *,
+        blend: str = "hann",
+        margin: int = 0,
+        non_finite: str = "error",
+    ) -> None:
         """Put the parts together.
 
         Args:
@@ -75,7 +87,10 @@ class Engine:
             decision: what to give of each pixel's logits.
             blend: `hann`, `linear` or `none`.
             margin: outer pixels of each tile that count nothing, except at the scene's edges.
+            non_finite: what becomes of pixels to be labelled whose logits are not finite: `error` ends the run;
+                `nodata` gives them no weight in blending, and no label where no tile has finite ones.
         """
+        self._is_lenient = check_non_finite(non_finite) == "nodata"
         self.forward, self.decision = forward, decision
         self.blend, self.margin = blend, margin
         self.device = forward.device
@@ -88,6 +103,7 @@ class Engine:
         shard: Shard | None = None,
         wanted: Wanted | None = None,
         facts: RunFacts | None = None,
+        on_scene: Callable[[Shard], Shard] | None = None,
     ) -> Iterator[FinishedRows]:
         """Yield the rows of a shard (by default the whole scene) as they are finished, from top to bottom.
 
@@ -99,6 +115,10 @@ class Engine:
             shard: the block of output to compute.
             wanted: where labels are wanted; by default everywhere.
             facts: where the run's facts are added.
+            on_scene: from a block of this grid to that of the grid which messages name it on, where it is another.
+
+        Raises:
+            ModelError: a pixel to be labelled has logits that are not finite, unless such pixels are nodata.
         """
         shard = shard or lattice.whole
         facts = facts if facts is not None else RunFacts()
@@ -107,7 +127,9 @@ class Engine:
         with ExitStack() as stack:
             stack.enter_context(torch_threads(torch.get_num_threads()))  # the lanes' setting is undone
             read = stack.enter_context(Stage(batches, depth=self.device.lanes + 1, name="read"))
-            run = stack.enter_context(Stage(self._finish(read, lattice, shard, facts), depth=1, name="forward"))
+            run = stack.enter_context(
+                Stage(self._finish(read, lattice, shard, facts, on_scene), depth=1, name="forward")
+            )
             try:
                 yield from run
             finally:
@@ -115,7 +137,12 @@ class Engine:
                 facts.waited_for_writes_s += run.blocked_s
 
     def _finish(
-        self, batches: Iterable[TileBatch], lattice: Lattice, shard: Shard, facts: RunFacts
+        self,
+        batches: Iterable[TileBatch],
+        lattice: Lattice,
+        shard: Shard,
+        facts: RunFacts,
+        on_scene: Callable[[Shard], Shard] | None,
     ) -> Iterator[FinishedRows]:
         """Forward and blend batches; yield a tile row's rows once they are on the host.
 
@@ -123,19 +150,39 @@ class Engine:
         """
         behind = 1 if self.device.torch_device.type == "cuda" else 0
         on_the_way: deque[tuple[int, OnTheWay]] = deque()
+
+        def arrived() -> FinishedRows:
+            row_start, layers = on_the_way.popleft()
+            rows = FinishedRows(row_start=row_start, layers=layers.wait())
+            if lost := layers.lost_tiles():
+                self._tell_lost(lost, lattice, on_scene)
+                facts.tiles_not_finite += len(lost)
+            return rows
+
         with closing(self._blend(batches, lattice, shard, facts)) as canvases:
-            for canvas in canvases:
-                on_the_way.append((canvas.row_start, canvas.to_host()))
+            for canvas, lost in canvases:
+                on_the_way.append((canvas.row_start, canvas.to_host(lost)))
                 if len(on_the_way) > behind:
-                    row_start, layers = on_the_way.popleft()
-                    yield FinishedRows(row_start=row_start, layers=layers.wait())
-        for row_start, layers in on_the_way:
-            yield FinishedRows(row_start=row_start, layers=layers.wait())
+                    yield arrived()
+        while on_the_way:
+            yield arrived()
+
+    def _tell_lost(self, tiles: Sequence[Tile], lattice: Lattice, on_scene: Callable[[Shard], Shard] | None) -> None:
+        """Refuse tiles with logits that are not finite, unless their pixels are to be nodata."""
+        if self._is_lenient:
+            return
+        places = [lattice.covered(tile) for tile in tiles]
+        if on_scene is not None:
+            places = [on_scene(place) for place in places]
+        raise ModelError(describe_lost(places, precision=self.device.precision))
 
     def _blend(
         self, batches: Iterable[TileBatch], lattice: Lattice, shard: Shard, facts: RunFacts
-    ) -> Generator[Canvas]:
-        """Blend the logits of all tiles; give each tile row's canvas when its last tile is in."""
+    ) -> Generator[tuple[Canvas, list[tuple[Tile, Tensor]]]]:
+        """Blend the logits of all tiles; give each tile row's canvas when its last tile is in.
+
+        With it come flags on the device, True for the tiles that have a pixel to label without finite logits.
+        """
         device = self.device.torch_device
         band = RollingBand(
             lattice,
@@ -143,13 +190,15 @@ class Engine:
             num_classes=len(self.decision.class_ids),
             blend=self.blend,
             margin=self.margin,
+            skips_nan=self._is_lenient,
             device=device,
         )
         canvas: Canvas | None = None
+        doubtful: list[tuple[Tile, Tensor]] = []
         lanes = Lanes(
             self._timed_forward, lanes=self.device.lanes, threads=self.device.threads, is_busy=self.forward.is_busy
         )
-        for batch, logits, seconds in lanes.map(batches):
+        for batch, logits, lost, seconds in lanes.map(batches):
             facts.forward_s += seconds
             for tile, slot in batch.tiles:
                 started = time.perf_counter()
@@ -159,16 +208,24 @@ class Engine:
                 with torch.inference_mode():
                     final = band.add(tile, None if slot is None or logits is None else logits[slot])
                     if final is not None:
-                        wanted = batch.wanted[slot, : final.shape[1], : final.shape[2]]
-                        canvas.paint(tile.col_start, self.decision(final, wanted.to(device, non_blocking=True)))
+                        wanted = batch.wanted[slot, : final.shape[1], : final.shape[2]].to(device, non_blocking=True)
+                        if lost is not None:
+                            doubtful.append((tile, lost[slot]))
+                            wanted = wanted & ~final[0].isnan()
+                        canvas.paint(tile.col_start, self.decision(final, wanted))
                 facts.blend_s += time.perf_counter() - started
                 if tile.col == band.tile_cols[-1]:
                     if canvas.shape[0]:  # the first tile row may lie above the shard, but for its overlap
-                        yield canvas
+                        yield canvas, doubtful
+                        doubtful = []
                     canvas = None
 
         facts.waited_for_reads_s += lanes.starved_s
 
-    def _timed_forward(self, batch: TileBatch) -> tuple[TileBatch, Tensor | None, float]:
+    def _timed_forward(self, batch: TileBatch) -> tuple[TileBatch, Tensor | None, Tensor | None, float]:
         started = time.perf_counter()
-        return batch, self.forward(batch), time.perf_counter() - started
+        logits, lost = self.forward(batch), None
+        if logits is not None:
+            with torch.inference_mode():
+                lost = mark_lost(logits[: batch.filled], batch.wanted[: batch.filled])
+        return batch, logits, lost, time.perf_counter() - started

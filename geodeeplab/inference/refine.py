@@ -25,11 +25,18 @@ class CRFRefiner:
         Args:
             pixels: (N, C, T, T) as the scene holds them.
             valid: (N, T, T), True where there is data; tiles without any stay as they are.
-            logits: (N, K, T, T) float32, on any device.
+            logits: (N, K, T, T) float32, on any device. Pixels where one is not finite send no message, and stay so.
         """
         with ThreadPoolExecutor(self.threads, thread_name_prefix="crf") as pool:
             refined = list(pool.map(self._refine, pixels, valid, logits.cpu().numpy()))
         return torch.from_numpy(np.stack(refined)).to(logits.device)
 
     def _refine(self, pixels: np.ndarray, valid: np.ndarray, logits: np.ndarray) -> np.ndarray:
-        return self.crf.refine(logits, self.guide(pixels), valid) if valid.any() else logits
+        finite = np.isfinite(logits).all(axis=0)
+        valid = valid & finite
+        if not valid.any():
+            return logits
+        if finite.all():
+            return self.crf.refine(logits, self.guide(pixels), valid)
+        refined = self.crf.refine(np.where(finite, logits, 0), self.guide(pixels), valid)
+        return np.where(finite, refined, np.float32(np.nan))

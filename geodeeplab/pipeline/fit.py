@@ -9,7 +9,10 @@ from rasterio.windows import Window
 from geodeeplab.errors import ContractError, OptionError, SceneError
 from geodeeplab.models import Contract, ModelBand, ValueMap
 from geodeeplab.raster import Band, Scene
+from geodeeplab.raster.bands import describe_left_out
 
+MOST_NAMED = 16
+"""Bands that a message names."""
 SAMPLE_WINDOWS = 12
 """Windows along each axis that stand for the scene where percentiles are asked for."""
 SAMPLE_SIZE = 128
@@ -81,12 +84,25 @@ def select_bands(scene: Scene, contract: Contract, bands: Sequence[str | int] | 
         nameless = all(band.name == str(band.number) for band in scene.bands)
         if nameless and len(scene.bands) == len(wanted):
             return scene
-        count = len(scene.bands)
-        have = f"{count} band{'s' if count != 1 else ''} ({', '.join(band.name for band in scene.bands)})"
         raise ContractError(
-            f"scene '{scene.path}' has {have}; model '{contract.name}' needs {', '.join(wanted)}: "
-            "pass --bands or choose a model for these bands"
+            f"scene '{scene.path}' has {_describe_bands(scene)}; model '{contract.name}' needs {', '.join(wanted)}: "
+            f"pass --bands or choose a model for these bands{_channels_last_hint(scene)}"
         ) from error
+
+
+def _describe_bands(scene: Scene) -> str:
+    """Count and name the bands of a scene, and what is left out: `3 bands (red, green, blue) (+ alpha, left out)`."""
+    count = len(scene.bands)
+    names = [f"{band.name}, flagged alpha" if band.was_alpha else band.name for band in scene.bands]
+    shown = names if count <= MOST_NAMED else [*names[:MOST_NAMED], "..."]
+    return f"{count} band{'s' if count != 1 else ''} ({', '.join(shown)}){describe_left_out(scene.all_bands)}"
+
+
+def _channels_last_hint(scene: Scene) -> str:
+    """Say how to turn an array whose "width" could be its number of bands."""
+    if scene.source.driver != "array" or not scene.shape[1] <= MOST_NAMED < len(scene.bands):
+        return ""
+    return "; if the array is (H, W, C), pass array.transpose(2, 0, 1)"
 
 
 def rescale_note(scene: Scene, contract: Contract) -> str | None:
@@ -171,7 +187,6 @@ def sample_pixels(scene: Scene, *, to_take: str, or_else: str) -> np.ndarray:
             pixels = scene.read(Window(int(col), int(row), sizes[1], sizes[0]))
             found.append(pixels.array[:, pixels.valid].astype(np.float64))
     samples = np.concatenate(found, axis=1)
-    samples = samples[:, np.isfinite(samples).all(axis=0)]  # infinite values are clipped, but no percentile
     if not samples.size:
         raise SceneError(
             f"no valid pixel was found in scene '{scene.path}' to take {to_take} of: "

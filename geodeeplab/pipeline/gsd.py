@@ -102,6 +102,12 @@ class Magnifier:
             col_stop=int(self._cols[shard.col_stop - 1]) + 1,
         )
 
+    def scene_shard(self, shard: Shard) -> Shard:
+        """Give the block of the scene that takes its pixels from a block of the model's grid."""
+        rows = np.searchsorted(self._rows, [shard.row_start, shard.row_stop]).tolist()
+        cols = np.searchsorted(self._cols, [shard.col_start, shard.col_stop]).tolist()
+        return Shard(row_start=rows[0], row_stop=rows[1], col_start=cols[0], col_stop=cols[1])
+
     def scaled_wanted(self, wanted: Wanted) -> Wanted:
         """Give where labels are wanted on the model's grid: where any pixel of the scene takes one from."""
 

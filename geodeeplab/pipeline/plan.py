@@ -131,7 +131,12 @@ class Plan:
             return
         magnifier = self.magnifier
         rows = self.engine.iter_rows(
-            self.model_scene, self.lattice, shard=self.on_model_grid(shard), wanted=wanted, facts=facts
+            self.model_scene,
+            self.lattice,
+            shard=self.on_model_grid(shard),
+            wanted=wanted,
+            facts=facts,
+            on_scene=magnifier.scene_shard,
         )
         with closing(rows):  # type: ignore[type-var]  # a generator
             if self.scene.is_all_valid and wanted is None:
@@ -208,7 +213,7 @@ def open_plan(request: Request) -> Iterator[Plan]:
         if request.batch_size is None and model.fixed_batch is None and not request.compiled:
             forward.find_batch_size(len(scene.bands), tile_size)
         decision = _decision(contract, request, classes)
-        engine = Engine(forward, decision, blend=request.blend)
+        engine = Engine(forward, decision, blend=request.blend, non_finite=request.non_finite)
         yield Plan(
             request=request,
             model=model,

@@ -46,6 +46,8 @@ class Request:
     """`hann`, `linear` or `none`."""
     tta: str = "none"
     """`none`, `flips` or `d4`."""
+    non_finite: str = "error"
+    """`error` or `nodata`: what becomes of pixels whose logits are not finite."""
     crf: "DenseCRF | None" = None
     """The dense CRF, or None."""
     crf_bands: Sequence[str | int] | None = None

@@ -38,6 +38,7 @@ class RunOptions(TypedDict, total=False):
     batch_size: int | None
     device: str
     precision: str
+    non_finite: str
     threads: int | None
     compiled: bool
 

@@ -101,6 +101,8 @@ def segment(
             - `batch_size`: tiles per forward; by default what suits the device.
             - `device`: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
             - `precision`: `auto`, `fp32`, `bf16` or `fp16`.
+            - `non_finite`: what becomes of pixels whose logits are not finite, as where half precision overflows:
+              `error` ends the run and names the tile, `nodata` leaves them without a label, with a warning.
             - `threads`: threads of each forward pass on a CPU, where passes run side by side on the rest; by default
               1, or all where the network has more than 100 MB of weights.
             - `compiled`: compile the network first (torch.compile; on CUDA into a graph).
@@ -189,7 +191,14 @@ def _run(
         if not spool.class_pixels:
             workspace.discard()
             raise SceneError(_nothing_found(plan))
-        pins = plan.pins | {"batch_size": plan.engine.forward.batch_size}
+        pins = plan.pins | {"batch_size": plan.engine.forward.batch_size, "non_finite": plan.request.non_finite}
+        if run.tiles_not_finite:
+            warnings.warn(
+                f"logits were not finite in {run.tiles_not_finite} of {run.tiles_forwarded} tiles: "
+                "such pixels have no label",
+                GeoDeepLabWarning,
+                stacklevel=3,
+            )
         polygons = writing.publish(pins, lap=clock.lap)
         pixels = {item.name: spool.class_pixels.get(item.id, 0) for item in plan.classes}
         resumed = workspace.resumed_share

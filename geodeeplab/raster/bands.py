@@ -19,6 +19,8 @@ COMMON_NAMES = {
     "coastalaerosol": "coastal",
     "panchromatic": "pan",
 }
+SPECTRAL = {"nir", "nir08", "nir09", "rededge", "swir", "swir1", "swir2", "swir16", "swir22", "thermal", "lwir", "pan"}
+"""Names of bands that are measured, beside the colours, as `common_name` gives them."""
 NAMELESS = {"", "undefined", "gray"}  # the first band of several is often "gray" for want of anything better
 
 
@@ -40,6 +42,8 @@ class Band:
     """The value that marks pixels without data, as the file states it, even where the type cannot hold it."""
     colorinterp: str
     """GDAL's colour interpretation in lower case: "red", "alpha", "palette", "undefined", ..."""
+    was_alpha: bool = False
+    """True where the file calls the band alpha, and its pixels show that it is data: `colorinterp` is "undefined"."""
 
     @property
     def is_alpha(self) -> bool:
@@ -59,6 +63,16 @@ def band_name(number: int, *, description: str | None, colorinterp: str, is_only
 def describe_bands(bands: Iterable[Band]) -> str:
     """List bands for a message: `1 (red), 2 (green), 3`."""
     return ", ".join(f"{b.number} ({b.name})" if b.name != str(b.number) else str(b.number) for b in bands)
+
+
+def describe_left_out(bands: Iterable[Band]) -> str:
+    """Say which of the bands are alpha and so left out, to follow a list of the others: ` (+ alpha, left out)`."""
+    names = [
+        "alpha" if band.name.casefold() == "alpha" else f"'{band.name}', band {band.number}, alpha"
+        for band in bands
+        if band.is_alpha
+    ]
+    return f" (+ {', '.join(names)}, left out)" if names else ""
 
 
 def find_bands(bands: Sequence[Band], wanted: Sequence[str | int], *, path: str) -> tuple[Band, ...]:
@@ -100,6 +114,12 @@ def _candidates(bands: Sequence[Band], wanted: str) -> Iterable[list[Band]]:
     yield [b for b in bands if b.colorinterp == exact and exact not in NAMELESS]
     yield [b for b in bands if common_name(b.name) == common]
     yield [b for b in bands if b.colorinterp == common and common not in NAMELESS]
+    yield [b for b in bands if b.was_alpha and common == "alpha"]
+
+
+def is_spectral(name: str | None) -> bool:
+    """Tell whether a band's name says that it is measured, such as "nir", whatever its colour interpretation says."""
+    return common_name(name or "") in SPECTRAL
 
 
 def common_name(name: str) -> str:

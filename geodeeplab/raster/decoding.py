@@ -1,5 +1,6 @@
 """Decoding windows of a file with GDAL: what it needs to be told and where it has to be worked around."""
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -58,14 +59,41 @@ def describe_window(window: Window) -> str:
 def small_block_cache() -> Iterator[None]:
     """Keep GDAL from holding on to decoded blocks: at most `BLOCK_CACHE_BYTES`, then what it was set to before.
 
-    Within it GDAL's warnings go to the log (as in every `rasterio.Env`) and not straight to stderr.
+    GDAL has one such number for all threads: the first that enters sets it, the last that leaves puts it back. Within
+    it GDAL's warnings go to the log (as in every `rasterio.Env`) and not straight to stderr.
     """
-    before = get_gdal_config("GDAL_CACHEMAX")
+    _block_cache.enter()
     try:
-        with rasterio.Env(GDAL_CACHEMAX=min(before, BLOCK_CACHE_BYTES)):
+        with rasterio.Env():
             yield
     finally:
-        set_gdal_config("GDAL_CACHEMAX", before)
+        _block_cache.leave()
+
+
+class _BlockCache:
+    """GDAL's limit of decoded bytes, lowered while anybody reads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._readers = 0
+        self._before = self._ours = 0
+
+    def enter(self) -> None:
+        with self._lock:
+            if self._readers == 0:
+                self._before = int(get_gdal_config("GDAL_CACHEMAX"))
+                self._ours = min(self._before, BLOCK_CACHE_BYTES)
+                set_gdal_config("GDAL_CACHEMAX", self._ours)
+            self._readers += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._readers -= 1
+            if self._readers == 0 and int(get_gdal_config("GDAL_CACHEMAX")) == self._ours:  # else somebody set another
+                set_gdal_config("GDAL_CACHEMAX", self._before)
+
+
+_block_cache = _BlockCache()
 
 
 def _parts(src: DatasetReader, window: Window) -> list[Window]:

@@ -1,6 +1,7 @@
 """A scene: one virtual raster with named bands, read by windows together with the mask of its valid pixels."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from os import PathLike, fspath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Union
@@ -14,8 +15,11 @@ from rasterio.windows import Window
 from geodeeplab.errors import OptionError, SceneError
 from geodeeplab.raster.bands import Band, find_bands
 from geodeeplab.raster.grid import Grid
-from geodeeplab.raster.sources.array import ArraySource, from_xarray
-from geodeeplab.raster.sources.mosaic import join, open_mosaic
+from geodeeplab.raster.sources.array import ArraySource, from_xarray, refuse_channels_last
+from geodeeplab.raster.sources.dataset import from_dataset, is_dataset
+from geodeeplab.raster.sources.members import Member
+from geodeeplab.raster.sources.mosaic import file_members, join, open_mosaic
+from geodeeplab.raster.sources.opacity import warn_of_measured
 from geodeeplab.raster.sources.opening import refuse_palette, warn_if_not_georeferenced
 from geodeeplab.raster.sources.remote import open_file
 from geodeeplab.raster.sources.source import Pixels, Source
@@ -27,7 +31,14 @@ if TYPE_CHECKING:
     import xarray as xr
 
 SceneLike = Union[
-    str, PathLike[str], Sequence[str | PathLike[str]], Mapping[str, Any], np.ndarray, "xr.DataArray", "Scene"
+    str,
+    PathLike[str],
+    Sequence[str | PathLike[str] | Mapping[str, Any]],
+    Mapping[str, Any],
+    np.ndarray,
+    "xr.DataArray",
+    "xr.Dataset",
+    "Scene",
 ]
 """What `open_scene` opens, or an open scene."""
 
@@ -58,7 +69,7 @@ class Scene:
                     f"scene '{source.path}' has alpha bands only: name one by its number to read it as data"
                 )
         self.source = source
-        self.bands: tuple[Band, ...] = find_bands(source.bands, bands, path=source.path)
+        self.bands: tuple[Band, ...] = tuple(map(_as_data, find_bands(source.bands, bands, path=source.path)))
         self.dtype: np.dtype[Any] = np.result_type(*(band.dtype for band in self.bands))
         self._allow_palette = allow_palette
         self._numbers = [band.number for band in self.bands]
@@ -150,16 +161,16 @@ def open_scene(
     """Open a scene; use it in a `with` statement.
 
     Args:
-        scene: any raster that GDAL opens (GeoTIFF, COG, VRT, PNG, …) by path or URL; several as one mosaic, earlier
-            ones on top; a STAC item or item collection (a .json file or URL, or the JSON object); an array (C, H, W)
-            or a DataArray.
+        scene: any raster that GDAL opens (GeoTIFF, COG, VRT, PNG, …) by path or URL; a STAC item or item collection (a
+            .json file or URL, or the JSON object); several of these as one mosaic, earlier ones on top; an array
+            (C, H, W), a DataArray, or a Dataset, whose variables on one grid are the bands.
         bands: names or 1-based numbers, in the order to read them; default all that are not alpha.
         allow_palette: read palette indices too (a label raster); an image has to be expanded first.
         grid_crs: warp to this coordinate reference system, at the pixel size of the finest file or at `gsd_m`.
         gsd_m: pixel size in metres where files have to be warped onto one grid.
 
     Warns:
-        GeoDeepLabWarning: the CRS is missing (it stays so), or the transform.
+        GeoDeepLabWarning: the CRS is missing (it stays so), or the transform; a band is flagged alpha, but holds data.
 
     Raises:
         SceneError: a file is missing, no raster, complex, without a grid (GCPs, RPCs), or lacks a band; files do not
@@ -170,6 +181,8 @@ def open_scene(
     try:
         opened = Scene(source, bands=bands, allow_palette=allow_palette)
         warn_if_not_georeferenced(source.grid, source.path, stacklevel=2)
+        named = set() if bands is None else {band.number for band in opened.bands}
+        warn_of_measured([one for one in source.bands if one.number not in named], source.path, stacklevel=2)
     except BaseException:
         source.close()
         raise
@@ -198,6 +211,7 @@ def open_array(
     Raises:
         SceneError: the array cannot be a scene.
     """
+    refuse_channels_last(array)
     return Scene(ArraySource(array, transform=transform, crs=crs, bands=bands, nodata=nodata, valid=valid))
 
 
@@ -219,12 +233,16 @@ def scene_paths(scene: SceneLike) -> list[str | PathLike[str]]:
         return [scene]
     if isinstance(scene, Scene):
         return list(scene.source.files)
-    return list(scene) if isinstance(scene, Sequence) else []
+    return [one for one in scene if isinstance(one, str | PathLike)] if isinstance(scene, Sequence) else []
 
 
 def names_stac(scene: SceneLike) -> bool:
-    """Tell whether a scene is given as a STAC item or item collection."""
-    return isinstance(scene, Mapping) or (isinstance(scene, str | PathLike) and is_stac(scene))
+    """Tell whether a scene is given as a STAC item or item collection, or as several of which one is."""
+    if isinstance(scene, Sequence) and not isinstance(scene, str):
+        return any(names_stac(one) for one in scene)
+    if isinstance(scene, Mapping):
+        return not is_dataset(scene)
+    return isinstance(scene, str | PathLike) and is_stac(scene)
 
 
 def _open_source(
@@ -233,17 +251,40 @@ def _open_source(
     """Open whatever a scene is given as."""
     if isinstance(scene, Scene):
         raise OptionError("an open scene cannot be opened again: pass its path, or use it as it is")
-    if isinstance(scene, str | PathLike | Mapping) and names_stac(scene):
-        return join(stac_parts(scene, bands=bands), grid_crs=grid_crs, gsd_m=gsd_m)
-    if isinstance(scene, str | PathLike):
+    if isinstance(scene, str | PathLike) or (isinstance(scene, Mapping) and not is_dataset(scene)):
         scene = [scene]
     if isinstance(scene, Sequence):
-        if len(scene) == 1 and grid_crs is None:
-            return open_file(fspath(scene[0]))
-        return open_mosaic(scene, grid_crs=grid_crs, gsd_m=gsd_m)
+        if names_stac(scene):
+            return join(_parts(scene, bands), grid_crs=grid_crs, gsd_m=gsd_m)
+        files = [fspath(one) for one in scene if not isinstance(one, Mapping)]
+        if len(files) == 1 and grid_crs is None:
+            return open_file(files[0])
+        return open_mosaic(files, grid_crs=grid_crs, gsd_m=gsd_m)
     if grid_crs is not None:
         raise OptionError("an array stays on its own grid: warp it before, or pass a file with grid_crs")
-    return ArraySource(scene) if isinstance(scene, np.ndarray) else from_xarray(scene)  # type: ignore[arg-type]
+    if isinstance(scene, np.ndarray):
+        refuse_channels_last(scene)
+        return ArraySource(scene)
+    return from_dataset(scene) if is_dataset(scene) else from_xarray(scene)  # type: ignore[arg-type]
+
+
+def _parts(
+    scenes: Sequence[str | PathLike[str] | Mapping[str, Any]], bands: Sequence[str | int] | None
+) -> list[Member]:
+    """Give STAC items, item collections and files as the parts of a mosaic, in their order."""
+    files = [one for one in scenes if not names_stac(one)]
+    parts_of_files = iter(file_members(files))  # type: ignore[arg-type]  # no mapping is left
+    return [
+        part for one in scenes for part in (stac_parts(one, bands=bands) if names_stac(one) else [next(parts_of_files)])
+    ]
+
+
+def _as_data(band: Band) -> Band:
+    """Give a band that is read: an alpha band that somebody names is data like any other."""
+    if not band.is_alpha:
+        return band
+    name = str(band.number) if band.name == "alpha" else band.name
+    return replace(band, name=name, colorinterp="undefined", was_alpha=True)
 
 
 def _check_within(window: Window, shape: tuple[int, int]) -> None:

@@ -131,6 +131,15 @@ class Lattice:
         """Give the tile at an index of the lattice."""
         return Tile(row=row, col=col, row_start=self.rows.start(row), col_start=self.cols.start(col))
 
+    def covered(self, tile: Tile) -> Shard:
+        """Give what a tile covers of the scene."""
+        return Shard(
+            row_start=tile.row_start,
+            row_stop=min(tile.row_start + self.tile_size, self.shape[0]),
+            col_start=tile.col_start,
+            col_stop=min(tile.col_start + self.tile_size, self.shape[1]),
+        )
+
     def touching(self, shard: Shard) -> tuple[range, range]:
         """Give the tile rows and tile columns that touch a shard."""
         return (

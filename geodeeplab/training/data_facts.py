@@ -142,7 +142,9 @@ def _class_table(facts: Mapping[str, Any]) -> list[str]:
 
 def _band_table(facts: Mapping[str, Any]) -> list[str]:
     rows = [[item["name"], *(f"{item[key]:.5g}" for key in ("mean", "std", "low", "high"))] for item in facts["bands"]]
-    return _table([["band", "mean", "std", "least", "greatest"], *rows], left={0})
+    table = _table([["band", "mean", "std", "least", "greatest"], *rows], left={0})
+    left_out = facts.get("bands_left_out")
+    return [*table, f"left out: band {', '.join(left_out)}, which says where pixels are valid"] if left_out else table
 
 
 def _lines(facts: Mapping[str, Any]) -> list[str]:

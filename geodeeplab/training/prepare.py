@@ -144,6 +144,8 @@ def prepare_data(
     else:
         opened = open_labelled_scenes(scenes, labels, label_rule, bands=bands, gsd_m=gsd_m, zoom=zoom, groups=groups)
         facts = {"labels": label_rule.facts()}
+    if opened.left_out:
+        facts["bands_left_out"] = list(opened.left_out)
     if split is None and groups is None and all(one.group is not None for one in opened.scenes):
         rule = replace(rule, kind="groups")
     if val_scenes is not None:

@@ -43,6 +43,22 @@ class _Place:
     cols: range
 
 
+class _Places:
+    """Tiles cut into places: as many side by side as a block of the scene is wide. A grid may have millions."""
+
+    def __init__(self, plan: Plan, rows: range, cols: range) -> None:
+        block_width, lattice = plan.model_scene.block_shape[1], plan.lattice
+        self._side_by_side = max(1, -(-(block_width - lattice.overlap) // lattice.cols.stride))
+        self._rows, self._cols = rows, cols
+        self._starts = range(cols.start, cols.stop, self._side_by_side)
+        self.count = len(rows) * len(self._starts)
+
+    def at(self, index: int) -> _Place:
+        """Give a place, counted along the rows."""
+        row, start = self._rows[index // len(self._starts)], self._starts[index % len(self._starts)]
+        return _Place(row=row, cols=range(start, min(start + self._side_by_side, self._cols.stop)))
+
+
 def cover(plan: Plan) -> Coverage:
     """Find out how many tiles of a run are empty: no valid pixel, or none in the area of interest.
 
@@ -61,14 +77,14 @@ def cover(plan: Plan) -> Coverage:
     rows, cols = lattice.touching(area)
     outside = tiles - len(rows) * len(cols)
     limit = LOOK_BYTES_REMOTE if any(is_remote(file) for file in seen.source.files) else LOOK_BYTES
-    places = _places(plan, rows, cols)
-    count = max(LEAST_SAMPLES, int(limit // _place_bytes(plan, places[0])))
-    if _area_bytes(plan, area) <= limit or count >= len(places):
+    places = _Places(plan, rows, cols)
+    count = max(LEAST_SAMPLES, int(limit // _place_bytes(plan, places.at(0))))
+    if _area_bytes(plan, area) <= limit or count >= places.count:
         filled, read_s = _count(plan, area)
         empty = outside + len(rows) * len(cols) - len(filled)
         return Coverage(tiles=tiles, empty=empty, is_exact=True, read_s=read_s, example=_middle(filled))
-    drawn = sorted(np.random.default_rng(_SEED).choice(len(places), count, replace=False).tolist())
-    filled, looked, read_s = _sample(plan, [places[one] for one in drawn])
+    drawn = sorted(np.random.default_rng(_SEED).choice(places.count, count, replace=False).tolist())
+    filled, looked, read_s = _sample(plan, [places.at(one) for one in drawn])
     empty = outside + round((1 - len(filled) / looked) * len(rows) * len(cols))
     share = looked / (len(rows) * len(cols)) * _sharing(plan)
     return Coverage(tiles=tiles, empty=empty, is_exact=False, read_s=read_s / share, example=_middle(filled))
@@ -127,15 +143,6 @@ def _sample(plan: Plan, places: list[_Place]) -> tuple[list[tuple[int, int]], in
             if there[:, start : start + lattice.tile_size].any():
                 filled.append((place.row, col))
     return filled, looked, time.perf_counter() - started
-
-
-def _places(plan: Plan, rows: range, cols: range) -> list[_Place]:
-    """Cut tiles into places: as many tiles side by side as a block of the scene is wide."""
-    side_by_side = max(1, -(-(plan.model_scene.block_shape[1] - plan.lattice.overlap) // plan.lattice.cols.stride))
-    starts = range(cols.start, cols.stop, side_by_side)
-    return [
-        _Place(row=row, cols=range(start, min(start + side_by_side, cols.stop))) for row in rows for start in starts
-    ]
 
 
 def _window(plan: Plan, place: _Place) -> Window:

@@ -87,7 +87,7 @@ def _describe_validity(scene: Scene, *, has_mask: bool) -> str:
     elif values:
         unless.append("all bands are nodata")
     if any(band.dtype.kind == "f" for band in bands):
-        unless.append(f"{'a band' if len(bands) > 1 else 'it'} is NaN")
+        unless.append(f"{'a band' if len(bands) > 1 else 'it'} is not finite")
     numbers = {band.number for band in bands}
     alphas = [str(band.number) for band in scene.all_bands if band.is_alpha and band.number not in numbers]
     if alphas:

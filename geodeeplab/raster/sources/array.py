@@ -25,6 +25,9 @@ COORDINATE_TOLERANCE = 0.01
 
 LEAST_ROWS = 256
 
+MOST_CHANNELS, LEAST_SIDE = 4, 32
+"""An array whose last axis is no longer than the one, and whose others are no shorter than the other, is (H, W, C)."""
+
 SPATIAL_DIMS = (("y", "x"), ("latitude", "longitude"), ("lat", "lon"), ("northing", "easting"))
 BAND_DIMS = ("band", "bands", "channel", "variable", "wavelength")
 
@@ -33,7 +36,7 @@ class ArraySource:
     """An array in memory, or one that is read when it is sliced (dask, zarr, h5py, xarray); see `Source`.
 
     The array is not copied and must not change. A pixel is invalid where all the bands read are nodata, where any is
-    NaN, or where `valid` says so.
+    not finite, or where `valid` says so. Numbers of 16 bits with a floating point are read as float32.
 
     Args:
         array: (C, H, W), or (H, W) for one band; integers or floating-point numbers.
@@ -83,6 +86,10 @@ class ArraySource:
                 "True where a pixel is valid"
             )
         dtype = np.dtype(array.dtype).newbyteorder("=")
+        if dtype == np.float16:  # neither rasterio nor the kernels know it; a nodata value is rounded as pixels are
+            dtype = np.dtype(np.float32)
+            with np.errstate(over="ignore"):
+                nodata = None if nodata is None else float(np.float16(nodata))
         self.bands = tuple(
             Band(
                 number=number,
@@ -173,6 +180,20 @@ def _check_array(array: Any, path: str) -> None:  # noqa: ANN401 - checked here
         raise SceneError(f"{path} has integers or floating-point numbers up to 64 bits, got {dtype}: convert it")
 
 
+def refuse_channels_last(array: Any) -> None:  # noqa: ANN401 - checked by `ArraySource`
+    """Refuse an array whose shape says that it is (H, W, C): many "bands" of a raster that is hardly a strip.
+
+    Raises:
+        SceneError: it does.
+    """
+    shape = tuple(getattr(array, "shape", ()))
+    if len(shape) == 3 and shape[2] <= MOST_CHANNELS and min(shape[:2]) >= LEAST_SIDE:
+        raise SceneError(
+            f"a scene is an array (C, H, W), and of shape {shape} it looks like (H, W, C): pass "
+            "array.transpose(2, 0, 1)"
+        )
+
+
 def _crs_of(crs: CRS | str | int | None, path: str) -> CRS | None:
     if crs is None:
         return None
@@ -186,8 +207,8 @@ def _dims_of(data: "xr.DataArray") -> tuple[str, str, str | None]:
     """Give the dimensions along y, x and, where there is one, the bands."""
     if not hasattr(data, "dims") or not hasattr(data, "variable"):
         raise SceneError(
-            f"a scene can be an xarray.DataArray, got {type(data).__name__}: choose a variable of a Dataset, or join "
-            "all with to_dataarray('band')"
+            f"a scene can be a path, several, an array (C, H, W), an xarray.DataArray or a Dataset, got "
+            f"{type(data).__name__}: give one of these"
         )
     dims = [str(dim) for dim in data.dims]
     for y_dim, x_dim in SPATIAL_DIMS:

@@ -1,17 +1,19 @@
 """One raster file as a source."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 import rasterio
 from rasterio import DatasetReader
 from rasterio.windows import Window
 
 from geodeeplab.errors import SceneError
-from geodeeplab.raster.bands import Band, band_name
+from geodeeplab.raster.bands import Band, band_name, is_spectral
 from geodeeplab.raster.decoding import GDAL_ERRORS, decode_bands, describe_window, iter_blocks, small_block_cache
 from geodeeplab.raster.grid import Grid
+from geodeeplab.raster.sources.opacity import measured_alphas, sample_band
 from geodeeplab.raster.sources.opening import root_cause
 from geodeeplab.raster.sources.source import Pixels
 from geodeeplab.raster.validity import nodata_range, valid_pixels
@@ -25,16 +27,24 @@ LEAST_ROWS_VRT = 512
 class FileSource:
     """One open raster file; see `Source`.
 
-    A pixel is invalid where all the bands read are nodata, where any is NaN, or where an alpha band (0) or a mask
-    says so. An alpha band that is itself among the bands read is data, and no mask any more.
+    A pixel is invalid where all the bands read are nodata, where any is not finite, or where an alpha band (0) or a
+    mask says so. An alpha band that is itself among the bands read is data, and no mask any more; so is one whose
+    pixels show that it never was alpha (see `opacity`).
     """
 
-    def __init__(self, src: DatasetReader, *, path: str) -> None:
-        """Take an open dataset, which is closed with the source, and the name under which it was opened."""
+    def __init__(self, src: DatasetReader, *, path: str, measured: Collection[int] | None = None) -> None:
+        """Take an open dataset, which is closed with the source.
+
+        Args:
+            src: the dataset.
+            path: the name under which it was opened.
+            measured: 1-based numbers of bands that are data though the file calls them alpha; None to look at pixels.
+        """
         self._src = src
         self.path = path
         self.grid = Grid(shape=src.shape, transform=src.transform, crs=src.crs)
-        self.bands = _bands_of(src)
+        flagged = [number for number, one in enumerate(src.colorinterp, start=1) if one.name == "alpha"]
+        self.bands = _bands_of(src, _find_measured(src, flagged) if measured is None else measured)
         self.driver = str(src.driver)
         self.tags = dict(src.tags())
         self.least_rows = LEAST_ROWS_VRT if self.driver == "VRT" else LEAST_ROWS
@@ -67,6 +77,10 @@ class FileSource:
     def close(self) -> None:
         """Close the file."""
         self._src.close()
+
+    def sample_alphas(self) -> dict[int, npt.NDArray[np.generic]]:
+        """Read some pixels (n,) of each band that is alpha, see `sample_band`."""
+        return {band.number: sample_band(self._src, band.number) for band in self.bands if band.is_alpha}
 
     def _read(self, window: Window, numbers: Sequence[int]) -> Pixels:
         chosen = [self.bands[number - 1] for number in numbers]
@@ -105,8 +119,17 @@ class FileSource:
         return describe_window(window)  # a second attempt went well: the file is being written, or on a network
 
 
-def _bands_of(src: DatasetReader) -> tuple[Band, ...]:
+def _find_measured(src: DatasetReader, flagged: Sequence[int]) -> frozenset[int]:
+    """Give those bands flagged alpha that are data: by what the file calls them, or by their pixels."""
+    named = {number for number in flagged if is_spectral(src.descriptions[number - 1])}
+    return frozenset(named) | measured_alphas(src, [number for number in flagged if number not in named])
+
+
+def _bands_of(src: DatasetReader, measured: Collection[int]) -> tuple[Band, ...]:
+    """Describe the bands; those of `measured` are not alpha, whatever the file says."""
     interps = [interp.name.lower() for interp in src.colorinterp]
+    was_alpha = [interp == "alpha" and number in measured for number, interp in enumerate(interps, start=1)]
+    interps = ["undefined" if was else interp for was, interp in zip(was_alpha, interps, strict=True)]
     is_only_band = sum(interp != "alpha" for interp in interps) == 1
     return tuple(
         Band(
@@ -117,6 +140,7 @@ def _bands_of(src: DatasetReader) -> tuple[Band, ...]:
             offset=offset,
             nodata=nodata,
             colorinterp=interp,
+            was_alpha=was_alpha[number - 1],
         )
         for number, description, interp, dtype, scale, offset, nodata in zip(
             src.indexes, src.descriptions, interps, src.dtypes, src.scales, src.offsets, src.nodatavals, strict=True

@@ -26,10 +26,11 @@ from geodeeplab.raster.sources.members import (
     lazy_member,
     offset_in,
 )
-from geodeeplab.raster.sources.remote import open_file
+from geodeeplab.raster.sources.remote import measured_in_all, open_file
 from geodeeplab.raster.sources.scaled import fill_values
 from geodeeplab.raster.sources.source import Pixels, Source
 from geodeeplab.raster.sources.warped import BLOCK_SHAPE, LEAST_ROWS, Resampling, shrink_factors, warped_source
+from geodeeplab.raster.validity import finite_pixels
 
 FLOAT32 = np.dtype(np.float32)
 MOST_OPEN = 64  # parts that are open at a time, apart from those that were given open
@@ -97,9 +98,12 @@ class MosaicSource:
             top, left = (low - self._starts[index]).tolist()
             pixels = self._part(index).read(Window(left, top, end_col - col, end_row - row), numbers)
             is_new = pixels.valid & is_free
-            for channel, number in enumerate(numbers):
-                values = self._in_numbers_of_first(pixels.array[channel], index, number)
-                np.copyto(array[channel, row:end_row, col:end_col], values, where=is_new, casting="unsafe")
+            planes = [self._in_numbers_of_first(pixels.array[c], index, number) for c, number in enumerate(numbers)]
+            for values in planes:
+                if values.dtype.kind == "f":
+                    is_new &= finite_pixels(values)  # a scale may take numbers out of range
+            for plane, values in zip(array, planes, strict=True):
+                np.copyto(plane[row:end_row, col:end_col], values, where=is_new, casting="unsafe")
             valid[row:end_row, col:end_col] |= is_new
         return Pixels(array=array, valid=valid)
 
@@ -131,7 +135,8 @@ class MosaicSource:
         if (band.scale, band.offset) == (first.scale, first.offset):
             return values
         physical = values.astype(np.float64) * band.scale + band.offset
-        converted: npt.NDArray[Any] = ((physical - first.offset) / first.scale).astype(np.float32)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            converted: npt.NDArray[Any] = ((physical - first.offset) / first.scale).astype(np.float32)
         return converted
 
 
@@ -154,8 +159,18 @@ def open_mosaic(
         SceneError: a file cannot be a scene, or the files do not fit together.
         OptionError: no file, no such CRS, or a pixel size that is none.
     """
-    parts = [lazy_member(partial(open_file, fspath(path))) for path in paths]
-    return join(parts, grid_crs=grid_crs, gsd_m=gsd_m, resampling=resampling)
+    return join(file_members(paths), grid_crs=grid_crs, gsd_m=gsd_m, resampling=resampling)
+
+
+def file_members(paths: Sequence[str | PathLike[str]]) -> list[Member]:
+    """Give raster files as members; which bands flagged alpha are data is decided for all of them together.
+
+    Raises:
+        SceneError: a file cannot be a scene.
+    """
+    names = [fspath(path) for path in paths]
+    measured = measured_in_all(names)
+    return [lazy_member(partial(open_file, name, measured=measured)) for name in names]
 
 
 def join(

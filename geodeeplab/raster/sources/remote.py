@@ -1,17 +1,21 @@
 """Rasters that are read over the network: their names for GDAL, the options to read them well, errors that say so."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from urllib.request import url2pathname
 
+import numpy as np
+import numpy.typing as npt
 import rasterio
 from rasterio.env import get_gdal_config
 from rasterio.windows import Window
 
 from geodeeplab.errors import SceneError
+from geodeeplab.raster.bands import is_spectral
 from geodeeplab.raster.decoding import describe_window
 from geodeeplab.raster.sources.file import FileSource
+from geodeeplab.raster.sources.opacity import is_measured
 from geodeeplab.raster.sources.opening import open_dataset, root_cause
 from geodeeplab.raster.sources.source import Pixels, Source
 
@@ -42,6 +46,9 @@ OPTIONS: dict[str, str | float] = {
     "VSI_CACHE": "FALSE",
 }
 """What GDAL is told while it reads over the network, unless the user's environment says otherwise."""
+
+SAMPLED_FILES = 16
+"""Files of a list whose alpha bands are looked at, at most."""
 
 SECRETS = (
     "sig",
@@ -102,27 +109,50 @@ def remote_env() -> Iterator[None]:
         yield
 
 
-def open_file(path: str) -> Source:
+def open_file(path: str, *, measured: Collection[int] | None = None) -> Source:
     """Open a raster file, on disk or remote, as a source.
 
     Args:
         path: a path, a URL (https, s3, gs, az) or a `/vsi...` name of GDAL's.
+        measured: bands that are data though the file calls them alpha; None to look at their pixels.
 
     Raises:
         SceneError: the file is missing or out of reach, or cannot be a scene; see `open_dataset`.
     """
-    return over_network(open_file_source(path))
+    return over_network(open_file_source(path, measured=measured))
 
 
-def open_file_source(path: str) -> FileSource:
+def spread(paths: Iterable[str]) -> list[str]:
+    """Give some of a list of files, spread over it: those that `measured_in_all` looks at."""
+    listed = list(paths)
+    return listed[:: max(1, len(listed) // SAMPLED_FILES)][:SAMPLED_FILES]
+
+
+def measured_in_all(paths: Sequence[str]) -> frozenset[int]:
+    """Decide for files of one form together which bands flagged alpha are data, from some files spread over the list.
+
+    Water alone, or nothing but forest, says little: a band that is data in one file is data in all of them.
+    """
+    samples: dict[int, list[npt.NDArray[np.generic]]] = {}
+    named: set[int] = set()
+    for path in spread(paths):
+        source = open_file_source(path, measured=())
+        with closing(source), remote_env():
+            named.update(band.number for band in source.bands if band.is_alpha and is_spectral(band.name))
+            for number, values in source.sample_alphas().items():
+                samples.setdefault(number, []).append(values)
+    return frozenset(named) | {number for number, parts in samples.items() if is_measured(np.concatenate(parts))}
+
+
+def open_file_source(path: str, *, measured: Collection[int] | None = None) -> FileSource:
     """Open a raster file like `open_file`; a remote one is ready to be read only after `over_network`."""
     name = gdal_path(path)
     if not is_remote(path):
         with rasterio.Env():  # takes GDAL's own warnings to the log instead of stderr
-            return FileSource(open_dataset(name), path=path)
+            return FileSource(open_dataset(name), path=path, measured=measured)
     with remote_env():
         try:
-            return FileSource(open_dataset(name), path=public_name(path))
+            return FileSource(open_dataset(name), path=public_name(path), measured=measured)
         except SceneError as error:
             if error.__cause__ is None:  # it could be opened, and was refused for what it is
                 raise SceneError(str(error).replace(name, public_name(path))) from None

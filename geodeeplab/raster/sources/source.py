@@ -57,7 +57,7 @@ class Source(Protocol):
         ...
 
     def is_all_valid(self, numbers: Sequence[int]) -> bool:
-        """Tell whether every pixel is sure to be valid: no nodata value, mask or alpha, and no NaN possible."""
+        """Tell whether every pixel is sure to be valid: no nodata value, mask or alpha, and all numbers finite."""
         ...
 
     def close(self) -> None:

@@ -70,13 +70,20 @@ def open_item(item: StacItem, *, bands: Wanted = None) -> StackedSource:
     try:
         for name, band in chosen:
             if band.href not in opened:
-                opened[band.href] = open_part(band.href)
+                opened[band.href] = open_part(band.href, measured=_described(item, band.href))
             stack += _stacked(item, band, name, *opened[band.href], is_wanted=bands is not None)
         return StackedSource(stack, path=item.path)
     except BaseException:
         for source, _ in opened.values():
             source.close()
         raise
+
+
+def _described(item: StacItem, href: str) -> frozenset[int] | None:
+    """Give the numbers of the bands of an asset that the item names as something other than alpha; None of no names."""
+    named = [(band.number, band.common_name or band.name) for band in item.bands if band.href == href]
+    numbers = [number for number, name in named if number is not None and name and common_name(name) != "alpha"]
+    return frozenset(numbers) or None
 
 
 def _find(item: StacItem, wanted: str) -> StacBand:

@@ -1,7 +1,7 @@
 """Bands from several files as one raster: Landsat's and Sentinel-2's band files, the assets of a STAC item."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from pathlib import PurePosixPath
@@ -41,9 +41,9 @@ class StackedSource:
     beside 10 m) is enlarged by repeating its pixels, so its values stay what they are; it may reach past the finest
     grid by less than one of its own pixels.
 
-    A pixel is invalid as in one file: where all the bands read are nodata, where any is NaN, or where the alpha band
-    or mask of any file that is read says so. Nodata is what the stack's bands state, whatever their sources do. (Where
-    a source both states nodata and has a mask, a masked pixel of all nodata values counts as nodata.)
+    A pixel is invalid as in one file: where all the bands read are nodata, where any is not finite, or where the alpha
+    band or mask of any file that is read says so. Nodata is what the stack's bands state, whatever their sources do.
+    (Where a source both states nodata and has a mask, a masked pixel of all nodata values counts as nodata.)
 
     Args:
         bands: at least one; sources are closed with the stack.
@@ -146,16 +146,20 @@ def open_stacked(paths: Sequence[str | PathLike[str]]) -> StackedSource:
         raise
 
 
-def open_part(path: str) -> tuple[Source, tuple[Band, ...]]:
+def open_part(path: str, *, measured: Collection[int] | None = None) -> tuple[Source, tuple[Band, ...]]:
     """Open a file for a stack: the source, whose bands state no nodata, and the bands as the file states them.
 
     It is for the stack to say what nodata is, over all its bands; so the source tells what is masked and nothing else.
 
+    Args:
+        path: the file.
+        measured: bands that are known to be data, though the file may call them alpha; None to look at their pixels.
+
     Raises:
         SceneError: the file cannot be opened.
     """
-    file = open_file_source(path)
-    bands = file.bands
+    file = open_file_source(path, measured=measured)
+    bands = file.bands if measured is None else tuple(replace(band, was_alpha=False) for band in file.bands)
     file.bands = tuple(replace(band, nodata=None) for band in bands)
     return over_network(file), bands
 

@@ -9,7 +9,7 @@ from typing import Any
 from geodeeplab.errors import OptionError, SceneError
 from geodeeplab.models import ModelClass
 from geodeeplab.raster import Scene, read_classes
-from geodeeplab.raster.sources.remote import open_file
+from geodeeplab.raster.sources.remote import open_file, spread
 from geodeeplab.training.folders.chip_files import INDEX_NAME, read_index
 from geodeeplab.training.folders.chip_pairs import MOST_NAMED, ChipPair, find_folders, find_pairs
 from geodeeplab.training.folders.chip_scene import ChipReading, ChipScene, quick_opening
@@ -111,6 +111,7 @@ def open_chip_folder(
             classes=names,
             wanted=None if wanted is None else tuple(wanted),
             band_names=one.band_names,
+            images=tuple(spread(pair.image for pair in one.pairs)),
             labels=labels,
         )
         scenes += [ChipScene(pair, reading, group=_group(group, pair)) for pair in one.pairs]

@@ -19,8 +19,9 @@ from geodeeplab.errors import SceneError
 from geodeeplab.models import ModelClass
 from geodeeplab.raster import Band, Grid, Source
 from geodeeplab.raster.bands import common_name, find_bands
+from geodeeplab.raster.sources.opacity import warn_of_measured
 from geodeeplab.raster.sources.opening import refuse_palette
-from geodeeplab.raster.sources.remote import open_file
+from geodeeplab.raster.sources.remote import measured_in_all, open_file
 from geodeeplab.training.folders.chip_pairs import ChipPair
 from geodeeplab.training.folders.label_code import LabelCode
 from geodeeplab.training.folders.label_pixels import LabelFile, count_codes, describe_counts
@@ -45,10 +46,28 @@ class ChipReading:
     """Bands to read, by name or 1-based number; None for all that are not alpha."""
     band_names: tuple[str, ...]
     """Names for bands whose files give them none, as many as there are bands; or none."""
+    images: tuple[str, ...]
+    """Some of the images, which show whether a band that they call alpha holds data."""
     labels: tuple[str, ...]
     """All label files, to say how many pixels are of a value that has no class."""
     token: str = field(default_factory=lambda: secrets.token_hex(8))
     """What tells it from others: files may be written anew before a folder is opened again."""
+
+    @cached_property
+    def measured(self) -> frozenset[int]:
+        """Bands that are data though the images may call them alpha: named otherwise, or by the pixels of some images.
+
+        Warns:
+            GeoDeepLabWarning: the pixels show it.
+        """
+        if self.band_names:
+            return frozenset(n for n, name in enumerate(self.band_names, start=1) if common_name(name) != "alpha")
+        measured = measured_in_all(self.images)
+        if measured:
+            source = open_file(self.images[0], measured=measured)
+            source.close()
+            warn_of_measured(source.bands, source.path, stacklevel=2)
+        return measured
 
 
 class ChipScene:
@@ -102,12 +121,13 @@ class ChipScene:
 
     @property
     def _key(self) -> "_Key":
-        return self._reading.token, self.files[0], self.files[1], self._reading.code.is_color
+        reading = self._reading
+        return reading.token, self.files[0], self.files[1], reading.code.is_color, reading.measured
 
     @cached_property
     def _header(self) -> tuple[Grid, tuple[Band, ...]]:
         with quick_opening():
-            source = open_file(self.files[0])
+            source = open_file(self.files[0], measured=self._reading.measured)
             try:
                 return _share(source.grid), _share_bands(self._choose(source))
             finally:
@@ -174,8 +194,8 @@ class _OpenChip:
         self.label.close()
 
 
-_Key = tuple[str, str, str, bool]
-"""Which opening of the folder, image, label, whether the label's colours count."""
+_Key = tuple[str, str, str, bool, frozenset[int]]
+"""Which opening of the folder, image, label, whether the label's colours count, bands that are data."""
 _here = threading.local()
 
 
@@ -198,8 +218,8 @@ def _open_here(key: _Key) -> _OpenChip:
     return chips[key]
 
 
-def _open(image_path: str, label_path: str, is_color: bool) -> _OpenChip:
-    image = open_file(image_path)
+def _open(image_path: str, label_path: str, is_color: bool, measured: frozenset[int]) -> _OpenChip:
+    image = open_file(image_path, measured=measured)
     try:
         label = LabelFile(label_path, is_color=is_color)
     except BaseException:

@@ -31,7 +31,7 @@ class LabelFile:
         Raises:
             SceneError: it is missing or damaged, or its pixels cannot be codes of this kind.
         """
-        self.source = open_file(path)
+        self.source = open_file(path, measured=())  # how opaque a drawn label is, is no class
         self._is_color = is_color
         try:
             self._numbers = _code_bands(self.source, is_color=is_color)
@@ -66,7 +66,7 @@ def has_colors(path: str) -> bool:
     Raises:
         SceneError: it cannot be opened.
     """
-    source = open_file(path)
+    source = open_file(path, measured=())
     try:
         return _has_palette(source) or len(_data_bands(source)) > 1
     finally:

@@ -50,7 +50,7 @@ def gain_between(first: Sequence[Band], bands: Sequence[Band]) -> Gain:
 class HeldScene:
     """A labelled scene; read from memory once it is held.
 
-    Values that are no finite numbers are invalid. What is held does not travel to other processes by pickling: they
+    What is held does not travel to other processes by pickling: they
     read it again, on first use.
     """
 
@@ -76,7 +76,7 @@ class HeldScene:
     def read(self, window: Window) -> LabelledPixels:
         """Read a window; views of what is held, which must not be written to."""
         if not self.is_held:
-            return _finite(self.scene.read(window))
+            return self.scene.read(window)
         if self._pixels is None:
             self._pixels = self._read_all()
             self.scene.close()
@@ -95,7 +95,7 @@ class HeldScene:
         valid, labels = np.empty((height, width), dtype=np.bool_), np.empty((height, width), dtype=np.uint8)
         for row in range(0, height, step):
             rows = slice(row, min(height, row + step))
-            part = _finite(self.scene.read(Window(0, row, width, rows.stop - row)))
+            part = self.scene.read(Window(0, row, width, rows.stop - row))
             array[:, rows], valid[rows], labels[rows] = part.array, part.valid, part.labels
         return LabelledPixels(array=array, valid=valid, labels=labels)
 
@@ -149,11 +149,3 @@ def _check_bands(first: LabelledScene, scene: LabelledScene) -> None:
 
 def _sort(dtype: np.dtype[Any]) -> str:
     return "8-bit" if dtype.itemsize == 1 else "floating" if dtype.kind == "f" else "integer"
-
-
-def _finite(pixels: LabelledPixels) -> LabelledPixels:
-    """Take numbers that are not finite for invalid, and labels of invalid pixels for what they are."""
-    if pixels.array.dtype.kind != "f":
-        return pixels
-    valid = pixels.valid & np.isfinite(pixels.array).all(axis=0)
-    return LabelledPixels(array=pixels.array, valid=valid, labels=pixels.labels)

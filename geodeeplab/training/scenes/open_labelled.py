@@ -1,7 +1,7 @@
 """Scenes opened with their labels: a reader for each, their classes, and the pixel size that all are read at."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from os import PathLike
 from typing import Any
@@ -11,6 +11,8 @@ import numpy as np
 from geodeeplab.errors import OptionError
 from geodeeplab.models import ModelClass
 from geodeeplab.raster import Grid, Scene, is_vector, to_aoi
+from geodeeplab.raster.bands import describe_bands
+from geodeeplab.raster.sources.opacity import warn_of_measured
 from geodeeplab.training.scenes.class_table import ClassTable
 from geodeeplab.training.scenes.labelled import LabelledScene
 from geodeeplab.training.scenes.labelled_raster import LabelledRaster, LabelReader
@@ -29,6 +31,8 @@ class OpenedScenes:
     """Their classes, in the order of the label indices."""
     gsd_m: float | None
     """Ground sample distance that they are read at, in metres; None where it is unknown."""
+    left_out: tuple[str, ...] = ()
+    """Bands that are alpha, and so are no input: `4 (alpha)`."""
 
 
 def open_labelled_scenes(
@@ -47,6 +51,7 @@ def open_labelled_scenes(
     if groups is not None and len(groups) != len(scenes):
         raise OptionError(f"groups has a name for each scene, not {len(groups)} for {len(scenes)}: give one for each")
     pixels = [ScenePixels(scene=one, bands=None if bands is None else tuple(bands)) for one in scenes]
+    pixels, left_out = _settle_alpha(pixels)
     own = [_grid_of(one) for one in pixels]
     size = choose_pixel_size(own, [one.name for one in pixels], gsd_m=gsd_m, zoom=zoom)
     pixels = [
@@ -66,11 +71,11 @@ def open_labelled_scenes(
         )
         for number, (one, reader, grid) in enumerate(zip(pixels, readers, grids, strict=True))
     ]
-    return OpenedScenes(scenes=found, classes=table.classes, gsd_m=size.gsd_m)
+    return OpenedScenes(scenes=found, classes=table.classes, gsd_m=size.gsd_m, left_out=left_out)
 
 
 def _scene_list(scenes: Any) -> list[Any]:  # noqa: ANN401 - checked where they are opened
-    """Give a list of scenes; a string, an array, a mapping or an open scene is one."""
+    """Give a list of scenes; a string, an array, a Dataset, a mapping or an open scene is one."""
     if scenes is None:
         raise OptionError("training data come from scenes with labels, or from a folder of chips: give one of the two")
     is_one = isinstance(scenes, str | PathLike | Mapping | np.ndarray | Scene) or not isinstance(scenes, Sequence)
@@ -94,10 +99,45 @@ def _label_list(labels: Any, count: int) -> list[Any]:  # noqa: ANN401 - checked
 
 
 def _grid_of(pixels: ScenePixels) -> Grid:
+    return _look(pixels).grid
+
+
+def _look(pixels: ScenePixels) -> Scene:
+    """Open a scene and close it again; what its headers say stays known."""
     scene = pixels.open()
     if pixels.scene is not scene:
         scene.close()
-    return scene.grid
+    return scene
+
+
+def _settle_alpha(pixels: Sequence[ScenePixels]) -> tuple[list[ScenePixels], tuple[str, ...]]:
+    """Take a band that is flagged alpha, and is data in one scene, for data in all; give what is left out, too.
+
+    Warns:
+        GeoDeepLabWarning: there is such a band.
+    """
+    scenes = [_look(one) for one in pixels]
+    data = {
+        band.number
+        for one, scene in zip(pixels, scenes, strict=True)
+        if one.bands is None
+        for band in scene.all_bands
+        if band.was_alpha
+    }
+    settled, left_out = [], dict[str, None]()
+    for one, scene in zip(pixels, scenes, strict=True):
+        read = {band.number for band in scene.bands}
+        if one.bands is None and any(band.is_alpha and band.number in data for band in scene.all_bands):
+            read |= data
+            one = replace(one, bands=tuple(band.number for band in scene.all_bands if band.number in read))
+        left_out |= dict.fromkeys(
+            describe_bands([band]) for band in scene.all_bands if band.is_alpha and band.number not in read
+        )
+        settled.append(one)
+    if data:
+        marked = next(scene for scene in scenes if any(band.was_alpha for band in scene.all_bands))
+        warn_of_measured(marked.all_bands, marked.path, stacklevel=4)
+    return settled, tuple(left_out)
 
 
 def _open_labels(

@@ -66,14 +66,17 @@ class ScenePixels:
         if isinstance(self.scene, str | PathLike):
             return Path(fspath(self.scene)).name
         if isinstance(self.scene, Sequence) and self.scene:
-            return f"{Path(fspath(self.scene[0])).name} and {len(self.scene) - 1} more"
+            first = self.scene[0]
+            name = Path(fspath(first)).name if isinstance(first, str | PathLike) else "STAC item"
+            return f"{name} and {len(self.scene) - 1} more"
         return self.scene.path if isinstance(self.scene, Scene) else "array"
 
 
 def _open_quietly(scene: SceneLike, bands: Sequence[str | int] | None, *, allow_palette: bool = False) -> Scene:
-    """Open a scene; that it has no CRS is said once for all scenes, when training data are prepared."""
+    """Open a scene; no CRS, and data that is flagged alpha, are said once for all, when training data are prepared."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".* has no CRS, so outputs|.* has a CRS but no transform", GeoDeepLabWarning)
+        said = ".* has no CRS, so outputs|.* has a CRS but no transform|.* is flagged alpha, but"
+        warnings.filterwarnings("ignore", said, GeoDeepLabWarning)
         return open_scene(scene, bands=bands, allow_palette=allow_palette)
 
 

@@ -202,7 +202,7 @@ def stated(data: xr.DataArray, transform: Affine) -> xr.DataArray:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (made().to_dataset(name="a"), "got Dataset: choose a variable"),
+        (object(), "got object: give one of these"),
         (made().rename(band="time"), r"\(band, y, x\) or \(y, x\), got \(time, y, x\): choose along others with isel"),
         (made().rename(y="row"), r"got \(band, row, x\)"),
         (made(x=[0, 1, 2, 3, 9]), "coordinates 'x' of array are not evenly spaced"),

@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, cast
 
@@ -263,8 +263,8 @@ class Counting:
         self.opened: list[str] = []
         self.open: set[str] = set()
 
-    def __call__(self, path: str) -> Source:
-        source = open_file(path)
+    def __call__(self, path: str, *, measured: Collection[int] | None = None) -> Source:
+        source = open_file(path, measured=measured)
         close = source.close
 
         def forget() -> None:

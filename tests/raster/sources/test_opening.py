@@ -158,7 +158,7 @@ def test_only_alpha(make_raster: MakeRaster) -> None:
     with pytest.raises(SceneError, match="alpha bands only"):
         open_scene(path)
     with open_scene(path, bands=[1]) as scene:
-        assert scene.bands[0].is_alpha
+        assert not scene.bands[0].is_alpha
 
 
 def test_nothing_is_written_to_stderr_for_a_refusal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ from affine import Affine
 from rasterio.windows import Window
 
 from geodeeplab.errors import SceneError
-from geodeeplab.raster import Scene
+from geodeeplab.raster import Scene, open_scene
 from geodeeplab.raster.sources.stac import is_stac, open_item, open_stac, read_stac, stac_parts
 from tests.raster.conftest import Served
 
@@ -268,3 +268,30 @@ def test_a_real_sentinel_2_file_as_an_item(shared_data: Path, tmp_path: Path) ->
     stack.close()
     with pytest.raises(SceneError, match="more than one band 'red'"):
         open_stac(tmp_path / "item.json", bands=["red"])
+
+
+def test_several_items_and_files_are_one_mosaic(make_raster: MakeRaster, tmp_path: Path) -> None:
+    arrays = np.random.default_rng(0).integers(1, 99, (3, 1, 4, 5), dtype=np.uint16)
+    names = []
+    for number, array in enumerate(arrays):
+        place = Affine(1, 0, 500_000 + 5 * number, 0, -1, 5_000_000)
+        make_raster(array, f"{number}.tif", transform=place, names=("red",))
+        one = item({"red": asset(f"{number}.tif", "red")}, name=f"i{number}")
+        (tmp_path / f"{number}.json").write_text(json.dumps(one))
+        names.append(str(tmp_path / f"{number}.json"))
+    names[1] = str(tmp_path / "1.tif")
+    with open_scene(names, bands=["red"]) as scene:
+        assert scene.shape == (4, 15)
+        assert np.array_equal(scene.read(Window(0, 0, 15, 4)).array, np.concatenate(arrays, axis=2))
+
+
+def test_a_band_that_the_item_names_is_no_alpha(make_raster: MakeRaster, tmp_path: Path) -> None:
+    array = np.zeros((4, 4, 5), dtype=np.uint8)
+    array[:3] = 7
+    make_raster(array, "naip.tif", colorinterp=("red", "green", "blue", "alpha"))
+    names = ("red", "green", "blue", "nir")
+    image = asset("naip.tif") | {"eo:bands": [{"name": name.upper(), "common_name": name} for name in names]}
+    (tmp_path / "naip.json").write_text(json.dumps(item({"image": image})))
+    with open_scene(tmp_path / "naip.json") as scene:
+        assert [band.name for band in scene.bands] == list(names)
+        assert scene.select(["red"]).read(Window(0, 0, 5, 4)).valid.all()

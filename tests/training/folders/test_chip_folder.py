@@ -16,7 +16,7 @@ from affine import Affine
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window
 
-from geodeeplab.errors import OptionError, SceneError
+from geodeeplab.errors import GeoDeepLabWarning, OptionError, SceneError
 from geodeeplab.training import IGNORE_INDEX
 from geodeeplab.training.folders.chip_folder import ChipFolder, open_chip_folder
 from geodeeplab.training.scenes.labelled import LabelledPixels
@@ -415,3 +415,18 @@ def test_real_pairs_beside_each_other(shared_data: Path) -> None:
     assert [scene.name for scene in folder.scenes] == ["tiled_1", "tiled_2"]
     assert {scene.grid.crs.to_epsg() for scene in folder.scenes if scene.grid.crs} == {2949}
     assert sum(int((read(folder, i).labels == 0).sum()) for i in range(2)) == 6458
+
+
+def test_near_infrared_flagged_alpha_is_data_in_all_chips(tmp_path: Path, make_raster: Callable[..., Path]) -> None:
+    rng = np.random.default_rng(0)
+    for place in ("images", "labels"):
+        (tmp_path / place).mkdir()
+    for number, fourth in enumerate((np.zeros((32, 32)), rng.integers(1, 200, (32, 32)))):
+        image = np.concatenate([rng.integers(1, 200, (3, 32, 32)), fourth[None]]).astype(np.uint8)
+        make_raster(image, f"images/{number}.tif", colorinterp=("red", "green", "blue", "alpha"))
+        make_raster(np.ones((1, 32, 32), np.uint8), f"labels/{number}.tif")
+    folder = open_chip_folder(tmp_path, class_mapping={1: "a", 2: "b"})
+    with pytest.warns(GeoDeepLabWarning, match="flagged alpha"):
+        bands = [[band.name for band in scene.bands] for scene in folder.scenes]
+    assert bands == [["red", "green", "blue", "4"]] * 2
+    assert read(folder, 0).valid.all()
