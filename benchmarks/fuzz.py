@@ -4,8 +4,8 @@
     python benchmarks/fuzz.py --only 1234 --keep case/
 
 A case is decided by the seed and its number. It ends with a result or with a refusal in one line; anything else makes
-the exit status 1: a traceback, more than 20 s of computing, a crash, more than 2 GB, a file that is left, changed or gone, pixels
-that nothing has touched with other labels. Linux only.
+the exit status 1: a traceback, more than 20 s of computing, a crash, more than 2 GB, a file that is left, changed or
+gone, pixels that nothing has touched with other labels. Linux only.
 """
 
 import argparse

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -70,10 +70,31 @@ def order_of_kinds(seed: int) -> list[Kind]:
 class Bench:
     """One place where cases are run, one after the other, always in the same folders: records hold whole paths."""
 
-    def __init__(self, inputs: Path, folder: Path, *, seed: int, entry: str = "geodeeplab.cli:main") -> None:
-        """Take the unmutated inputs, a folder of its own, and what the numbers of the cases mean."""
+    def __init__(
+        self,
+        inputs: Path,
+        folder: Path,
+        *,
+        seed: int,
+        kinds: Sequence[Kind] | None = None,
+        entry: str = "geodeeplab.cli:main",
+        limit_s: float = LIMIT_S,
+        limit_bytes: float = LIMIT_BYTES,
+    ) -> None:
+        """Take where the inputs are and cases are run, and what their numbers mean.
+
+        Args:
+            inputs: folder of the unmutated inputs.
+            folder: a folder of its own.
+            seed: decides about all cases.
+            kinds: take turns; by default all that there are.
+            entry: what is run, as module:function.
+            limit_s: seconds of computing for a case.
+            limit_bytes: memory for a case.
+        """
         self.inputs, self.folder, self.seed = inputs, folder.resolve(), seed
-        self.turns = order_of_kinds(seed)
+        self.limits = {"limit_s": limit_s, "limit_bytes": limit_bytes}
+        self.turns = order_of_kinds(seed) if kinds is None else list(kinds)
         self.slot = self.folder / "slot"
         environment = {"TMPDIR": str(self.slot / "tmp"), "TORCH_HOME": str(self.folder / "torch")}
         self.worker = Watched(entry, environment=environment)
@@ -98,10 +119,10 @@ class Bench:
         self._lay_out(kind)
         mutation = kind.mutate(self.slot, rng)
         before = {area: snapshot(self.slot / area) for area in (*AREAS, "out")}
-        answer = self.worker.run(self._task(command), limit_s=LIMIT_S, limit_bytes=LIMIT_BYTES)
+        answer = self.worker.run(self._task(command), **self.limits)
         after = {area: snapshot(self.slot / area) for area in (*AREAS, "out")}
         err = (self.slot / "stderr").read_bytes().decode(errors="replace")
-        outcome, detail = judge(kind, command, answer, before, after, err)
+        outcome, detail = judge(kind, command, answer, before, after, err, self.limits["limit_bytes"])
         return Outcome(
             number=number,
             kind=kind.name,
@@ -110,7 +131,7 @@ class Bench:
             outcome=outcome,
             detail=detail.encode(errors="backslashreplace").decode()[:600],
             verdict=answer.get("verdict", ""),
-            seconds=round(answer.get("seconds", LIMIT_S), 3),
+            seconds=round(answer.get("seconds", self.limits["limit_s"]), 3),
             peak_bytes=answer.get("peak_bytes", 0),
         )
 
@@ -220,6 +241,7 @@ def judge(
     before: Mapping[str, Snapshot],
     after: Mapping[str, Snapshot],
     err: str,
+    limit_bytes: float = LIMIT_BYTES,
 ) -> tuple[str, str]:
     """Say how a case ended, and what there is to say of it.
 
@@ -234,7 +256,7 @@ def judge(
         return "traceback", answer["error"]
     if "Traceback (most recent call last)" in err or "Exception ignored" in err:
         return "traceback", " ".join(err.split())[-400:]
-    if answer["peak_bytes"] > LIMIT_BYTES:
+    if answer["peak_bytes"] > limit_bytes:
         return "memory", f"{answer['peak_bytes'] / 1e9:.1f} GB"
     is_result = answer["status"] == 0
     if told := _find_leftovers(kind, command, before, after, err, is_result=is_result):

@@ -131,9 +131,7 @@ def _write_models(folder: Path) -> None:
 
     from geodeeplab.models import Contract, build_model, save_model
 
-    weights = np.array([[1, -1, 0], [-1, 1, 0], [0, -0.5, 1]], np.float32)
-    (folder / "pixel.onnx").write_bytes(_convolution(weights, np.array([0, 0, -0.1], np.float32)))
-    (folder / "pixel.json").write_text(json.dumps(contract("pixel"), indent=1))
+    write_onnx(folder)
     architecture: dict[str, Any] = {
         "arch": "deeplabv3",
         "backbone": "mobilenet_v3_large",
@@ -144,6 +142,13 @@ def _write_models(folder: Path) -> None:
     torch.manual_seed(0)
     stated = Contract.from_mapping(contract(architecture=architecture, licence="CC0-1.0", gsd_m=1.0))
     save_model(build_model(**architecture).eval(), stated, folder / "tiny.safetensors")
+
+
+def write_onnx(folder: Path) -> None:
+    """Write a network that labels each pixel by itself, `pixel.onnx`, and its contract, `pixel.json`."""
+    weights = np.array([[1, -1, 0], [-1, 1, 0], [0, -0.5, 1]], np.float32)
+    (folder / "pixel.onnx").write_bytes(_convolution(weights, np.array([0, 0, -0.1], np.float32)))
+    (folder / "pixel.json").write_text(json.dumps(contract("pixel"), indent=1))
 
 
 def _convolution(weights: np.ndarray[Any, Any], bias: np.ndarray[Any, Any]) -> bytes:

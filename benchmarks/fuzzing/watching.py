@@ -105,7 +105,7 @@ class Watched:
                 ended.append("hang")
                 with suppress(ProcessLookupError):
                     process.send_signal(signal.SIGUSR1)  # where it is, for the reader of its stderr
-                done.wait(1)
+                done.wait(0.3)
             elif _resident_bytes(process.pid) > limit_bytes:
                 ended.append("memory")
             if ended:
