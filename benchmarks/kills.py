@@ -63,9 +63,9 @@ def main() -> None:
         print(f"an unbroken run takes {setting.seconds:.2f} s\n\n| broken by | at | ended with | kept | resumed |")
         print("|---|---|---|---|---|")
         for number in range(options.kills):
-            failures += report(lambda n=number: kill(setting, n, rng))  # type: ignore[misc]
+            failures += report(lambda n=number: kill(setting, n, rng))
         for number in range(options.disks):
-            failures += report(lambda n=number: fill(setting, n, rng))  # type: ignore[misc]
+            failures += report(lambda n=number: fill(setting, n, rng))
     print(f"\n{options.kills} kills, {options.disks} full disks: {len(failures)} failures")
     for failure in failures:
         print(failure)

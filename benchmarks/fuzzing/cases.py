@@ -114,8 +114,14 @@ class Bench:
     def _run(self, number: int) -> Outcome:
         kind, command, rng = self.plan(number)
         if told := self._ensure_good(kind, command):
-            names = {"kind": kind.name, "command": command.name, "mutation": "none", "outcome": "wrong"}
-            return Outcome(number=number, detail=told, **names)
+            return Outcome(
+                number=number,
+                kind=kind.name,
+                command=command.name,
+                mutation="none",
+                outcome="wrong",
+                detail=told,
+            )
         self._lay_out(kind)
         mutation = kind.mutate(self.slot, rng)
         before = {area: snapshot(self.slot / area) for area in (*AREAS, "out")}

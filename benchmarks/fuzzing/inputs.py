@@ -1,6 +1,7 @@
 """The inputs that are mutated: small, seeded, every format, and all of them good."""
 
 import json
+import os
 import shutil
 import struct
 import subprocess
@@ -39,7 +40,7 @@ def contract(name: str = "tiny", **more: object) -> dict[str, Any]:
 def make_inputs(folder: Path) -> None:
     """Write every input into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": "2026-01-01T00:00:00.000Z"})
+    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": "2026-01-01T00:00:00.000Z", "CPL_LOG": os.devnull})
     image = draw()
     _write_scenes(folder, image)
     _write_labels(folder, image)

@@ -82,7 +82,8 @@ def segment(
 ) -> Command:
     """Give the command that segments a scene into polygons and labels."""
     words = ("segment", f"{{in}}/{scene}", "-o", "{out}/a.gpkg", "--labels", "{out}/a.tif", *network, *ON_CPU, *options)
-    name = " ".join(word.removeprefix("{in}/") for word in (f"segment {scene}", *options))
+    names = ("segment", scene, *(() if network == NETWORK else network), *options)
+    name = " ".join(word.removeprefix("{in}/") for word in names)
     return Command(name=name, argv=words, check=check, about=tuple(about) or (scene,), outputs=RASTERS)
 
 

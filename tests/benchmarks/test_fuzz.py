@@ -13,7 +13,7 @@ from fuzzing.cases import GOOD, Bench
 from fuzzing.inputs import sign_line
 from fuzzing.kinds import Command, Kind, iter_kinds
 from fuzzing.raw import MUTATIONS, mutate_bytes
-from fuzzing.shapes import to_wkb
+from fuzzing.shapes import Geometry, to_wkb
 from fuzzing.tiff import read_entries
 from fuzzing.trees import iter_places, mutate_json, mutate_xml, to_toml
 
@@ -143,7 +143,7 @@ def test_geometries_are_well_known_binary() -> None:
     import shapely
 
     ring = [[0.0, 0.0], [2.0, 0.0], [2.0, 1.0], [0.0, 0.0]]
-    shapes = [
+    shapes: list[Geometry] = [
         {"type": "Polygon", "coordinates": [ring]},
         {"type": "MultiPolygon", "coordinates": [[ring], [ring]]},
         {"type": "LineString", "coordinates": [[*point, 7.0] for point in ring]},
