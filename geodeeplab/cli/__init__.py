@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import click
 
-from geodeeplab.cli.process import keep_freed_memory, let_signals_interrupt
+from geodeeplab.cli.process import keep_freed_memory, leave_quickly, let_signals_interrupt
 from geodeeplab.cli.text import as_options, let_all_be_printed
 from geodeeplab.errors import GeoDeepLabError, GeoDeepLabWarning
 
@@ -44,6 +44,7 @@ def main() -> None:
     let_all_be_printed()
     let_signals_interrupt()
     keep_freed_memory()
+    leave_quickly()
     try:
         commands.main(prog_name="geodeeplab", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:

@@ -1,6 +1,7 @@
 """Many scenes, each with results of its own in folders."""
 
 import os
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,10 +57,12 @@ def plan_batch(scenes: Sequence[str], outputs: Mapping[str, str | None]) -> list
     """List the scenes, those in folders too, with their results; makes the folders.
 
     Raises:
-        OptionError: if there is no scene, two would have results of the same name, or rasters would lie among the
-            scenes, where the next run would take them for scenes or for results.
+        OptionError: if there is no scene, two would have results of the same name, a result is one of the scenes, or
+            rasters would lie among the scenes, where the next run would take them for scenes or for results.
         OutputError: if a folder cannot be made.
     """
+    from geodeeplab.raster import check_distinct, check_not_inputs
+
     found = [one for scene in scenes for one in _iter_scenes(scene)]
     if not found:
         raise OptionError(f"no scene in {', '.join(scenes)}: rasters end with {', '.join(RASTER_ENDINGS)}")
@@ -81,19 +84,23 @@ def plan_batch(scenes: Sequence[str], outputs: Mapping[str, str | None]) -> list
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"the folder {folder} cannot be made ({error.strerror}): choose another") from error
-    return [
+    batch = [
         OneOfMany(
             scene=scene,
             outputs={name: folder / NAMES[name].format(Path(scene).stem) for name, folder in folders.items()},
         )
         for scene in found
     ]
+    results = [path for one in batch for path in one.outputs.values()]
+    check_distinct(results)
+    check_not_inputs(results, found)
+    return batch
 
 
 def run_batch(
     batch: Sequence[OneOfMany], run: Callable[[OneOfMany], dict[str, Any]], *, overwrite: bool
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """Run the scenes that are not done yet; one that fails is reported, the others go on.
+    """Run the scenes that are not done yet; one that fails, for whatever reason, is reported, and the others go on.
 
     Args:
         batch: the scenes.
@@ -111,16 +118,22 @@ def run_batch(
             continue
         try:
             facts.append(run(one))
-        except GeoDeepLabError as error:
+        except Exception as error:
             failed.append(one.scene)
-            click.echo(
-                f"error: {' '.join('; '.join([str(error), *getattr(error, '__notes__', [])]).split())}", err=True
-            )
+            if not isinstance(error, GeoDeepLabError | MemoryError):
+                traceback.print_exception(error)
+            click.echo(_told(one.scene, error), err=True)
         except KeyboardInterrupt as error:
             if done := count - len(failed):
                 error.add_note(f"{done} of {len(batch)} scenes are done")
             raise
     return facts, failed
+
+
+def _told(scene: str, error: Exception) -> str:
+    """Say in one line why a scene failed; our own errors name it, others need not."""
+    words = str(error) if isinstance(error, GeoDeepLabError) else f"{scene}: {type(error).__name__}: {error}"
+    return f"error: {' '.join('; '.join([words, *getattr(error, '__notes__', [])]).split())}"
 
 
 def _is_folder(path: str) -> bool:

@@ -5,7 +5,9 @@ exception is printed and dropped (seen in none of our runs, but nothing rules it
 nobody had asked. So the request is noted too, and asked about at every step of a run.
 """
 
+import atexit
 import ctypes
+import gc
 import signal
 import sys
 import threading
@@ -27,6 +29,11 @@ def let_signals_interrupt() -> None:
         number = getattr(signal, name, None)  # Windows has no SIGHUP
         if number is not None and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, _interrupt)
+
+
+def leave_quickly() -> None:
+    """Let the process end without a last search for garbage, which takes seconds where torch and numba are loaded."""
+    atexit.register(gc.freeze)
 
 
 def check_interruption() -> None:

@@ -7,6 +7,8 @@ from geodeeplab.cli.text import as_options
 
 def closing_line(facts: dict[str, Any]) -> str:
     """Say in one line what came out and where the time went."""
+    if facts["mpx_per_s"] is None:
+        return f"{' '.join(facts['outputs'])}: {'; '.join(facts['notes'])}"
     seconds, (height, width), tiles = facts["seconds"], facts["shape"], facts["tiles"]
     segmenting = max(seconds["segment"], 1e-9)
     waited = ", ".join(

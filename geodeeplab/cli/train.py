@@ -79,9 +79,9 @@ def command(
     known = known_keys()
     tables = merge(known, {} if config is None else read_config(config, known), _by_table(known, scenes, told))
     if write_config is not None:
-        write_config.write_text(to_toml(tables), encoding="utf-8")
+        _write_config(tables, write_config, _inputs(tables, config), overwrite=overwrite)
         return
-    path = _check(tables, overwrite=overwrite or resume)
+    path = _check(tables, config, overwrite=overwrite or resume)
     started = time.perf_counter()
     data = _prepare(tables["data"])
     click.echo(as_options(str(data.describe())), err=True)
@@ -113,7 +113,7 @@ def _by_table(known: Tables, scenes: Sequence[str], told: Mapping[str, Any]) -> 
     return tables
 
 
-def _check(tables: Tables, *, overwrite: bool) -> Path:
+def _check(tables: Tables, config: Path | None, *, overwrite: bool) -> Path:
     """Refuse what cannot end well, before any work; give the path of the model."""
     from geodeeplab.learner.saving import MODEL_SUFFIXES
     from geodeeplab.raster import check_output
@@ -123,7 +123,24 @@ def _check(tables: Tables, *, overwrite: bool) -> Path:
         raise click.UsageError("Missing option '-o' / '--output', or output in [model]")
     if (data["chips"] is None) == (data["scenes"] is None):
         raise click.UsageError("Give SCENEs with --labels, or --chips")
-    return check_output(output, suffixes=MODEL_SUFFIXES, overwrite=overwrite)
+    return check_output(output, suffixes=MODEL_SUFFIXES, overwrite=overwrite, inputs=_inputs(tables, config))
+
+
+def _inputs(tables: Tables, config: Path | None) -> "list[str | os.PathLike[str]]":
+    """List what is read, but for the files in a folder of chips, which are known when it is open."""
+    from geodeeplab.raster import paths_in
+
+    data, learner = tables["data"], tables["learner"]
+    named = [data.get(name) for name in ("scenes", "labels", "labelled", "chips")]
+    return paths_in(config, *named, *(learner.get(name) for name in ("from_model", "weights", "pretrained_path")))
+
+
+def _write_config(tables: Tables, path: Path, inputs: "list[str | os.PathLike[str]]", *, overwrite: bool) -> None:
+    """Write all options as TOML."""
+    from geodeeplab.atomic import write_output
+    from geodeeplab.raster import check_output
+
+    write_output(check_output(path, suffixes=[".toml"], overwrite=overwrite, inputs=inputs), to_toml(tables).encode())
 
 
 def _prepare(values: Mapping[str, Any]) -> "TrainingData":

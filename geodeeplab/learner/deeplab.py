@@ -13,8 +13,9 @@ from geodeeplab.learner.building import NOTHING, adopt, check_network, make_obje
 from geodeeplab.learner.fitting import import_loop, run_facts, run_folder, schedule_name
 from geodeeplab.learner.trained import TrainedNetwork
 from geodeeplab.models import ARCHITECTURES, BACKBONES, SegmentationNetwork, load_model
+from geodeeplab.raster import check_not_inputs
 from geodeeplab.training.data import TrainingData
-from geodeeplab.training.loop.checkpoints import stored_rate
+from geodeeplab.training.loop.checkpoints import BEST, HISTORY, LAST, stored_rate
 from geodeeplab.training.loop.loading import default_workers
 from geodeeplab.training.loop.lr_find import sweep_rates
 from geodeeplab.training.loop.objective import Objective
@@ -264,6 +265,8 @@ class DeepLab(TrainedNetwork):
         fit_network = import_loop().fit_network
         check_batch_size(self.network, self.data.batch_size)
         path = run_folder(folder, self.network, checkpoint=checkpoint, resume=resume, tensorboard=tensorboard)
+        if path is not None:
+            check_not_inputs([path / name for name in (LAST, BEST, HISTORY)], self._inputs)
         recipe = Recipe(
             epochs=epochs,
             lr=self._rate(lr, path if resume else None, workers),

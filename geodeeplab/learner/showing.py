@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from geodeeplab.maps.figures import save_figure
 from geodeeplab.raster import LabelClass
 from geodeeplab.training.chip import IGNORE_INDEX
 from geodeeplab.training.data import TrainingData
@@ -17,11 +18,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DstPath = str | os.PathLike[str] | None
+Inputs = Iterable[str | os.PathLike[str]]
+DPI = 120
 CURVES = {"mIoU": "miou", "boundary IoU": "boundary_iou", "accuracy": "accuracy"}
 """Scores that are drawn beside the losses, and their names in `EpochRecord`."""
 
 
-def draw_losses(history: Sequence[EpochRecord], dst_path: DstPath, *, val_label: str) -> "Figure":
+def draw_losses(history: Sequence[EpochRecord], dst_path: DstPath, *, val_label: str, inputs: Inputs) -> "Figure":
     """Draw losses and scores of epochs.
 
     Raises:
@@ -35,24 +38,24 @@ def draw_losses(history: Sequence[EpochRecord], dst_path: DstPath, *, val_label:
         {label: [getattr(record, name) for record in history] for label, name in CURVES.items()},
         val_label=val_label,
     )
-    return _saved(figure, dst_path)
+    return save_figure(figure, dst_path, dpi=DPI, inputs=inputs)
 
 
-def draw_sweep(sweep: RateSweep, dst_path: DstPath) -> "Figure":
+def draw_sweep(sweep: RateSweep, dst_path: DstPath, *, inputs: Inputs) -> "Figure":
     """Draw a sweep of the learning rate."""
     from geodeeplab.maps.losses import plot_rates
 
-    return _saved(plot_rates(sweep.rates, sweep.losses, sweep.suggestion), dst_path)
+    return save_figure(plot_rates(sweep.rates, sweep.losses, sweep.suggestion), dst_path, dpi=DPI, inputs=inputs)
 
 
-def draw_confusion(tally: Tally, names: Sequence[str], dst_path: DstPath) -> "Figure":
+def draw_confusion(tally: Tally, names: Sequence[str], dst_path: DstPath, *, inputs: Inputs) -> "Figure":
     """Draw a confusion matrix."""
     from geodeeplab.maps.charts import plot_confusion
     from geodeeplab.maps.figures import new_figure
 
     figure = new_figure(0.7 * len(names) + 3, 0.7 * len(names) + 2)
     plot_confusion(tally.confusion, names, ax=figure.subplots())
-    return _saved(figure, dst_path)
+    return save_figure(figure, dst_path, dpi=DPI, inputs=inputs)
 
 
 def draw_chips(labelled: Iterable[LabelledChip], data: TrainingData, dst_path: DstPath) -> "Figure":
@@ -67,11 +70,4 @@ def draw_chips(labelled: Iterable[LabelledChip], data: TrainingData, dst_path: D
         [LabelClass(id=item.id, name=item.name, color=item.color) for item in data.classes],
         titles=[f"chip {one.index}, mIoU {one.miou(len(data.classes)):.2f}" for one in shown],
     )
-    return _saved(figure, dst_path)
-
-
-def _saved(figure: "Figure", dst_path: DstPath) -> "Figure":
-    """Write a figure, if it is wanted."""
-    if dst_path is not None:
-        figure.savefig(dst_path, dpi=120, bbox_inches="tight")
-    return figure
+    return save_figure(figure, dst_path, dpi=DPI, inputs=data.files)

@@ -11,7 +11,16 @@ from geodeeplab.errors import OptionError
 from geodeeplab.inference.device import Device
 from geodeeplab.learner.saving import MODEL_SUFFIXES, check_same, provenance_facts
 from geodeeplab.learner.showing import draw_chips, draw_confusion, draw_losses, draw_sweep
-from geodeeplab.models import Contract, Model, Normalisation, SegmentationNetwork, load_model, save_model
+from geodeeplab.models import (
+    Contract,
+    Model,
+    Normalisation,
+    SegmentationNetwork,
+    find_model,
+    iter_bundled,
+    load_model,
+    save_model,
+)
 from geodeeplab.pipeline.run_options import RunOptions, with_run_options
 from geodeeplab.raster import SceneLike, check_output
 from geodeeplab.training.data import TrainingData
@@ -94,7 +103,7 @@ class TrainedNetwork:
     def plot_losses(self, dst_path: str | os.PathLike[str] | None = None) -> "Figure":
         """Draw the losses and the scores of all epochs so far."""
         val_label = "validation" if self.network.point_head is None else "validation, without points"
-        return draw_losses(self.history, dst_path, val_label=val_label)
+        return draw_losses(self.history, dst_path, val_label=val_label, inputs=self.data.files)
 
     def plot_lr(self, dst_path: str | os.PathLike[str] | None = None) -> "Figure":
         """Draw the last sweep of `lr_find`.
@@ -104,11 +113,11 @@ class TrainedNetwork:
         """
         if self.sweep is None:
             raise OptionError("there is no sweep to draw: call lr_find first")
-        return draw_sweep(self.sweep, dst_path)
+        return draw_sweep(self.sweep, dst_path, inputs=self.data.files)
 
     def plot_confusion(self, dst_path: str | os.PathLike[str] | None = None) -> "Figure":
         """Draw the confusion matrix of the validation chips."""
-        return draw_confusion(self._tally, self._class_names, dst_path)
+        return draw_confusion(self._tally, self._class_names, dst_path, inputs=self.data.files)
 
     def show_results(self, rows: int = 5, dst_path: str | os.PathLike[str] | None = None) -> "Figure":
         """Draw validation chips, spread evenly over all of them, with truth, labels and errors."""
@@ -147,7 +156,7 @@ class TrainedNetwork:
         Raises:
             OptionError, OutputError: if it cannot be written there.
         """
-        path = check_output(path, suffixes=MODEL_SUFFIXES, overwrite=overwrite)
+        path = check_output(path, suffixes=MODEL_SUFFIXES, overwrite=overwrite, inputs=self._inputs)
         metrics = validation_metrics(self._tally, self.data)
         save_model(self.network, self._contract(name or path.stem, licence, provenance or {}, metrics), path)
         return path
@@ -233,6 +242,11 @@ class TrainedNetwork:
     # ------------------------------------------------------------------------------------------------------- helpers
 
     @property
+    def _inputs(self) -> list[str | os.PathLike[str]]:
+        """What it was made of: scenes, labels, and the model or weights that it starts from."""
+        return [*self.data.files, self.start, *_bundled_file(self.start)]
+
+    @property
     def _class_names(self) -> list[str]:
         return [item.name for item in self.data.classes]
 
@@ -270,3 +284,8 @@ class TrainedNetwork:
     def _draw(self, indices: Sequence[int], dst_path: str | os.PathLike[str] | None) -> "Figure":
         """Draw validation chips with what the network makes of them."""
         return draw_chips(self._labelled(indices), self.data, dst_path)
+
+
+def _bundled_file(start: str) -> list[Path]:
+    """Give the file of a bundled model by its name; none for what is no such name."""
+    return [find_model(start)] if start in iter_bundled() else []

@@ -1,11 +1,17 @@
 """Figures of one's own, apart from pyplot's: notebooks show them, and nobody has to close them."""
 
+import os
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geodeeplab.errors import OptionError
+from geodeeplab.raster import atomic_outputs, check_not_inputs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+FilePath = str | os.PathLike[str]
 
 
 def require_matplotlib() -> None:
@@ -30,3 +36,23 @@ def new_figure(width: float, height: float) -> "Figure":
     from geodeeplab.maps.shown_figure import ShownFigure
 
     return ShownFigure(figsize=(width, height), layout="constrained")
+
+
+def save_figure(
+    figure: "Figure", dst_path: FilePath | None, *, dpi: int, is_tight: bool = True, inputs: Iterable[FilePath] = ()
+) -> "Figure":
+    """Write a figure, if it is wanted, and give it back; a file that is there is replaced, but never an input.
+
+    Raises:
+        OptionError: it is one.
+        OutputError: it cannot be written.
+    """
+    if dst_path is None:
+        return figure
+    path = Path(dst_path)
+    if not path.suffix:  # as matplotlib has it
+        path = path.with_name(f"{path.name}.png")
+    check_not_inputs([path], inputs)
+    with atomic_outputs([path], overwrite=True) as temporary:
+        figure.savefig(temporary[path], dpi=dpi, bbox_inches="tight" if is_tight else None)
+    return figure

@@ -78,14 +78,20 @@ class Page:
     """Lines at the foot of the page."""
 
 
-def write_report(page: Page, dst_path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-    """Draw a page into a PNG.
+def write_report(
+    page: Page,
+    dst_path: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    inputs: Sequence[str | os.PathLike[str]] = (),
+) -> Path:
+    """Draw a page into a PNG, which is none of the inputs.
 
     Raises:
         OptionError: matplotlib is missing, or the suffix is not .png.
         OutputError: the picture cannot be written there.
     """
-    path = check_output(dst_path, suffixes=REPORT_SUFFIXES, overwrite=overwrite)
+    path = check_output(dst_path, suffixes=REPORT_SUFFIXES, overwrite=overwrite, inputs=inputs)
     require_matplotlib()
     figure = draw_report(page)
     with atomic_outputs([path], overwrite=overwrite) as temporary:

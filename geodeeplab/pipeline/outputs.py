@@ -1,22 +1,33 @@
-"""The outputs of a run, checked before any work."""
+"""The outputs of a run, checked before any work: against each other, its inputs, and what an earlier run has done."""
 
+import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+import rasterio
 from rasterio.windows import Window
 
-from geodeeplab.errors import OptionError, OutputError
+from geodeeplab.errors import GeoDeepLabError, OptionError, OutputError
+from geodeeplab.models import ContractLike, Model, ModelLike, find_model
 from geodeeplab.raster import (
     RASTER_SUFFIXES,
     VRT_NAME,
     check_distinct,
+    check_not_inputs,
     check_output,
+    describe_difference,
+    finished_before,
+    iter_files,
+    paths_in,
     shard_paths,
     workspace_folder,
 )
 from geodeeplab.vector import POLYGON_SUFFIXES
+from geodeeplab.vector.layers import read_layer_metadata
 
 OutputPath = str | os.PathLike[str]
 
@@ -37,6 +48,8 @@ class Outputs:
     """Folder for the label raster in pieces."""
     shard_windows: Mapping[Path, Window] = field(default_factory=dict)
     """Path and window of each piece, once they are known."""
+    inputs: tuple[OutputPath, ...] = ()
+    """What the run reads."""
 
     @property
     def paths(self) -> list[Path]:
@@ -45,9 +58,74 @@ class Outputs:
         vrt = () if self.shards is None else (self.shards / VRT_NAME,)
         return [*(path for path in every if path is not None), *vrt, *self.shard_windows]
 
-    def with_windows(self, windows: Sequence[Window]) -> "Outputs":
-        """Give the same with the pieces of the label raster, if they are asked for."""
-        return self if self.shards is None else replace(self, shard_windows=shard_paths(self.shards, windows))
+    def with_windows(self, windows: Sequence[Window], *, read: Iterable[str]) -> "Outputs":
+        """Give the same with the pieces of the label raster, if they are asked for, checked once more.
+
+        Args:
+            windows: of the pieces.
+            read: the files of the open scene.
+
+        Raises:
+            OptionError: if one is an input, or lies in the run's place to work.
+        """
+        whole = self if self.shards is None else replace(self, shard_windows=shard_paths(self.shards, windows))
+        check_not_inputs(whole.paths, [*self.inputs, *read])
+        return whole
+
+    def were_made(self, pins: Mapping[str, Any], polygon_options: Mapping[str, Any]) -> bool:
+        """Tell whether an earlier run with the same pins has made all of them; cleans up after it.
+
+        Raises:
+            OutputError: if all are there, and one was made otherwise.
+        """
+        if not finished_before(self.paths):
+            return False
+        now = _as_json({key: value for key, value in pins.items() if key != "batch_size"})
+        for path in self.paths:
+            facts, polygons = read_facts(path)
+            before = {key: value for key, value in facts.items() if key != "batch_size"}
+            difference = describe_difference(before, now) if facts else "something else"
+            if facts and path == self.polygons:
+                difference = difference or describe_difference(polygons, _as_json(polygon_options))
+            if difference:
+                raise OutputError(
+                    f"cannot resume: {path} is complete and was made with {difference}: "
+                    "give the same, or pass --overwrite to start afresh"
+                )
+        return True
+
+
+def read_facts(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read the pins that `segment` wrote into an output, and the options of its polygons; empty if it wrote none."""
+    tags: Mapping[str, str] = {}
+    with suppress(Exception):  # a damaged file, or somebody else's, has none
+        if path.suffix.lower() in POLYGON_SUFFIXES:
+            tags = read_layer_metadata(path)
+        else:
+            with rasterio.Env(), rasterio.open(path) as src:
+                tags = src.tags()
+    found = []
+    for key in ("GEODEEPLAB", "GEODEEPLAB_POLYGONS"):
+        try:
+            value = json.loads(tags.get(key, "{}"))
+        except (ValueError, RecursionError):
+            value = {}
+        found.append(value if isinstance(value, dict) else {})
+    return found[0], found[1]
+
+
+def model_paths(model: ModelLike, contract: ContractLike | None) -> list[OutputPath]:
+    """List the files that a model is read from."""
+    with suppress(GeoDeepLabError, OSError):  # whoever loads it says what is wrong
+        if isinstance(model, str | os.PathLike):
+            path = find_model(model)
+            files: list[OutputPath] = [path]
+            if path.suffix.lower() == ".onnx":
+                from geodeeplab.models.files.onnx_model import find_weight_files
+
+                files += find_weight_files(path)
+            return [*files, *paths_in(contract)]
+    return paths_in(model.files if isinstance(model, Model) else None, contract)
 
 
 def check_outputs(
@@ -58,7 +136,7 @@ def check_outputs(
     probabilities: OutputPath | None,
     shards: OutputPath | None,
     overwrite: bool,
-    inputs: Iterable[OutputPath],
+    inputs: Sequence[OutputPath],
 ) -> Outputs:
     """Check everything about the outputs that can be known before any work.
 
@@ -79,11 +157,31 @@ def check_outputs(
         confidence=check(confidence, RASTER_SUFFIXES),
         probabilities=check(probabilities, RASTER_SUFFIXES),
         shards=None if shards is None else _check_folder(Path(shards)),
+        inputs=tuple(inputs),
     )
     if not outputs.paths:
         raise OptionError("nothing to write: give an output such as -o landcover.gpkg, --label-raster or --confidence")
     check_distinct(outputs.paths)
+    _check_inputs_outside(workspace_folder(outputs.paths[0]), inputs)
     return outputs
+
+
+def _check_inputs_outside(folder: Path, inputs: Iterable[OutputPath]) -> None:
+    """Check that nothing that the run reads lies where it works, as that is removed at the end.
+
+    Raises:
+        OptionError: if something does.
+    """
+    for name in inputs if folder.is_dir() else ():
+        for file in iter_files(name):
+            if Path(file).resolve().is_relative_to(folder):
+                raise OptionError(f"input {file} lies in {folder}, where the run keeps its work: move it away first")
+
+
+def _as_json(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Give facts as they come back from a file."""
+    read: dict[str, Any] = json.loads(json.dumps(dict(facts), default=str))
+    return read
 
 
 def _check_folder(folder: Path) -> Path:

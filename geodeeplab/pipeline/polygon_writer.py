@@ -1,11 +1,11 @@
 """Write a run's polygons while its rows are finished: the tracer follows the spool in a thread of its own."""
 
-import shutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
+from geodeeplab.atomic import make_fresh_folder
 from geodeeplab.pipeline.executor import Tracing
 from geodeeplab.pipeline.polygons import PolygonPlan
 from geodeeplab.raster import NODATA_LABEL, BlockSpool, output_errors, read_part
@@ -99,9 +99,8 @@ class TracedParts:
     def __init__(self, folder: Path) -> None:
         """Take a folder of its own, which is made; whatever an earlier run left there is removed."""
         self._folder = folder
-        shutil.rmtree(folder, ignore_errors=True)
         with output_errors(folder):
-            folder.mkdir()
+            make_fresh_folder(folder)
 
     def put(self, packed: PackedBlock) -> None:
         """Keep a part; any thread may call it.

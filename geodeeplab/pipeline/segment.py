@@ -11,8 +11,9 @@ from rasterio.windows import Window
 
 from geodeeplab.errors import GeoDeepLabWarning, OptionError, SceneError
 from geodeeplab.inference import RunFacts
+from geodeeplab.models import DEFAULT_MODEL
 from geodeeplab.pipeline.executor import Executor, InThisProcess, repeated_tiles
-from geodeeplab.pipeline.outputs import OutputPath, Outputs, check_outputs
+from geodeeplab.pipeline.outputs import OutputPath, Outputs, check_outputs, model_paths
 from geodeeplab.pipeline.plan import Plan, open_plan
 from geodeeplab.pipeline.polygons import PolygonOptions, PolygonPlan, plan_polygons
 from geodeeplab.pipeline.result import Segmentation
@@ -24,7 +25,7 @@ from geodeeplab.raster import (
     SceneLike,
     Workspace,
     open_workspace,
-    scene_paths,
+    paths_in,
 )
 from geodeeplab.tiling import Lattice, Shard
 
@@ -119,7 +120,10 @@ def segment(
         probabilities=probabilities,
         shards=shards,
         overwrite=overwrite or resume,
-        inputs=scene_paths(scene),
+        inputs=[
+            *paths_in(scene, options.get("aoi")),
+            *model_paths(options.get("model", DEFAULT_MODEL), options.get("contract")),
+        ],
     )
     if options.get("threads") is None:
         options["threads"] = executor.threads_per_pass
@@ -173,7 +177,9 @@ def _run(
 ) -> dict[str, Any]:
     """Spool the finished rows, then write every output from the spool; give the run's facts."""
     shards, run = executor.cut(plan), RunFacts()
-    outputs = outputs.with_windows(_pieces(plan, shards))
+    outputs = outputs.with_windows(_pieces(plan, shards), read=plan.scene.source.files)
+    if resume and outputs.were_made(plan.pins, layer.options.facts()):
+        return _facts_of_done(plan, outputs, shards, layer, clock)
     header = plan.pins | {"shards": [(shard.shape, shard.row_start, shard.col_start) for shard in shards]}
     clock.lap("open")
     with (
@@ -221,6 +227,25 @@ def _run(
             "total": clock.total(),
         },
         "notes": [*plan.notes, *([workspace.note] if workspace.note else [])],
+        "outputs": [str(path) for path in outputs.paths],
+    }
+
+
+def _facts_of_done(
+    plan: Plan, outputs: Outputs, shards: Sequence[Shard], layer: PolygonPlan, clock: "_Clock"
+) -> dict[str, Any]:
+    """Give the facts of a run that was complete before."""
+    return plan.pins | {
+        "tiles": {"forwarded": 0, "skipped": 0},
+        "resumed_share": 1.0,
+        "shards": len(shards),
+        "repeated_tiles": 0.0,
+        "pixels": None,
+        "polygons": None,
+        "polygon_options": layer.options.facts(),
+        "mpx_per_s": None,
+        "seconds": clock.seconds | {"total": clock.total()},
+        "notes": ["done before"],
         "outputs": [str(path) for path in outputs.paths],
     }
 

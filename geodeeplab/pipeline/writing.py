@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geodeeplab.atomic import make_fresh_folder
 from geodeeplab.inference import CONFIDENCE_NODATA
 from geodeeplab.pipeline.executor import Tracing
 from geodeeplab.pipeline.outputs import Outputs
@@ -24,6 +25,7 @@ from geodeeplab.raster import (
     encode_block,
     follow_rows,
     iter_rows,
+    output_errors,
     write_label_cog,
     write_label_shards,
     write_raster,
@@ -141,8 +143,8 @@ class OutputWriter:
         """Make a spool of the labels in which components below the minimum have merged."""
         spool = self._workspace.spool
         folder: Path = self._workspace.folder / "sieved"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
+        with output_errors(folder):
+            make_fresh_folder(folder)
         sieved = BlockSpool(folder, spool.shape, [SpoolLayer(name="labels", dtype="uint8")])
 
         def read() -> Iterator[NDArray[np.uint8]]:

@@ -4,20 +4,27 @@ from geodeeplab.raster.bands import Band
 from geodeeplab.raster.classes import classes_tag, read_classes
 from geodeeplab.raster.cog import NODATA_LABEL, RASTER_SUFFIXES, LabelClass, write_label_cog, write_raster
 from geodeeplab.raster.grid import Grid
-from geodeeplab.raster.outputs.checks import atomic_outputs, check_distinct, check_output, output_errors, scratch_folder
+from geodeeplab.raster.outputs.checks import atomic_outputs, check_distinct, check_output, output_errors
+from geodeeplab.raster.outputs.inputs import check_not_inputs, iter_files, paths_in
 from geodeeplab.raster.polygons.aoi import Aoi, AoiLike, to_aoi
 from geodeeplab.raster.polygons.burn import OVERLAPS, Overlap, burn
 from geodeeplab.raster.polygons.features import LayerLike, is_vector
 from geodeeplab.raster.polygons.layer import PolygonLayer, read_polygon_layer
 from geodeeplab.raster.rows import RowReader, reflect_indices
-from geodeeplab.raster.scene import Scene, SceneLike, names_stac, open_array, open_scene, open_stack, scene_paths
+from geodeeplab.raster.scene import Scene, SceneLike, names_stac, open_array, open_scene, open_stack
 from geodeeplab.raster.sources.scaled import ScaledSource, scaled_indices
 from geodeeplab.raster.sources.source import LockedSource, Pixels, Source
 from geodeeplab.raster.spool.encoded import EncodedBlock, SpoolLayer, encode_block
 from geodeeplab.raster.spool.label_shards import VRT_NAME, shard_paths, write_label_shards
 from geodeeplab.raster.spool.reading import follow_rows, iter_rows, read_part
 from geodeeplab.raster.spool.store import BlockSpool
-from geodeeplab.raster.spool.workspace import Workspace, open_workspace, workspace_folder
+from geodeeplab.raster.spool.workspace import (
+    Workspace,
+    describe_difference,
+    finished_before,
+    open_workspace,
+    workspace_folder,
+)
 
 __all__ = [
     "NODATA_LABEL",
@@ -46,11 +53,15 @@ __all__ = [
     "atomic_outputs",
     "burn",
     "check_distinct",
+    "check_not_inputs",
     "check_output",
     "classes_tag",
+    "describe_difference",
     "encode_block",
+    "finished_before",
     "follow_rows",
     "is_vector",
+    "iter_files",
     "iter_rows",
     "names_stac",
     "open_array",
@@ -58,13 +69,12 @@ __all__ = [
     "open_stack",
     "open_workspace",
     "output_errors",
+    "paths_in",
     "read_classes",
     "read_part",
     "read_polygon_layer",
     "reflect_indices",
     "scaled_indices",
-    "scene_paths",
-    "scratch_folder",
     "shard_paths",
     "to_aoi",
     "workspace_folder",

@@ -17,10 +17,11 @@ import rasterio.shutil
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window
 
+from geodeeplab.atomic import ALMOST_FULL_BYTES
 from geodeeplab.errors import OptionError, OutputError
 from geodeeplab.raster.decoding import GDAL_ERRORS, small_block_cache
 from geodeeplab.raster.grid import Grid
-from geodeeplab.raster.outputs.checks import ALMOST_FULL_BYTES, atomic_outputs, output_errors
+from geodeeplab.raster.outputs.checks import atomic_outputs, output_errors
 from geodeeplab.raster.spool.reading import write_spool_vrt
 from geodeeplab.raster.spool.store import BlockSpool
 from geodeeplab.text import is_plain
@@ -172,7 +173,7 @@ def _write_cog(
     """Copy a layer into a COG through a VRT: block by block, never the whole raster in memory."""
     if not spool.is_complete:
         raise ValueError("the spool does not hold the whole scene: append all blocks first")
-    dtype, size = spool.layer(layer).dtype, spool.layer_bytes(layer)
+    dtype, size = spool.layer(layer).dtype, spool.layer_bytes(layer, window)
     with atomic_outputs([path], overwrite=overwrite) as temporary:
         _check_free_space(path, need=2 * size + ALMOST_FULL_BYTES)  # GDAL stages overviews
         vrt_path = spool.folder / f"{layer}.vrt"

@@ -227,15 +227,6 @@ def open_stack(paths: Sequence[str | PathLike[str]]) -> Scene:
     return Scene(open_stacked(paths))
 
 
-def scene_paths(scene: SceneLike) -> list[str | PathLike[str]]:
-    """Give the files that a scene is named by; none for an array."""
-    if isinstance(scene, str | PathLike):
-        return [scene]
-    if isinstance(scene, Scene):
-        return list(scene.source.files)
-    return [one for one in scene if isinstance(one, str | PathLike)] if isinstance(scene, Sequence) else []
-
-
 def names_stac(scene: SceneLike) -> bool:
     """Tell whether a scene is given as a STAC item or item collection, or as several of which one is."""
     if isinstance(scene, Sequence) and not isinstance(scene, str):

@@ -162,6 +162,7 @@ def assemble(
         rgb_channels=_rgb(plan, len(bands)),
         display_range=tuple((float(low), float(high)) for low, high in statistics.display),
         provenance=facts,
+        files=tuple(dict.fromkeys(file for scene in scenes for file in scene.files)),
     )
 
 

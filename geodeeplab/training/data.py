@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geodeeplab.errors import OptionError
@@ -53,6 +52,8 @@ class TrainingData:
     """Of each band the values that pictures show as black and full light: percentiles 2 and 98 of training pixels."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """Sources, split, shares, rule: what `facts` gives, as JSON can hold it."""
+    files: tuple[str, ...] = ()
+    """Files of scenes and labels, which no output may be."""
 
     def describe(self) -> Description:
         """Give what there is to know of the data: print it as a table, or take its facts."""
@@ -75,6 +76,7 @@ class TrainingData:
             OptionError: there are no rows, or matplotlib is not installed.
         """
         from geodeeplab.maps.chips import draw_chips, stretch
+        from geodeeplab.maps.figures import save_figure
         from geodeeplab.raster import LabelClass
 
         if rows < 1:
@@ -96,9 +98,7 @@ class TrainingData:
             columns=SHOWN_COLUMNS,
             title=f"{'validation' if val else 'training'} chips of {self.chip_size} px",
         )
-        if dst_path is not None:
-            figure.savefig(Path(dst_path), dpi=110)
-        return figure
+        return save_figure(figure, dst_path, dpi=110, is_tight=False, inputs=self.files)
 
     def _shown(self, number: int, count: int, val: bool, epoch: int) -> Chip:
         """Give a chip to show."""

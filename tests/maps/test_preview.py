@@ -16,7 +16,6 @@ from geodeeplab.raster import (
     classes_tag,
     encode_block,
     open_scene,
-    scratch_folder,
     write_label_cog,
 )
 
@@ -25,10 +24,11 @@ MakeRaster = Callable[..., Path]
 
 
 def make_labels(path: Path, labels: np.ndarray, grid: Grid) -> Path:
-    with scratch_folder(path) as folder:
-        spool = BlockSpool(folder, labels.shape, [SpoolLayer(name="labels", dtype="uint8")])
-        spool.append(encode_block(0, 0, {"labels": labels}))
-        write_label_cog(spool, path, grid=grid, classes=CLASSES, tags=classes_tag(CLASSES))
+    folder = path.with_suffix(".spool")
+    folder.mkdir()
+    spool = BlockSpool(folder, labels.shape, [SpoolLayer(name="labels", dtype="uint8")])
+    spool.append(encode_block(0, 0, {"labels": labels}))
+    write_label_cog(spool, path, grid=grid, classes=CLASSES, tags=classes_tag(CLASSES))
     return path
 
 

@@ -100,9 +100,9 @@ def look(folder: Path) -> Left:
     rows = max((json.loads(line)["rows"][1] for line in lines), default=0)
     if record.exists():
         content = json.loads(record.read_bytes())
-        stems = {Path(one["final"]).name: Path(one["temporary"]).stem for one in content["outputs"]}
+        written = {path.name for path in folder.glob(f".{content['token']}.geodeeplab-new/**/*")}
         order = [("a.gpkg", "moved"), ("c.tif", "confidence"), ("a.tif", "labels")]  # the last one first
-        begun = [stage for final, stage in order if any(name.startswith(stems[final]) for name in names)]
+        begun = [stage for final, stage in order if any(name.startswith(final) for name in written)]
         stage = [*begun, "labels"][0] if content["state"] == "writing" else content["state"]
     elif journal.exists():
         is_whole = bool(lines) and rows == json.loads(head)["shape"][0]  # blocks are as wide as the scene
@@ -257,7 +257,7 @@ class TestTinyModel:
         ("geodeeplab.raster.spool.store:append_record", 1, "tiles"),
         ("geodeeplab.inference.engine:Engine._timed_forward", 20, "blocks"),
         ("geodeeplab.inference.canvas:Canvas.to_host", 5, "blocks"),
-        ("geodeeplab.raster.spool.store:write_synced", 6, "blocks"),  # labels of a block, no confidence
+        ("geodeeplab.raster.spool.store:write_file", 6, "blocks"),  # labels of a block, no confidence
         ("pyogrio.raw:write_arrow", 1, "polygons"),
         ("pyogrio:read_info", 1, "polygons"),
         ("geodeeplab.pipeline.writing:write_label_cog", 1, "labels"),
@@ -268,7 +268,7 @@ class TestTinyModel:
         ("committing os:replace", 3, "committing"),
         ("committing os:replace", 6, "committing"),
         ("committing geodeeplab.raster.outputs.commit:_sync_folders", 1, "committing"),
-        ("done geodeeplab.raster.outputs.commit:_remove_backups", 1, "done"),
+        ("done geodeeplab.raster.outputs.commit:remove_folders", 1, "done"),
         ("done geodeeplab.raster.spool.workspace:_remove", 1, "done"),
         ("done geodeeplab.raster.spool.workspace:sync_folder", 1, "done"),  # the journal is gone
     )

@@ -4,14 +4,14 @@ import copy
 import dataclasses
 import os
 import warnings
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from geodeeplab.atomic import write_output
 from geodeeplab.errors import OptionError
 from geodeeplab.models.files.contract import Contract
-from geodeeplab.models.files.model_file import HEADER_KEY, write_atomically
+from geodeeplab.models.files.model_file import HEADER_KEY
 from geodeeplab.models.files.normalise import Normalisation
 
 OPSET = 18
@@ -91,7 +91,7 @@ def export_onnx(
     for part in (*proto.graph.node, *proto.graph.value_info):
         part.ClearField("metadata_props")  # stack traces, with this machine's paths
     onnx.helper.set_model_props(proto, {HEADER_KEY: contract.to_json()})
-    write_atomically(Path(dst_path), proto.SerializeToString())
+    write_output(dst_path, proto.SerializeToString())
 
 
 def with_tile_size(contract: Contract, tile_size: int) -> Contract:

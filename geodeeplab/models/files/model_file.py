@@ -13,7 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from geodeeplab.errors import ModelError, OptionError, OutputError
+from geodeeplab.atomic import write_output
+from geodeeplab.errors import ModelError, OptionError
 from geodeeplab.models.build import build_model
 from geodeeplab.models.files.contract import Contract
 from geodeeplab.models.files.normalise import Normalisation, RawPixels, ValueMap
@@ -209,28 +210,7 @@ def save_model(
         OutputError: if the file cannot be written.
     """
     weights = {key: _stored(tensor, half) for key, tensor in network.state_dict().items()}
-    write_atomically(Path(dst_path), save(weights, metadata={HEADER_KEY: contract.to_json()}))
-
-
-def write_atomically(dst_path: Path, content: bytes) -> None:
-    """Write a file under a temporary name in the same folder, then rename it: it is whole, or it is not there.
-
-    Raises:
-        OutputError: if the file cannot be written.
-    """
-    temporary = dst_path.with_name(f".{dst_path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(dst_path)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write the model file {dst_path} ({error}): check the folder and the free space"
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_output(dst_path, save(weights, metadata={HEADER_KEY: contract.to_json()}))
 
 
 def _stored(tensor: Tensor, half: bool) -> Tensor:

@@ -1,6 +1,5 @@
 """`evaluate`: labels against a truth → metrics."""
 
-import os
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
@@ -20,7 +19,7 @@ from geodeeplab.pipeline.evaluating.options import ERROR_MAX_PX, BoundaryReach, 
 from geodeeplab.pipeline.evaluating.result import Evaluation
 from geodeeplab.pipeline.evaluating.truth_inputs import TruthInput, open_truth
 from geodeeplab.pipeline.vectorize import open_confidence
-from geodeeplab.raster import Aoi, Grid, Overlap, Scene, to_aoi
+from geodeeplab.raster import Aoi, Grid, Overlap, Scene, paths_in, to_aoi
 
 if TYPE_CHECKING:
     from geodeeplab.raster import AoiLike
@@ -110,8 +109,13 @@ def evaluate(
     """
     started, ignore = time.perf_counter(), list(ignore)
     check_numbers(window=window, error_max_px=error_max_px, distance_px=distance_px, object_iou=object_iou)
-    named = [one for one in (labels, truth, confidence, like) if isinstance(one, str | os.PathLike)]
-    outputs = check_files(report=report, json=json, statuses=statuses, overwrite=overwrite, inputs=named)
+    outputs = check_files(
+        report=report,
+        json=json,
+        statuses=statuses,
+        overwrite=overwrite,
+        inputs=paths_in(labels, truth, confidence, like, aoi),
+    )
     with ExitStack() as stack:
         found = open_labels(
             stack,

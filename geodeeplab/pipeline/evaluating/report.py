@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def save_report(found: "Evaluation", dst_path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
     """Draw an evaluation into a PNG, see `Evaluation.save_report`."""
-    return write_report(page(found), dst_path, overwrite=overwrite)
+    return write_report(page(found), dst_path, overwrite=overwrite, inputs=[found.labels, found.truth])
 
 
 def page(found: "Evaluation") -> Page:

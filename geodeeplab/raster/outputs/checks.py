@@ -1,29 +1,27 @@
 """Check output paths before any work, and let finished outputs appear together."""
 
-import errno
-import math
 import os
 import secrets
-import shutil
-import tempfile
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from rasterio.errors import RasterioError
 
-from geodeeplab.errors import GeoDeepLabError, OptionError, OutputError
+from geodeeplab import atomic
+from geodeeplab.atomic import sync_file
+from geodeeplab.errors import OptionError, OutputError
 from geodeeplab.raster.outputs.commit import (
+    SIDECARS,
     Replacement,
     commit,
+    make_folders,
+    remove_folders,
     remove_record,
-    remove_with_siblings,
-    sync_file,
     write_record,
 )
-
-ALMOST_FULL_BYTES = 64 << 10
-"""Where no more is free, that is why a file cannot be written, in whatever words a library puts it."""
+from geodeeplab.raster.outputs.inputs import FilePath, check_not_inputs, identity_of
 
 
 def check_output(
@@ -39,7 +37,8 @@ def check_output(
         path: Where the output is to appear.
         suffixes: Known suffixes of this kind of output, lower case with the dot (".tif"); letter case does not count.
         overwrite: Whether a file that exists may be replaced.
-        inputs: Files that the work reads; an output on one of them is refused even with `overwrite`.
+        inputs: Files and URLs that the work reads; an output on one of them, or on a file that they name, is refused
+            even with `overwrite`.
 
     Raises:
         OptionError: The suffix is unknown, or the path is that of an input.
@@ -50,9 +49,7 @@ def check_output(
         raise OptionError(
             f"output {path} has the suffix {path.suffix!r}, which nobody here writes: use {' or '.join(suffixes)}"
         )
-    for source in inputs:
-        if _is_same_file(path, Path(source)):
-            raise OptionError(f"output {path} is also an input, which is never overwritten: choose another output path")
+    check_not_inputs([path], inputs)
     check_place(path, overwrite=overwrite)
     return path
 
@@ -63,28 +60,36 @@ def check_place(path: Path, *, overwrite: bool) -> None:
     Raises:
         OutputError: The folder does not exist or is not writable, or the path exists.
     """
+    if "\0" in os.fspath(path):
+        raise OutputError(f"output {os.fspath(path)!r} has a zero byte in its name: choose another path")
     if not path.parent.is_dir():
         raise OutputError(f"output folder {path.parent} does not exist: create it first, or choose another")
     if path.is_dir():
         raise OutputError(f"output {path} is a folder: give the path of a file")
+    for ending in SIDECARS:
+        if Path(f"{path}{ending}").is_dir():
+            raise OutputError(f"{path}{ending} is a folder, where a file goes with the output: choose another path")
     if os.path.lexists(path) and not overwrite:
         raise OutputError(f"output {path} exists: pass --overwrite (overwrite=True), or choose another path")
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise OutputError(f"output folder {path.parent} is not writable: choose another, or change its permissions")
 
 
-def check_distinct(paths: Iterable[str | os.PathLike[str]]) -> None:
-    """Check that no two outputs share a path.
+def check_distinct(paths: Iterable[FilePath]) -> None:
+    """Check that no two outputs are one file: through links, too, and where a disk does not tell cases apart.
 
     Raises:
-        OptionError: Two outputs have the same path.
+        OptionError: Two outputs are.
     """
-    seen: dict[Path, str | os.PathLike[str]] = {}
+    seen: dict[object, FilePath] = {}
     for path in paths:
-        resolved = Path(path).resolve()
-        if resolved in seen:
-            raise OptionError(f"two outputs have the same path {os.fspath(path)}: give each its own")
-        seen[resolved] = path
+        resolved = Path(path).parent.resolve() / Path(path).name
+        names = (unicodedata.normalize("NFC", os.fspath(resolved)).casefold(), identity_of(path))
+        for name in filter(None, names):
+            if name in seen:
+                other = "" if Path(seen[name]) == Path(path) else f", or are one file, as {os.fspath(seen[name])} is"
+                raise OptionError(f"two outputs have the same path {os.fspath(path)}{other}: give each its own")
+            seen[name] = path
 
 
 @contextmanager
@@ -93,8 +98,8 @@ def atomic_outputs(
 ) -> Iterator[dict[Path, Path]]:
     """Lend a temporary path for each output; give all of them their final names at the end of the block.
 
-    A temporary path lies in the folder of its output and has the same suffix, so writers that look at the suffix work
-    as usual, and what they leave beside it (`SIDECARS`) comes along. When the block raises, KeyboardInterrupt included,
+    A temporary path lies in a private folder beside its output, on the same disk, and has the output's name; what
+    writers leave beside it (`SIDECARS`) comes along. When the block raises, KeyboardInterrupt included,
     every temporary file is removed and the final names are as they were before. When a rename fails, the outputs that
     already have their names are taken back, too.
 
@@ -114,11 +119,14 @@ def atomic_outputs(
     check_distinct(finals)
     for final in finals:
         check_place(final, overwrite=overwrite)
-    replacements = [_plan_replacement(final, token=f"{secrets.token_hex(4)}-{i}") for i, final in enumerate(finals)]
+    token = secrets.token_hex(8)
+    replacements = [Replacement(final=final, token=token) for final in finals]
     temporary = {replacement.final: replacement.temporary for replacement in replacements}
     try:
-        with output_errors(record or finals[0]):
+        with output_errors(finals[0] if record is None else record):
             write_record(record, replacements, state="writing")
+        with output_errors(finals[0]):
+            make_folders(replacements)
         yield temporary
         for replacement in replacements:
             with output_errors(replacement.final):
@@ -130,91 +138,27 @@ def atomic_outputs(
     except OutputError as error:
         raise OutputError(_with_final_names(str(error), temporary)) from error
     finally:
-        for path in temporary.values():
-            remove_with_siblings(path)
+        remove_folders(replacements, keep_old=True)
         remove_record(record, state="writing")
 
 
 @contextmanager
-def scratch_folder(beside: str | os.PathLike[str]) -> Iterator[Path]:
-    """Lend a hidden folder beside an output, for work files as large as the output; it is removed in the end.
-
-    Raises:
-        OutputError: The folder cannot be made.
-    """
-    beside = Path(beside)
-    with output_errors(beside):
-        folder = Path(tempfile.mkdtemp(prefix=f"{_hidden_stem(beside)}.", suffix=".work", dir=beside.parent))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def output_errors(path: str | os.PathLike[str], *also: type[Exception]) -> Iterator[None]:
+def output_errors(path: FilePath, *also: type[Exception]) -> Iterator[None]:
     """Turn the errors of the system and of rasterio inside the block, and those in `also`, into an OutputError."""
-    try:
+    with atomic.output_errors(path, RasterioError, *also):
         yield
-    except GeoDeepLabError:
-        raise
-    except (OSError, RasterioError, *also) as error:
-        raise OutputError(_describe(path, error)) from error
-
-
-def _is_same_file(path: Path, other: Path) -> bool:
-    """Tell whether two paths are one file, through links too; a URL is never a file."""
-    try:
-        return path.samefile(other)
-    except OSError:
-        return path.resolve() == other.resolve()
-
-
-def _plan_replacement(final: Path, *, token: str) -> Replacement:
-    return Replacement(
-        final=final,
-        temporary=final.with_name(f"{_hidden_stem(final)}.{token}{final.suffix}"),
-        backup=final.with_name(f"{_hidden_stem(final)}.old-{token}{final.suffix}"),
-    )
-
-
-def _hidden_stem(path: Path) -> str:
-    """Give a hidden name's beginning: cut, as names have 255 bytes at most, but not where it is a temporary file's.
-
-    So what is made beside a temporary file begins as it does, and goes with it.
-    """
-    return path.stem[:150] if path.name.startswith(".") else f".{path.stem[:40]}"
 
 
 def _commit(replacements: Sequence[Replacement], record: Path | None) -> None:
     try:
         commit(replacements, record=record)
     except OSError as error:
-        raise OutputError(_describe(error.filename2 or error.filename or replacements[0].final, error)) from error
+        with output_errors(error.filename2 or error.filename or replacements[0].final):
+            raise
 
 
 def _with_final_names(message: str, temporary: dict[Path, Path]) -> str:
     """Let a message about temporary files speak of the ones that the caller asked for."""
     for final, path in temporary.items():
-        message = message.replace(os.fspath(path), os.fspath(final)).replace(path.name, final.name)
+        message = message.replace(os.fspath(path), os.fspath(final))
     return message
-
-
-def _describe(path: str | os.PathLike[str], error: Exception) -> str:
-    """Say in one line why an output cannot be written, and what to do."""
-    reason = " ".join(str(error).split()) or type(error).__name__
-    free = _free_bytes(path)
-    is_full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or free < ALMOST_FULL_BYTES
-    if is_full or any(words in reason.lower() for words in ("no space left", "disk is full")):
-        return f"cannot write {os.fspath(path)}: no space left on the disk: free some, or choose another folder"
-    return (
-        f"cannot write {os.fspath(path)} ({reason}): "
-        f"check the folder, its permissions and the free space, {free / 1e6:.1f} MB"
-    )
-
-
-def _free_bytes(path: str | os.PathLike[str]) -> float:
-    try:
-        return shutil.disk_usage(Path(path).parent).free
-    except OSError:
-        return math.inf

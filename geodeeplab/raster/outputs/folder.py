@@ -9,11 +9,16 @@ from pathlib import Path
 
 from geodeeplab.errors import OutputError
 from geodeeplab.raster.outputs.checks import output_errors
+from geodeeplab.raster.outputs.inputs import check_not_inputs
 
 
 @contextmanager
 def atomic_folder(
-    path: str | os.PathLike[str], *, overwrite: bool = False, known: Sequence[str] = ()
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    known: Sequence[str] = (),
+    inputs: Sequence[str | os.PathLike[str]] = (),
 ) -> Iterator[Path]:
     """Lend a temporary folder; give it its final name at the end of the block.
 
@@ -23,19 +28,22 @@ def atomic_folder(
         path: final path of the folder; a folder that is there is replaced if it is empty, or with `overwrite`.
         overwrite: whether a folder with contents may be replaced; never one that holds anything else than `known`.
         known: names of what such a folder holds.
+        inputs: what the work reads; a folder with a file of theirs is refused even with `overwrite`.
 
     Yields:
         The temporary folder, beside the final one.
 
     Raises:
+        OptionError: the folder that is there holds an input.
         OutputError: the place is taken, its parent does not exist or is not writable, or the disk is full.
     """
     final = Path(os.path.abspath(path))
     _check_place(final, overwrite=overwrite, known=known)
-    token = secrets.token_hex(4)
+    check_not_inputs(final.rglob("*") if final.is_dir() else (), inputs)
+    token = secrets.token_hex(8)
     temporary, backup = (final.with_name(f".{final.name[:40]}.{what}{token}") for what in ("", "old-"))
     with output_errors(final):
-        temporary.mkdir()
+        temporary.mkdir()  # exclusively; others may read the result
     try:
         with output_errors(final):
             yield temporary

@@ -58,6 +58,41 @@ class Boxes:
         return min(int(reached.min()), box[1])
 
 
+class Frontier:
+    """How far down a scene is covered without a gap; kept as boxes come, so that a question costs the same for any.
+
+    A box that begins below the frontier waits for those above it.
+    """
+
+    def __init__(self, width: int) -> None:
+        """Take the number of columns."""
+        self._reached: NDArray[np.int64] = np.zeros(width, dtype=np.int64)
+        self._waiting: dict[int, list[Box]] = {}
+        self.row = 0
+        """The first row that is not covered in all its columns."""
+
+    def add(self, box: Box) -> None:
+        """Add a box that overlaps no other."""
+        todo = [box]
+        while todo:
+            top, bottom, left, right = one = todo.pop()
+            if (self._reached[left:right] < top).any():
+                self._waiting.setdefault(top, []).append(one)
+                continue
+            self._reached[left:right] = bottom
+            below = self._waiting.pop(bottom, [])
+            todo += [other for other in below if other[2] < right and other[3] > left]
+            if rest := [other for other in below if not (other[2] < right and other[3] > left)]:
+                self._waiting[bottom] = rest
+        self.row = int(self._reached.min())
+
+
+def overlap_pixels(one: Box, other: Box) -> int:
+    """Count the pixels that two boxes share."""
+    height, width = min(one[1], other[1]) - max(one[0], other[0]), min(one[3], other[3]) - max(one[2], other[2])
+    return max(height, 0) * max(width, 0)
+
+
 def contains(outer: Box, inner: Box) -> bool:
     """Tell whether a box lies within another, and has pixels at all."""
     rows = outer[0] <= inner[0] < inner[1] <= outer[1]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rasterio.io import MemoryFile
 from rasterio.windows import Window
 
-from geodeeplab.errors import OptionError
+from geodeeplab.errors import OptionError, OutputError
 
 BLOCK_SIZE = 512
 TOP = 1_000_000_000  # more rows than any scene has; at 0 rasterio warns of a file without georeference
@@ -141,8 +141,14 @@ def _encode(cube: NDArray[Any], row_start: int, col_start: int, threads: int) ->
 
 
 def read_block(path: str, dtype: str, *, rows: tuple[int, int], cols: tuple[int, int]) -> NDArray[Any]:
-    """Read rows and columns (start, stop) of a block's file: (K, n, w), of the layer's type."""
-    with rasterio.open(path) as src:
+    """Read rows and columns (start, stop) of a block's file: (K, n, w), of the layer's type.
+
+    Raises:
+        OutputError: It is the file of a smaller block.
+    """
+    with rasterio.open(path, driver="GTiff") as src:  # no VRT, say, which would read other files
+        if src.height < rows[1] or src.width < cols[1]:
+            raise OutputError(f"{path} holds another block than the journal says: pass --overwrite to start afresh")
         pixels: NDArray[Any] = src.read(window=Window(cols[0], rows[0], cols[1] - cols[0], rows[1] - rows[0]))
     return pixels.astype(dtype, copy=False)
 

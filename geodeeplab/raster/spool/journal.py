@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from geodeeplab.atomic import open_plain, read_plain, sync_folder, write_file
 from geodeeplab.errors import OutputError
 from geodeeplab.raster.outputs.checks import output_errors
-from geodeeplab.raster.outputs.commit import sync_folder, write_synced
+from geodeeplab.raster.outputs.commit import is_whole_number, parse_json
 from geodeeplab.raster.spool.boxes import Box
 from geodeeplab.raster.spool.encoded import EncodedBlock, SpoolLayer
 
@@ -39,7 +40,7 @@ def write_journal(path: Path, header: Mapping[str, object], records: Iterable[Ma
         OutputError: The file cannot be written.
     """
     with output_errors(path):
-        write_synced(path, "".join(map(_to_line, (header, *records))).encode())
+        write_file(path, "".join(map(_to_line, (header, *records))).encode())
         sync_folder(path.parent)
 
 
@@ -49,7 +50,7 @@ def append_record(path: Path, record: Mapping[str, object]) -> None:
     Raises:
         OutputError: The line cannot be written; then the journal is as it was, or ends with a line that does not count.
     """
-    with output_errors(path), open(path, "ab", buffering=0) as file:
+    with output_errors(path), open_plain(path, append=True) as file:
         before = file.tell()
         try:
             line = _to_line(record).encode()
@@ -69,12 +70,11 @@ def read_journal(path: Path) -> Journal | None:
         OutputError: The file cannot be read, or its header is damaged.
     """
     try:
-        with output_errors(path):
-            content = path.read_bytes()
-    except OutputError as error:
-        if isinstance(error.__cause__, FileNotFoundError):
-            return None
-        raise
+        content = read_plain(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise OutputError(f"{path} cannot be read ({error.strerror}): remove its folder") from error
     *lines, rest = content.split(b"\n")
     header, *records = [_from_line(line) for line in (*lines, rest) if line] or [None]
     if header is None:
@@ -90,12 +90,11 @@ def _to_line(record: Mapping[str, object]) -> str:
 
 def _from_line(line: bytes) -> dict[str, Any] | None:
     """Give the record of a line, None if it is damaged."""
-    try:
-        record = json.loads(line)
-        check = record.pop("check")
-    except (ValueError, KeyError, AttributeError, TypeError):
+    record = parse_json(line)
+    if not isinstance(record, dict):
         return None
-    return record if isinstance(record, dict) and check == zlib.crc32(json.dumps(record).encode()) else None
+    check = record.pop("check", None)
+    return record if check == zlib.crc32(json.dumps(record).encode()) else None
 
 
 _READ_BYTES = 1 << 20
@@ -155,20 +154,37 @@ def entry_of(block: EncodedBlock, layers: Sequence[SpoolLayer]) -> SpoolEntry:
     )
 
 
-def entry_from(record: Mapping[str, Any]) -> SpoolEntry:
-    """Read a line of the journal."""
+def entry_from(record: Mapping[str, Any], *, layers: int) -> SpoolEntry | None:
+    """Read a line of the journal of a spool with so many layers; None if it is no such line."""
+    files, pairs = record.get("files"), record.get("class_pixels")
+    if not isinstance(files, list) or not isinstance(pairs, list) or len(files) != layers:
+        return None
+    described = [_whole_numbers([file.get("bytes"), file.get("crc32")]) for file in files if isinstance(file, dict)]
+    counted = [_whole_numbers(pair) for pair in pairs]
+    rows, cols = _whole_numbers(record.get("rows")), _whole_numbers(record.get("cols"))
+    if rows is None or cols is None or len(described) != layers or None in described or None in counted:
+        return None
     return SpoolEntry(
-        box=(*record["rows"], *record["cols"]),
-        sizes=tuple(file["bytes"] for file in record["files"]),
-        checksums=tuple(file["crc32"] for file in record["files"]),
-        class_pixels=tuple((label, pixels) for label, pixels in record["class_pixels"]),
+        box=(*rows, *cols),
+        sizes=tuple(one[0] for one in described if one),
+        checksums=tuple(one[1] for one in described if one),
+        class_pixels=tuple(one for one in counted if one),
     )
 
 
-def _measure(path: Path) -> tuple[int, int]:
-    """Give size and CRC-32 of a file; a part at a time, as a block of probabilities can be large."""
+def _whole_numbers(pair: object) -> tuple[int, int] | None:
+    """Read a list of two integers from 0 on."""
+    if isinstance(pair, list) and len(pair) == 2 and all(is_whole_number(one) for one in pair):
+        return pair[0], pair[1]
+    return None
+
+
+def _measure(path: Path) -> tuple[int, int] | None:
+    """Give size and CRC-32 of a file, None if it is no TIFF; a part at a time, as a block can be large."""
     size, checksum = 0, 0
-    with open(path, "rb") as file:
+    with open_plain(path) as file:
         while part := file.read(_READ_BYTES):
+            if not size and not part.startswith((b"II", b"MM")):
+                return None
             size, checksum = size + len(part), zlib.crc32(part, checksum)
     return size, checksum

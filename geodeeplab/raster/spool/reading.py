@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
+from geodeeplab.errors import OutputError
 from geodeeplab.raster.grid import Grid
 from geodeeplab.raster.outputs.checks import output_errors
 from geodeeplab.raster.spool.boxes import iter_bands
@@ -85,6 +86,8 @@ def read_part(spool: BlockSpool, layer: str, *, rows: tuple[int, int], cols: tup
         path = os.fspath(spool.folder / entry.file(described))
         with output_errors(path):
             read = read_block(path, described.dtype, rows=(first - top, last - top), cols=(start - left, stop - left))
+        if len(read) != described.bands:
+            raise OutputError(f"{path} has {len(read)} bands, not {described.bands}: pass --overwrite to start afresh")
         pixels[:, first - rows[0] : last - rows[0], start - cols[0] : stop - cols[0]] = read
     return pixels if described.bands > 1 else pixels[0]
 

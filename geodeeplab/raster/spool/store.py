@@ -5,6 +5,7 @@ whatever the moment a run is cut off, each line of the journal stands for a bloc
 """
 
 import json
+import math
 import os
 import re
 import threading
@@ -12,17 +13,19 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
-from geodeeplab.errors import OutputError
+from rasterio.windows import Window
+
+from geodeeplab.atomic import PART_ENDING, sync_folder, write_file
+from geodeeplab.errors import OptionError, OutputError
 from geodeeplab.raster.outputs.checks import output_errors
-from geodeeplab.raster.outputs.commit import sync_folder, write_synced
-from geodeeplab.raster.spool.boxes import Box, Boxes, Rectangle, contains
+from geodeeplab.raster.outputs.commit import is_whole_number
+from geodeeplab.raster.spool.boxes import Box, Boxes, Frontier, Rectangle, contains, overlap_pixels
 from geodeeplab.raster.spool.encoded import EncodedBlock, SpoolLayer
 from geodeeplab.raster.spool.journal import (
-    Journal,
     SpoolEntry,
     append_record,
     entry_from,
@@ -32,7 +35,7 @@ from geodeeplab.raster.spool.journal import (
 )
 
 JOURNAL_NAME = "blocks.journal"
-JOURNAL_VERSION = 2
+JOURNAL_VERSION = 3
 VERIFIERS = 4
 """Threads that check the files of an earlier run: more than a disk needs."""
 FOLLOW_S = 0.2
@@ -42,9 +45,75 @@ FOLLOW_S = 0.2
 S = TypeVar("S", bound=Rectangle)
 
 
-def count_pixels(journal: Journal) -> int:
-    """Count the pixels of all blocks that a spool's journal names, whether or not their files are whole."""
-    return sum(entry_from(record).pixel_count for record in journal.records)
+@dataclass(frozen=True, kw_only=True)
+class SpoolJournal:
+    """The journal of a spool, checked."""
+
+    shape: tuple[int, int]
+    """Height and width of the scene."""
+    layers: tuple[SpoolLayer, ...]
+    """What each block holds."""
+    header: dict[str, Any]
+    """What the spool was told to remember."""
+    entries: tuple[SpoolEntry, ...]
+    """Blocks that lie in the scene, whether or not their files are whole."""
+    is_whole: bool
+    """Whether each line named such a block."""
+
+    @property
+    def share(self) -> float:
+        """Share of the scene's pixels that it names."""
+        return min(sum(entry.pixel_count for entry in self.entries) / math.prod(self.shape), 1.0)
+
+
+def read_spool_journal(folder: Path) -> SpoolJournal | None:
+    """Read the journal of a spool; None if there is none.
+
+    Raises:
+        OutputError: It is damaged at its head, or is of another version.
+    """
+    path = folder / JOURNAL_NAME
+    journal = read_journal(path)
+    if journal is None:
+        return None
+    head = journal.header
+    if head.get("version") != JOURNAL_VERSION:
+        raise OutputError(f"{path} is of another version of GeoDeepLab, or of another program: remove its folder")
+    shape, header, layers = head.get("shape"), head.get("header"), _to_layers(head.get("layers"))
+    if not _is_shape(shape) or layers is None or not isinstance(header, dict):
+        raise OutputError(f"{path} is damaged, so nothing is known of the run that it belongs to: remove its folder")
+    scene = (0, shape[0], 0, shape[1])
+    found = [entry_from(record, layers=len(layers)) for record in journal.records]
+    entries = tuple(entry for entry in found if entry is not None and contains(scene, entry.box))
+    return SpoolJournal(
+        shape=(shape[0], shape[1]),
+        layers=layers,
+        header=header,
+        entries=entries,
+        is_whole=journal.is_whole and len(entries) == len(journal.records),
+    )
+
+
+def _is_shape(value: object) -> TypeGuard[list[int]]:
+    return isinstance(value, list) and len(value) == 2 and all(is_whole_number(one) and one for one in value)
+
+
+def _to_layers(values: object) -> tuple[SpoolLayer, ...] | None:
+    """Read layers from JSON; None if they are none."""
+    if not isinstance(values, list) or not values:
+        return None
+    layers = []
+    for value in values:
+        if not isinstance(value, dict):
+            return None
+        name, dtype, bands = value.get("name"), value.get("dtype"), value.get("bands")
+        if not (isinstance(name, str) and isinstance(dtype, str) and is_whole_number(bands)):
+            return None
+        try:
+            layers.append(SpoolLayer(name=name, dtype=dtype, bands=bands))
+        except OptionError:
+            return None
+    return tuple(layers)
 
 
 class BlockSpool:
@@ -72,7 +141,7 @@ class BlockSpool:
             OutputError: The folder has a spool already, or cannot be written.
         """
         self._start(Path(folder), shape, tuple(layers), json.loads(json.dumps(dict(header or {}))))
-        if self._journal.exists():
+        if os.path.lexists(self._journal):
             raise OutputError(f"{self._journal} belongs to an earlier run: remove its folder, or choose another")
         write_journal(self._journal, self._journal_header())
 
@@ -85,22 +154,18 @@ class BlockSpool:
         Raises:
             OutputError: There is no journal, it is damaged at its head, or is of another version.
         """
-        path = Path(folder) / JOURNAL_NAME
-        journal = read_journal(path)
-        if journal is None or journal.header.get("version") != JOURNAL_VERSION:
-            raise OutputError(f"{path} is not a journal that this version can go on with: remove its folder")
+        journal = read_spool_journal(Path(folder))
+        if journal is None:
+            raise OutputError(f"{Path(folder) / JOURNAL_NAME} does not exist, so there is nothing to go on with")
         spool = cls.__new__(cls)
-        head = journal.header
-        layers = tuple(SpoolLayer(**layer) for layer in head["layers"])
-        spool._start(Path(folder), (head["shape"][0], head["shape"][1]), layers, head["header"])
-        entries = [entry_from(record) for record in journal.records]
+        spool._start(Path(folder), journal.shape, journal.layers, journal.header)
         with ThreadPoolExecutor(VERIFIERS) as pool:
-            whole = list(pool.map(lambda entry: entry.is_whole(spool.folder, layers), entries))
-        for entry in (entry for entry, is_whole in zip(entries, whole, strict=True) if is_whole):
+            whole = list(pool.map(lambda entry: entry.is_whole(spool.folder, spool.layers), journal.entries))
+        for entry in (entry for entry, is_whole in zip(journal.entries, whole, strict=True) if is_whole):
             with spool._lock:
                 if spool._is_free(entry):
                     spool._add(entry)
-        if not journal.is_whole or len(spool._entries) != len(journal.records):
+        if not journal.is_whole or len(spool._entries) != len(journal.entries):
             spool._rewrite()
         spool._remove_strays()
         return spool
@@ -114,7 +179,7 @@ class BlockSpool:
         self.header = header
         self._journal = folder / JOURNAL_NAME
         self._entries: dict[Box, SpoolEntry] = {}
-        self._boxes, self._pixel_count = Boxes(), 0
+        self._boxes, self._frontier, self._pixel_count = Boxes(), Frontier(self.shape[1]), 0
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
 
@@ -158,10 +223,17 @@ class BlockSpool:
                 return layer
         raise ValueError(f"the spool has the layers {', '.join(one.name for one in self.layers)}, not {name}")
 
-    def layer_bytes(self, name: str) -> int:
-        """Give the size of all files of a layer."""
+    def layer_bytes(self, name: str, window: Window | None = None) -> int:
+        """Give the size of all files of a layer; within a window, the share of them that its pixels have."""
         index = self.layers.index(self.layer(name))
-        return sum(entry.sizes[index] for entry in self._entries.values())
+        if window is None:
+            return sum(entry.sizes[index] for entry in self._entries.values())
+        rows = (window.row_off, window.row_off + window.height)
+        cols = (window.col_off, window.col_off + window.width)
+        return sum(
+            -(-entry.sizes[index] * overlap_pixels(entry.box, (*rows, *cols)) // entry.pixel_count)
+            for entry in self.entries_touching(rows, cols)
+        )
 
     def append(self, block: EncodedBlock) -> bool:
         """Add a block; it is safe on the disk when this returns. Any thread may call it, in any order of blocks.
@@ -222,13 +294,10 @@ class BlockSpool:
 
         That is no more than `row` if `abandoned` was set meanwhile.
         """
-        whole = (0, self.shape[0], 0, self.shape[1])
         with self._changed:
-            known = self._boxes.first_missing_row(whole)
-            while known <= row and not abandoned.is_set():
+            while self._frontier.row <= row and not abandoned.is_set():
                 self._changed.wait(FOLLOW_S)
-                known = self._boxes.first_missing_row(whole)
-        return known
+            return self._frontier.row
 
     def _journal_header(self) -> dict[str, Any]:
         return {
@@ -245,7 +314,7 @@ class BlockSpool:
     def _write(self, entry: SpoolEntry, block: EncodedBlock) -> None:
         with output_errors(self.folder / entry.file(self.layers[0])):
             for layer in self.layers:
-                write_synced(self.folder / entry.file(layer), block.contents[layer.name])
+                write_file(self.folder / entry.file(layer), block.contents[layer.name])
             sync_folder(self.folder)
         append_record(self._journal, entry.to_record(self.layers))
 
@@ -253,6 +322,7 @@ class BlockSpool:
         self._entries[entry.box] = entry
         self._pixel_count += entry.pixel_count
         self._boxes.add(entry.box)
+        self._frontier.add(entry.box)
         self._changed.notify_all()
 
     def _forget(self, entries: Sequence[SpoolEntry]) -> None:
@@ -260,9 +330,10 @@ class BlockSpool:
         for entry in entries:
             del self._entries[entry.box]
             self._pixel_count -= entry.pixel_count
-        self._boxes = Boxes()
+        self._boxes, self._frontier = Boxes(), Frontier(self.shape[1])
         for box in self._entries:
             self._boxes.add(box)
+            self._frontier.add(box)
         self._rewrite()
         for entry in entries:
             self._remove_files(entry)
@@ -279,9 +350,11 @@ class BlockSpool:
     def _remove_strays(self) -> None:
         """Remove the files of blocks that did not get their line, and what was being written when the run ended."""
         known = {entry.file(layer) for entry in self._entries.values() for layer in self.layers}
+        strays = rf"\w+-\d{{9}}-\d{{9}}\.tif|\w+-part-\d+\.vrt|\..+{re.escape(PART_ENDING)}"
         for path in self.folder.iterdir():
-            if re.fullmatch(r"\w+-\d{9}-\d{9}\.tif(\.part)?|\w+-part-\d+\.vrt", path.name) and path.name not in known:
-                path.unlink()
+            if re.fullmatch(strays, path.name) and path.name not in known:
+                with suppress(OSError):  # a folder is not ours
+                    path.unlink()
 
 
 def _place(entry: SpoolEntry) -> tuple[int, int]:

@@ -66,7 +66,7 @@ def write_block_vrt(
             inner = ElementTree.Element("VRTDataset", rasterXSize=str(grid.width), rasterYSize=str(box[1] - box[0]))
             for number in range(1, band.count + 1):
                 _add_sources(_add_band(inner, band, number), number, strip, first_row=box[0])
-            part.write_text(ElementTree.tostring(inner, encoding="unicode"), encoding="utf-8")
+            _write_new(part, inner)
             sources.append((box, part))
         else:
             sources += strip
@@ -80,7 +80,14 @@ def write_block_vrt(
             for name in names:
                 _add(categories, "Category", name)
         _add_sources(element, number, sources, is_beside=parts is None)
-    path.write_text(ElementTree.tostring(root, encoding="unicode"), encoding="utf-8")
+    _write_new(path, root)
+
+
+def _write_new(path: Path, root: ElementTree.Element) -> None:
+    """Write a file in place of any other, not through a link."""
+    path.unlink(missing_ok=True)
+    with open(path, "x", encoding="utf-8") as file:
+        file.write(ElementTree.tostring(root, encoding="unicode"))
 
 
 def _strips(files: Iterable[tuple[Box, Path]]) -> list[list[tuple[Box, Path]]]:

@@ -8,8 +8,9 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,16 +18,22 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from geodeeplab.atomic import PART_ENDING, sync_folder
 from geodeeplab.errors import OptionError, OutputError
 from geodeeplab.raster.outputs.checks import atomic_outputs, check_distinct, check_place, output_errors
-from geodeeplab.raster.outputs.commit import recover_outputs, sync_folder
+from geodeeplab.raster.outputs.commit import PRIVATE_ENDING, recover_outputs, stamp_of, to_stamp, told
 from geodeeplab.raster.spool.encoded import SpoolLayer
-from geodeeplab.raster.spool.journal import Journal, read_journal
-from geodeeplab.raster.spool.store import JOURNAL_NAME, JOURNAL_VERSION, BlockSpool, count_pixels
+from geodeeplab.raster.spool.store import JOURNAL_NAME, BlockSpool, SpoolJournal, read_spool_journal
 
 RECORD_NAME = "outputs.json"
 MOST_DIFFERENCES = 4
 """As many as a message names."""
+_OWN_FILES = re.compile(
+    rf"{re.escape(JOURNAL_NAME)}|{re.escape(RECORD_NAME)}|polygons(\..+)?|\w+-\d{{9}}-\d{{9}}\.tif(\.part)?"
+    rf"|\w+(-part-\d+)?\.vrt(\.aux\.xml)?|\..+{re.escape(PART_ENDING)}|\.geodeeplab-.+|\.nfs\w+|\.DS_Store"
+)
+_OWN_FOLDERS = re.compile(rf"traced|sieved|\..+{re.escape(PRIVATE_ENDING)}|\.geodeeplab-.+")
+"""Names of all that a run makes in its workspace; what has another name is somebody else's."""
 
 
 @dataclass(kw_only=True)
@@ -94,6 +101,7 @@ def open_workspace(
     check_distinct(outputs)
     check_place(outputs[0], overwrite=True)
     folder = workspace_folder(outputs[0])
+    check_outside(folder, outputs)
     content = json.loads(json.dumps(dict(header), default=str))
     with _lock(folder, outputs[0]) as note:
         workspace = _begin(folder, outputs, content, shape, tuple(layers), resume=resume, overwrite=overwrite)
@@ -106,6 +114,21 @@ def open_workspace(
         _remove(folder)
 
 
+def finished_before(outputs: Sequence[Path]) -> bool:
+    """Tell whether an earlier run has left nothing to do, and clean up after it where it was killed at its very end.
+
+    Raises:
+        OutputError: Another run has the workspace, or what lies there is none of ours.
+    """
+    if not all(path.is_file() for path in outputs):
+        return False
+    folder = workspace_folder(outputs[0])
+    with _lock(folder, outputs[0]):
+        if _recover(folder, outputs, give_up=False):
+            _remove(folder)
+        return not os.path.lexists(folder)
+
+
 def workspace_folder(output: Path) -> Path:
     """Give the path of the workspace of a run whose first output this is."""
     name = output.name
@@ -114,10 +137,23 @@ def workspace_folder(output: Path) -> Path:
     return output.parent.resolve() / f".{name}.geodeeplab-work"
 
 
+def check_outside(folder: Path, outputs: Iterable[Path]) -> None:
+    """Check that no output lies in the workspace, which is removed at the end.
+
+    Raises:
+        OptionError: One does.
+    """
+    for path in outputs:
+        if path.parent.resolve().is_relative_to(folder):
+            raise OptionError(f"output {path} lies in {folder}, where the run keeps its work: choose another path")
+
+
 @contextmanager
 def _lock(folder: Path, output: Path) -> Iterator[str | None]:
     """Have a workspace to oneself; yield a note where that cannot be had."""
     path = folder.with_name(f"{folder.name}.lock")
+    if os.path.lexists(path) and (path.is_symlink() or not path.is_file() or path.stat().st_size):
+        raise OutputError(f"{path} is not the empty file by which runs keep apart: move it away")
     lock = FileLock(path, timeout=0, thread_local=False)
     note = None
     try:
@@ -148,31 +184,27 @@ def _begin(
     overwrite: bool,
 ) -> Workspace:
     """Resume what is there, or start afresh."""
-    with output_errors(outputs[0]):
-        is_done = recover_outputs(folder / RECORD_NAME)
-        if is_done and not resume:
-            _remove(folder)  # all was done but this
-    journal = _read(folder, overwrite=overwrite)
-    share = 0.0 if journal is None else count_pixels(journal) / math.prod(journal.header["shape"])
+    if _recover(folder, outputs, give_up=overwrite):
+        _remove(folder)  # all was done but this
+    journal = None if overwrite else _read(folder)
     note = None
-    if journal is not None and share:
+    if journal is not None and journal.share:
         if not resume:
             raise OutputError(
-                f"an interrupted run left {_percent(share)} in {folder}: "
+                f"an interrupted run left {_percent(journal.share)} in {folder}: "
                 "pass --resume to go on with it, or --overwrite to start afresh"
             )
         _check_same(folder, journal, header, shape, layers)
-        earlier = journal.header["header"]
-        may_replace = earlier["overwrite"] or is_done  # these are its own
+        replaced = [path for path in outputs if os.path.lexists(path) and _may_replace(folder, path, journal)]
         for path in outputs:
-            check_place(path, overwrite=may_replace and os.path.abspath(path) in earlier["outputs"])
+            check_place(path, overwrite=path in replaced)
         spool = BlockSpool.open(folder)
         share = spool.pixel_count / math.prod(shape)
         return Workspace(
             outputs=outputs,
             folder=folder,
             spool=spool,
-            overwrite=may_replace,
+            overwrite=bool(replaced),
             note=None if share else f"nothing that the interrupted run left in {folder} is whole: starting afresh",
             resumed_share=share,
         )
@@ -183,47 +215,86 @@ def _begin(
     for path in outputs:
         check_place(path, overwrite=overwrite)
     _remove(folder)
-    pins = {"made_with": header, "outputs": [os.path.abspath(path) for path in outputs], "overwrite": overwrite}
+    stamps = {told(folder, path): stamp_of(path) for path in outputs if os.path.lexists(path)}
     try:
         with output_errors(outputs[0]):
-            folder.mkdir()
+            folder.mkdir(mode=0o700)
             sync_folder(folder.parent)
-        spool = BlockSpool(folder, shape, layers, pins)
+        spool = BlockSpool(folder, shape, layers, {"made_with": header, "replaces": stamps})
     except BaseException:
         _remove(folder)
         raise
     return Workspace(outputs=outputs, folder=folder, spool=spool, overwrite=overwrite, note=note, resumed_share=0.0)
 
 
-def _read(folder: Path, *, overwrite: bool) -> Journal | None:
-    """Read the journal that an earlier run left; None if there is none, or it is given up."""
-    if overwrite:
-        return None
+def _recover(folder: Path, outputs: Sequence[Path], *, give_up: bool) -> bool:
+    """Clean up after a run that was killed while its outputs appeared; tell whether all of them have.
+
+    Raises:
+        OutputError: What lies in the folder's place is none of ours, or its record is.
+    """
+    if not os.path.lexists(folder):
+        return False
+    if folder.is_symlink() or not folder.is_dir():
+        raise OutputError(f"{folder} is no folder but a link or a file, where the run keeps its work: move it away")
+    others = [path.name for path in folder.iterdir() if not _is_own(path)]
+    if others:
+        raise OutputError(
+            f"{folder}, where the run keeps its work, holds what no run writes ({', '.join(sorted(others)[:3])}): "
+            "move it away"
+        )
+    with output_errors(outputs[0]):
+        return recover_outputs(folder / RECORD_NAME, outputs, give_up=give_up)
+
+
+def _read(folder: Path) -> SpoolJournal | None:
+    """Read the journal that an earlier run left; None if there is none."""
     try:
-        journal = read_journal(folder / JOURNAL_NAME)
+        journal = read_spool_journal(folder)
     except OutputError as error:
         raise OutputError(f"{error}, or pass --overwrite to start afresh") from error
-    if journal is None or journal.header.get("version") == JOURNAL_VERSION:
+    if journal is None or all(isinstance(journal.header.get(key), dict) for key in ("made_with", "replaces")):
         return journal
-    raise OutputError(f"another version of GeoDeepLab left work in {folder}: pass --overwrite to start afresh")
+    raise OutputError(f"the journal in {folder} is damaged: pass --overwrite to start afresh")
+
+
+def _may_replace(folder: Path, path: Path, journal: SpoolJournal) -> bool:
+    """Tell whether an output is the very file that the interrupted run was allowed to replace."""
+    return to_stamp(journal.header["replaces"].get(told(folder, path))) == stamp_of(path)
 
 
 def _check_same(
-    folder: Path, journal: Journal, header: Mapping[str, Any], shape: tuple[int, int], layers: Sequence[SpoolLayer]
+    folder: Path,
+    journal: SpoolJournal,
+    header: Mapping[str, Any],
+    shape: tuple[int, int],
+    layers: Sequence[SpoolLayer],
 ) -> None:
-    """Refuse to go on with work that was made otherwise."""
-    old = journal.header["header"]["made_with"] | {key: journal.header[key] for key in ("shape", "layers")}
-    new = {**header, "shape": list(shape), "layers": [asdict(layer) for layer in layers]}
-    before, now = _flatten(old), _flatten(new)
-    differing = [key for key in sorted(before | now) if before.get(key) != now.get(key)]
-    if not differing:
-        return
-    told = [f"{key} {before.get(key, 'unset')}, now {now.get(key, 'unset')}" for key in differing[:MOST_DIFFERENCES]]
-    more = f"; {len(differing) - len(told)} more differ" if len(differing) > len(told) else ""
-    raise OutputError(
-        f"cannot resume: the interrupted run in {folder} was made with {'; '.join(told)}{more}: "
-        "give the same, or pass --overwrite to start afresh"
-    )
+    """Refuse to go on with work that was made otherwise.
+
+    Raises:
+        OutputError: It was.
+    """
+    old = journal.header["made_with"] | _as_facts(journal.shape, journal.layers)
+    difference = describe_difference(old, {**header, **_as_facts(shape, layers)})
+    if difference:
+        raise OutputError(
+            f"cannot resume: the interrupted run in {folder} was made with {difference}: "
+            "give the same, or pass --overwrite to start afresh"
+        )
+
+
+def _as_facts(shape: tuple[int, int], layers: Sequence[SpoolLayer]) -> dict[str, Any]:
+    return {"shape": list(shape), "layers": [asdict(layer) for layer in layers]}
+
+
+def describe_difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Say what differs between the facts of two runs, as JSON holds them; "" if nothing does."""
+    old, new = _flatten(dict(before)), _flatten(dict(now))
+    differing = [key for key in sorted(old | new) if old.get(key) != new.get(key)]
+    stated = [f"{key} {old.get(key, 'unset')}, now {new.get(key, 'unset')}" for key in differing[:MOST_DIFFERENCES]]
+    more = f"; {len(differing) - len(stated)} more differ" if len(differing) > len(stated) else ""
+    return "; ".join(stated) + more
 
 
 def _flatten(value: Any, prefix: str = "") -> dict[str, str]:  # noqa: ANN401 - whatever JSON holds
@@ -248,11 +319,27 @@ def _end_failed(workspace: Workspace, error: BaseException) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a workspace, its journal first: without it, what is left counts for nothing."""
+    """Remove a workspace, its journal first: without it, what is left counts for nothing. What is not ours stays."""
+    if folder.is_symlink() or not folder.is_dir():
+        return
     with suppress(OSError):
         (folder / JOURNAL_NAME).unlink(missing_ok=True)
         sync_folder(folder)
-    shutil.rmtree(folder, ignore_errors=True)
+    for path in filter(_is_own, folder.iterdir()):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                path.unlink()
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def _is_own(path: Path) -> bool:
+    """Tell whether a run makes such a file, or folder, in its workspace; a link stands for what has its name."""
+    if path.is_symlink():
+        return any(own.fullmatch(path.name) for own in (_OWN_FILES, _OWN_FOLDERS))
+    return (_OWN_FOLDERS if path.is_dir() else _OWN_FILES).fullmatch(path.name) is not None
 
 
 def _percent(share: float) -> str:

@@ -6,7 +6,6 @@ history.json       what each epoch came to
 """
 
 import json
-import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,8 +16,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from geodeeplab.atomic import atomic_file, output_errors, write_output
 from geodeeplab.errors import ModelError, OptionError, OutputError
-from geodeeplab.models.files.model_file import write_atomically
 from geodeeplab.training.loop.recipe import EpochRecord
 
 CHECKPOINT_VERSION = 1
@@ -121,23 +120,14 @@ def write_checkpoint(content: Mapping[str, Any], path: Path) -> None:
     Raises:
         OutputError: if it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            torch.save(dict(content), file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except (OSError, RuntimeError) as error:  # torch says RuntimeError where the disk is full
-        raise OutputError(f"cannot write the checkpoint {path} ({error}): check the folder and the space") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with output_errors(path, RuntimeError), atomic_file(path) as file:  # torch says RuntimeError where the disk is full
+        torch.save(dict(content), file)
 
 
 def write_history(folder: Path, history: list[EpochRecord]) -> None:
     """Write the records of the epochs as JSON."""
     text = json.dumps([record.to_mapping() for record in history], indent=1)
-    write_atomically(folder / HISTORY, text.encode())
+    write_output(folder / HISTORY, text.encode())
 
 
 def read_history(folder: Path) -> list[EpochRecord]:
@@ -148,7 +138,7 @@ def read_history(folder: Path) -> list[EpochRecord]:
 def write_weights(network: nn.Module, path: Path) -> None:
     """Write a network's weights and statistics."""
     state: dict[str, Tensor] = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
-    write_atomically(path, save(state))
+    write_output(path, save(state))
 
 
 def read_weights(network: nn.Module, path: Path) -> None:

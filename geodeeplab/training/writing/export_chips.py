@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from geodeeplab.raster import AoiLike
+from geodeeplab.raster import AoiLike, paths_in
 from geodeeplab.raster.polygons.burn import Overlap
 from geodeeplab.training.folders.chip_files import ImageFormat
 from geodeeplab.training.scenes.class_table import ClassesLike, ClassMapping
@@ -107,4 +107,7 @@ def export_chips(
         encoding=labels_encoding,
     )
     opened = open_labelled_scenes(scenes, labels, rule, bands=bands, gsd_m=gsd_m)
-    return write_chips(opened.scenes, opened.classes, dst_folder, options, overwrite=overwrite, progress=progress)
+    inputs = [*paths_in(scenes, labels, labelled), *(file for scene in opened.scenes for file in scene.files)]
+    return write_chips(
+        opened.scenes, opened.classes, dst_folder, options, inputs=inputs, overwrite=overwrite, progress=progress
+    )

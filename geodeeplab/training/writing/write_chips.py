@@ -82,6 +82,7 @@ def write_chips(
     dst_folder: str | os.PathLike[str],
     options: ChipOptions,
     *,
+    inputs: Sequence[str | os.PathLike[str]] = (),
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -94,6 +95,7 @@ def write_chips(
         classes: in the order of the label indices.
         dst_folder: where; its parent exists.
         options: which chips, and how.
+        inputs: the files that are read, none of which may lie in a folder that is replaced.
         overwrite: whether a folder of chips that is there may be replaced.
         progress: told how far the work is.
 
@@ -115,7 +117,7 @@ def write_chips(
     pairs: list[tuple[str, str]] = []
     ids = _label_values(classes)
     _warn_of_shared_ground(options.lattice)
-    with atomic_folder(dst_folder, overwrite=overwrite, known=KNOWN_NAMES) as folder:
+    with atomic_folder(dst_folder, overwrite=overwrite, known=KNOWN_NAMES, inputs=inputs) as folder:
         for name in (IMAGES, LABELS):
             (folder / name).mkdir()
         for chip in _iter_all(scenes, options.lattice, progress):

@@ -1,8 +1,10 @@
 """What a layer holds, and its features as Arrow columns."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -109,3 +111,20 @@ class Layer:
         for name, values in self.columns(batch).items():
             arrays[name] = pa.array(values, schema.field(name).type, from_pandas=True)
         return pa.RecordBatch.from_arrays([arrays[field.name] for field in schema], schema=schema)
+
+
+def read_layer_metadata(path: Path) -> dict[str, str]:
+    """Read back the metadata of a layer that `write_polygons` wrote; errors are those of the library that reads it."""
+    if path.suffix.lower() == ".parquet":
+        import pyarrow.parquet
+
+        pairs = pyarrow.parquet.read_schema(path).metadata or {}
+        return {key.decode(): value.decode() for key, value in pairs.items()}
+    if path.suffix.lower() == ".geojson":
+        with open(path, encoding="utf-8") as file:
+            head = json.loads(file.readline().rstrip().removesuffix('"features":[').removesuffix(",") + "}")
+        return dict(head.get("metadata", {}))
+    import pyogrio
+
+    layers = pyogrio.list_layers(path)
+    return dict(pyogrio.read_info(path, layer=str(layers[0][0])).get("layer_metadata") or {})

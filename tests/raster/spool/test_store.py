@@ -249,7 +249,11 @@ class TestOpen:
         assert len((spool.folder / "blocks.journal").read_text().splitlines()) == 3
 
     def test_files_without_a_line_are_removed(self, spool: BlockSpool) -> None:
-        stray = ["labels-000000009-000000000.tif", "labels-000000004-000000000.tif.part", "labels-part-3.vrt"]
+        stray = [
+            "labels-000000009-000000000.tif",
+            ".labels-0.ab.geodeeplab-part",
+            "labels-part-3.vrt",
+        ]
         for name in (*stray, "notes.txt"):
             (spool.folder / name).touch()
         BlockSpool.open(spool.folder)
@@ -281,11 +285,11 @@ class TestOpen:
         with pytest.raises(OutputError, match=r"blocks\.journal belongs to an earlier run"):
             BlockSpool(spool.folder, (6, 3), [LABELS])
         journal = spool.folder / "blocks.journal"
-        journal.write_text(journal.read_text().replace('"version": 2', '"version": 9'))
+        journal.write_text(journal.read_text().replace('"version": 3', '"version": 9'))
         with pytest.raises(OutputError, match="is damaged"):
             BlockSpool.open(spool.folder)
         journal.unlink()
-        with pytest.raises(OutputError, match="is not a journal that this version can go on with"):
+        with pytest.raises(OutputError, match="does not exist"):
             BlockSpool.open(spool.folder)
 
 

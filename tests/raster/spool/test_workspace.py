@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
+from geodeeplab import atomic
 from geodeeplab.errors import OptionError, OutputError
 from geodeeplab.raster.outputs import checks as outputs_module
 from geodeeplab.raster.outputs import commit as commit_module
 from geodeeplab.raster.spool.encoded import EncodedBlock, SpoolLayer, encode_block
-from geodeeplab.raster.spool.workspace import Workspace, open_workspace, workspace_folder
+from geodeeplab.raster.spool.workspace import Workspace, finished_before, open_workspace, workspace_folder
 
 LABELS = [SpoolLayer(name="labels", dtype="uint8")]
 HEADER = {"overlap": 128, "model": {"name": "a", "checksum": "ab"}, "bands": (1, 2)}
@@ -174,8 +175,8 @@ class TestInterruptedRun:
 
     def test_of_another_version_is_given_up_on_request_only(self, start: Open, monkeypatch: pytest.MonkeyPatch) -> None:
         interrupt(start, rows=1)
-        monkeypatch.setattr("geodeeplab.raster.spool.workspace.JOURNAL_VERSION", 99)
-        with pytest.raises(OutputError, match=r"another version of GeoDeepLab left work in .*--overwrite"):
+        monkeypatch.setattr("geodeeplab.raster.spool.store.JOURNAL_VERSION", 99)
+        with pytest.raises(OutputError, match=r"is of another version of GeoDeepLab, .*--overwrite"):
             with start(resume=True):
                 pass
 
@@ -270,7 +271,7 @@ def test_a_full_disk_at_the_start_leaves_nothing(start: Open, tmp_path: Path, mo
     def fill_up(path: Path, content: bytes) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("geodeeplab.raster.spool.journal.write_synced", fill_up)
+    monkeypatch.setattr("geodeeplab.raster.spool.journal.write_file", fill_up)
     with pytest.raises(OutputError, match="no space left"), start():
         pass
     assert names_in(tmp_path) == []
@@ -280,7 +281,7 @@ def test_a_full_disk_at_the_start_leaves_nothing(start: Open, tmp_path: Path, mo
 def test_a_full_disk_in_publishing_gives_all_or_none(
     start: Open, paths: list[Path], monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
-    write = commit_module.write_synced
+    write = atomic.write_file
 
     def fill_up(path: Path, content: bytes) -> None:
         if path.name == "outputs.json" and f'"{state}"'.encode() in content:
@@ -288,7 +289,7 @@ def test_a_full_disk_in_publishing_gives_all_or_none(
         write(path, content)
 
     paths[0].write_text("old")
-    monkeypatch.setattr(commit_module, "write_synced", fill_up)
+    monkeypatch.setattr(commit_module, "write_file", fill_up)
     if state == "done":  # they are there, and nothing else has to be written
         with start(overwrite=True) as workspace:
             finish(workspace)
@@ -317,7 +318,8 @@ class TestKilledWhilePublishing:
                 rename(source, target)
 
             monkeypatch.setattr(os, "replace", replace)
-            monkeypatch.setattr(outputs_module, "remove_with_siblings", lambda path: None)
+            for module in (commit_module, outputs_module):
+                monkeypatch.setattr(module, "remove_folders", lambda replacements, keep_old=False: None)
             monkeypatch.setattr(commit_module, "remove_record", lambda path: None)
             monkeypatch.setattr(outputs_module, "remove_record", lambda path, state: None)
 
@@ -355,6 +357,11 @@ class TestKilledWhilePublishing:
             else:
                 with pytest.raises(OutputError, match="left 100 %"), start():
                     pass
+        elif action == "resume" and ended:
+            assert finished_before(paths)
+            assert [path.read_text() for path in paths] == ["new", "new"]
+            assert names_in(folder) == ["a.gpkg", "a.tif"]
+            return
         else:
             again = start(resume=action == "resume", overwrite=action == "overwrite")
             with again as workspace:
