@@ -303,3 +303,19 @@ def test_training_needs_no_vector_packages() -> None:
     """
     ran = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
+
+
+def test_a_model_that_was_started_from_is_not_overwritten(saved: Path, tmp_path: Path) -> None:
+    start = tmp_path / "start.safetensors"
+    start.write_bytes(saved.read_bytes())
+    learner = DeepLab.from_model(start, draw_data(), device="cpu", precision="fp32")
+    for path in (start, tmp_path / "link.safetensors"):
+        if path != start:
+            path.hardlink_to(start)
+        with pytest.raises(OptionError, match="is also an input"):
+            learner.save(path, overwrite=True)
+    start.rename(tmp_path / "best.safetensors")
+    learner.load(tmp_path / "best.safetensors")
+    with pytest.raises(OptionError, match=r"best\.safetensors is also an input"):
+        learner.fit(1, 1e-2, workers=0, folder=tmp_path, overwrite=True, progress=False)
+    assert (tmp_path / "best.safetensors").read_bytes() == saved.read_bytes()

@@ -143,6 +143,28 @@ class TestFailures:
         assert [name for name in names_in(out) if name.endswith(".tif")] == ["a.tif", "b.tif", "c.tif"]
 
 
+def test_a_scene_that_meets_a_bug_is_reported_and_the_others_go_on(
+    run: Run, out: Path, batch: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from geodeeplab.pipeline.writing import OutputWriter
+
+    publish = OutputWriter.publish
+
+    def break_down(writing: Any, *rest: Any, **options: Any) -> int | None:  # noqa: ANN401
+        if "b.tif" in writing._plan.scene.path:
+            raise RuntimeError("some\nbug")
+        return publish(writing, *rest, **options)
+
+    monkeypatch.setattr(OutputWriter, "publish", break_down)
+    ran = run(*batch)
+    assert ran.status == 1
+    assert [name for name in names_in(out) if name.endswith(".tif")] == ["a.tif", "c.tif"]
+    assert "Traceback" in ran.err
+    told, last = [line for line in ran.err.splitlines() if line.startswith("error: ")]
+    assert "b.tif: RuntimeError: some bug; 100 % of the scene is kept in" in told
+    assert last.startswith("error: 1 of 3 scenes failed: ")
+
+
 class TestRefusals:
     def test_results_of_one_name(
         self, expect_refused: Refused, scenes: Path, make_raster: MakeRaster, blocks: Blocks, batch: list[object]
@@ -179,6 +201,18 @@ class TestRefusals:
                 *argv, match=rf"rasters for --{option} would lie among the scenes in .*: choose another folder"
             )
         assert names_in(scenes) == before
+
+    def test_a_result_that_is_a_scene(
+        self, expect_refused: Refused, scenes: Path, batch: list[object], out: Path
+    ) -> None:
+        (out / "a.tif").hardlink_to(scenes / "b.tif")
+        expect_refused(*batch, "--overwrite", match=r"output .*a.tif is also an input, .*: choose another output path")
+
+    def test_a_result_that_is_that_of_another_scene(
+        self, expect_refused: Refused, scenes: Path, batch: list[object], out: Path
+    ) -> None:
+        (scenes / "b.tif").rename(scenes / "a_confidence.tif")
+        expect_refused(*batch, "--confidence", f"{out}/", match=r"same path .*a_confidence.tif: give each its own")
 
     def test_polygons_beside_their_scenes(self, run: Run, scenes: Path, tiny_model: Path) -> None:
         assert run("segment", scenes, "-o", scenes, "--model", tiny_model).status == 0

@@ -58,7 +58,7 @@ def whole(scene: Path, tiny: Model, tmp_path: Path) -> dict[str, NDArray[np.uint
 
 def outputs_in(folder: Path) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
-    return {name: folder / f"{name}.tif" for name in ("labels", "confidence", "probabilities")}
+    return {name: folder / f"{name}.tif" for name in ("label_raster", "confidence", "probabilities")}
 
 
 @pytest.mark.parametrize("calls", [1, 2, 5])
@@ -78,10 +78,10 @@ def test_a_resumed_run_gives_the_same_pixels_and_keeps_the_work(
     for name, path in paths.items():
         assert np.array_equal(read(path), whole[name])
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(
-        [path.name for path in paths.values()] + ["labels.tif.aux.xml"]
+        [path.name for path in paths.values()] + ["label_raster.tif.aux.xml"]
     )
     assert done.facts["pixels"] == {
-        item.name: int((whole["labels"] == item.id).sum()) for item in tiny.contract.classes
+        item.name: int((whole["label_raster"] == item.id).sum()) for item in tiny.contract.classes
     }
 
 
@@ -139,3 +139,21 @@ def test_columns_resume_too(scene: Path, whole: dict[str, NDArray[np.uint8]], ti
     assert 0.3 < done.facts["resumed_share"] < 1
     for name, path in paths.items():
         assert np.array_equal(read(path), whole[name])
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".parquet", ".fgb", ".geojson"])
+def test_a_complete_run_was_done_before(scene: Path, tiny: Model, tmp_path: Path, suffix: str) -> None:
+    paths: dict[str, Any] = {"polygons": tmp_path / f"a{suffix}", "label_raster": tmp_path / "a.tif"}
+    gdl.segment(scene, model=tiny, **TILE, **paths)
+    before = {name: path.read_bytes() for name, path in paths.items()}
+    again = gdl.segment(scene, model=tiny, **TILE, **paths, resume=True)
+    assert (again.facts["resumed_share"], again.facts["notes"]) == (1.0, ["done before"])
+    assert {name: path.read_bytes() for name, path in paths.items()} == before
+    with pytest.raises(gdl.OutputError, match="is complete and was made with tta"):
+        gdl.segment(scene, model=tiny, **TILE, **paths, resume=True, tta="flips")
+    sieved = gdl.PolygonOptions(min_area_px=9)
+    with pytest.raises(gdl.OutputError, match="is complete and was made with min_area_px unset, now 9"):
+        gdl.segment(scene, model=tiny, **TILE, **paths, resume=True, polygon_options=sieved)
+    paths["label_raster"].write_bytes(scene.read_bytes())
+    with pytest.raises(gdl.OutputError, match=r"a\.tif is complete and was made with something else"):
+        gdl.segment(scene, model=tiny, **TILE, **paths, resume=True)

@@ -118,7 +118,7 @@ def read_layer_metadata(path: Path) -> dict[str, str]:
     if path.suffix.lower() == ".parquet":
         import pyarrow.parquet
 
-        pairs = pyarrow.parquet.read_schema(path).metadata or {}
+        pairs = pyarrow.parquet.read_metadata(path).metadata or {}
         return {key.decode(): value.decode() for key, value in pairs.items()}
     if path.suffix.lower() == ".geojson":
         with open(path, encoding="utf-8") as file:

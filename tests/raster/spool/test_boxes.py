@@ -1,8 +1,10 @@
+from random import Random
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodeeplab.raster.spool.boxes import Box, Boxes, contains, iter_bands
+from geodeeplab.raster.spool.boxes import Box, Boxes, Frontier, contains, iter_bands, overlap_pixels
 
 
 @st.composite
@@ -42,6 +44,23 @@ def test_boxes_agree_with_a_picture_of_them(tiling: list[Box], random: object, d
 
 def _overlap(one: Box, other: Box) -> bool:
     return one[0] < other[1] and other[0] < one[1] and one[2] < other[3] and other[2] < one[3]
+
+
+@given(tiling=tilings(), random=st.randoms(use_true_random=False))
+def test_the_frontier_is_the_first_missing_row(tiling: list[Box], random: Random) -> None:
+    random.shuffle(tiling)
+    height, width = max(box[1] for box in tiling), max(box[3] for box in tiling)
+    boxes, frontier = Boxes(), Frontier(width)
+    for box in tiling:
+        boxes.add(box)
+        frontier.add(box)
+        assert frontier.row == boxes.first_missing_row((0, height, 0, width))
+    assert frontier.row == height
+
+
+def test_overlap_pixels() -> None:
+    assert overlap_pixels((0, 4, 0, 4), (2, 9, 3, 9)) == 2
+    assert overlap_pixels((0, 4, 0, 4), (4, 9, 0, 4)) == overlap_pixels((0, 4, 0, 4), (5, 9, 6, 9)) == 0
 
 
 def test_a_thousand_boxes() -> None:
