@@ -190,7 +190,7 @@ class TestRefusals:
         (out / "file").touch()
         expect_refused(*batch, "-o", f"{out}/file/new/", match="file/new cannot be made .*: choose another")
 
-    @pytest.mark.parametrize("option", ["labels", "confidence"])
+    @pytest.mark.parametrize("option", ["label-raster", "confidence"])
     def test_rasters_among_the_scenes(
         self, expect_refused: Refused, scenes: Path, tiny_model: Path, option: str
     ) -> None:

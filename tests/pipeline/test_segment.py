@@ -248,7 +248,7 @@ class TestOutputs:
         assert list(facts["pixels"].values()) == np.bincount(labels.ravel(), minlength=4)[1:].tolist()
         assert len(np.unique(labels)) > 1, "a scene of one class shows little"
         assert facts["polygons"] == len(done.polygons)
-        assert set(facts["seconds"]) >= {"segment", "labels", "polygons", "waited_for_reads", "total"}
+        assert set(facts["seconds"]) >= {"segment", "label_raster", "polygons", "waited_for_reads", "total"}
         assert calls == sorted(calls)
         assert calls[-1] == (150 * 200, 150 * 200)
         assert (done.polygons_path, done.label_raster_path, done.confidence_path) == (
