@@ -20,6 +20,9 @@ NOTHING_WRITTEN = "interrupted, nothing was written: run the command again"
 class LazyCommands(click.Group):
     """Load a command's module when it is run."""
 
+    chosen: click.Command | None = None
+    """The command that is run, or was."""
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """List the commands in the data's order."""
         return list(COMMANDS)
@@ -28,8 +31,8 @@ class LazyCommands(click.Group):
         """Import one command."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"geodeeplab.cli.{cmd_name}").command
-        return command
+        self.chosen = import_module(f"geodeeplab.cli.{cmd_name}").command
+        return self.chosen
 
 
 @click.group(cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -72,7 +75,7 @@ def with_notes(message: str, error: BaseException) -> str:
 
 def _fail(message: str, *, status: int = 1) -> NoReturn:
     """Say what is wrong in one line, and leave."""
-    click.echo(f"error: {' '.join(as_options(message).split())}", err=True)
+    click.echo(f"error: {' '.join(as_options(message, commands.chosen).split())}", err=True)
     sys.exit(status)
 
 

@@ -4,22 +4,17 @@ import codecs
 import json
 import re
 import sys
+from collections.abc import Mapping
+
+import click
 
 PLAIN = {
     "×": "x", "→": "->", "…": "...", "–": "-", "—": "-", "−": "-", "≥": ">=", "≤": "<=", "±": "+-", "²": "2", "·": "*",
     "’": "'", "\u2018": "'", "“": '"', "”": '"', "\xa0": " ",
 }  # fmt: skip
 """What stands for typographic signs where an encoding lacks them."""
-OTHER_NAMES = {
-    "output": "-o",
-    "polygons": "-o",
-    "compiled": "--compile",
-    "executor": "--dask",
-    "dst_folder": "-o",
-    "dst": "-o",
-    "folder": "--run-folder",
-}
-"""Options whose name is another one than the argument's."""
+PARAMETERS = {"executor": "dask", "dst_folder": "output", "dst": "output", "path": "chips"}
+"""Arguments that commands have under another name."""
 _ARGUMENT = re.compile(r"`([a-z][a-z0-9_]*)=([^`]*)`")
 
 
@@ -35,17 +30,23 @@ def let_all_be_printed() -> None:
             stream.reconfigure(errors="geodeeplab")
 
 
-def as_options(message: str) -> str:
-    """Write the arguments that a message names as options of the command line.
+def as_options(message: str, command: click.Command | None = None) -> str:
+    """Write the arguments that a message names as options of a command, by default of the one that is running.
 
     Messages name arguments as Python does, between backticks, so that one text serves both: `tile_size=` becomes
     --tile-size, and `overwrite=True` --overwrite.
     """
-    return _ARGUMENT.sub(lambda found: _option(found[1], found[2].strip()), message)
+    context = click.get_current_context(silent=True)
+    if command is None and context is not None:
+        command = context.command
+    options = [] if command is None else [one for one in command.params if isinstance(one, click.Option)]
+    names = {str(one.name): max(one.opts, key=len) for one in options}
+    return _ARGUMENT.sub(lambda found: _option(names, found[1], found[2].strip()), message)
 
 
-def _option(name: str, value: str) -> str:
-    option = OTHER_NAMES.get(name, f"--{name.replace('_', '-')}")
+def _option(names: Mapping[str, str], argument: str, value: str) -> str:
+    name = argument if argument in names else PARAMETERS.get(argument, argument)
+    option = names.get(name, f"--{name.replace('_', '-')}")
     if value in ("", "True"):
         return option
     if value in ("False", "None"):

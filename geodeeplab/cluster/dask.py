@@ -106,7 +106,7 @@ class Dask:
         to_portable(plan.request)
         is_local = isinstance(self.workers, int)
         if is_local and (plan.engine.device.torch_device.index or 0) > 0:
-            raise OptionError(f"local Dask workers have one GPU each, not {plan.request.device}: pass --device cuda")
+            raise OptionError(f"local Dask workers have one GPU each, not {plan.request.device}: pass `device='cuda'`")
         count = self.workers if isinstance(self.workers, int) else CLUSTER_WORKERS
         most = LOCAL_SHARD if is_local else CLUSTER_SHARD
         return cut_shards(plan, workers=count, most_pixels=most, shard_size=self.shard_size)
@@ -182,7 +182,7 @@ def parse_dask(text: str) -> Dask:
         return Dask(int(text))
     if "://" not in text and not os.path.isfile(text):
         raise OptionError(
-            f"--dask is a number of local workers, a scheduler's address or a scheduler file, not {text!r}: "
+            f"`executor=` is a number of local workers, a scheduler's address or a scheduler file, not {text!r}: "
             "try 4 or tcp://HOST:8786"
         )
     return Dask(text)
@@ -212,7 +212,7 @@ def _note_batch_size(plan: Plan, batch_size: int) -> None:
     if batch_size < forward.batch_size:
         warnings.warn(
             f"out of memory with {forward.batch_size} tiles a batch on a worker, which went on with {batch_size}: "
-            f"labels may differ in rare pixels from those of a run that begins so; pass --batch-size {batch_size}",
+            f"labels may differ in rare pixels from those of a run that begins so; pass `batch_size={batch_size}`",
             GeoDeepLabWarning,
             stacklevel=2,
         )

@@ -124,7 +124,7 @@ def dask_errors() -> Iterator[None]:
     except KilledWorker as error:
         raise OptionError(
             "several Dask workers died over the same part of the scene, most likely for want of memory: "
-            "use fewer workers, a smaller --tile-size, or smaller shards"
+            "use fewer workers, a smaller `tile_size=`, or smaller shards"
         ) from error
     except (CancelledError, CommClosedError) as error:
-        raise OptionError(f"the Dask scheduler is gone ({error}): start it again, and pass --resume") from error
+        raise OptionError(f"the Dask scheduler is gone ({error}): start it again, and pass `resume=True`") from error

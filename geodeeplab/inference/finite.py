@@ -55,12 +55,12 @@ def describe_lost(places: Sequence[Shard], *, precision: str) -> str:
     )
     more = f" and {count - 1} more" if count > 1 else ""
     advice = (
-        "it ran with --precision fp32 already, so look there for values that are no measurements, such as an "
+        "it ran with `precision='fp32'` already, so look there for values that are no measurements, such as an "
         "undeclared nodata value"
         if precision == "fp32"
-        else f"{precision} may be too narrow for this network: pass --precision fp32"
+        else f"{precision} may be too narrow for this network: pass `precision='fp32'`"
     )
     return (
         f"the network gave logits that are not finite in {where}{more}; {advice}, or leave such pixels without a label "
-        "with --non-finite nodata"
+        "with `non_finite='nodata'`"
     )

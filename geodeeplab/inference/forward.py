@@ -138,14 +138,14 @@ class Forward:
             if size == 1 or self.is_batch_fixed:
                 what = "one tile" if size == 1 else f"the batch of {size} tiles"
                 raise OptionError(
-                    f"the device has not enough memory for {what}: choose a smaller --tile-size, or --device cpu"
+                    f"the device has not enough memory for {what}: choose a smaller `tile_size=`, or `device='cpu'`"
                 ) from error
             self.batch_size = size // 2
         if self._copies is not None:
             torch.cuda.empty_cache()
         warnings.warn(
             f"out of memory with {size} tiles a batch, going on with {size // 2}: rare labels may differ from those of "
-            f"a run that begins so; pass --batch-size {size // 2}",
+            f"a run that begins so; pass `batch_size={size // 2}`",
             GeoDeepLabWarning,
             stacklevel=2,
         )

@@ -74,8 +74,8 @@ def select_bands(scene: Scene, contract: Contract, bands: Sequence[str | int] | 
     if bands is not None:
         if len(bands) != len(wanted):
             raise ContractError(
-                f"model '{contract.name}' reads {len(wanted)} bands ({', '.join(wanted)}), --bands names {len(bands)}: "
-                "name one for each, in this order"
+                f"model '{contract.name}' reads {len(wanted)} bands ({', '.join(wanted)}), `bands=` names "
+                f"{len(bands)}: name one for each, in this order"
             )
         return scene.select(list(bands))
     try:
@@ -86,7 +86,7 @@ def select_bands(scene: Scene, contract: Contract, bands: Sequence[str | int] | 
             return scene
         raise ContractError(
             f"scene '{scene.path}' has {_describe_bands(scene)}; model '{contract.name}' needs {', '.join(wanted)}: "
-            f"pass --bands or choose a model for these bands{_channels_last_hint(scene)}"
+            f"pass `bands=` or choose a model for these bands{_channels_last_hint(scene)}"
         ) from error
 
 
@@ -159,7 +159,7 @@ def rescale_limits(scene: Scene, contract: Contract, rescale: Rescale | None) ->
         return None
     if not rescale.is_percentile:
         return [(rescale.low, rescale.high)] * len(scene.bands)
-    samples = sample_pixels(scene, to_take="percentiles", or_else="pass --rescale LOW,HIGH")
+    samples = sample_pixels(scene, to_take="percentiles", or_else="pass `rescale='LOW,HIGH'`")
     limits = np.percentile(samples, [rescale.low, rescale.high], axis=1)
     return [(float(low), float(high) if high > low else float(low) + 1.0) for low, high in limits.T]
 
@@ -244,6 +244,6 @@ def _rescale_hint(scene: Scene, contract: Contract) -> str:
     """Say what rescaling to pass."""
     low, high = contract.value_range
     return (
-        f"model '{contract.name}' reads {contract.dtype}, the scene is {scene.dtype.name}: pass --rescale LOW,HIGH "
-        f"(the scene's values that become {low:g} and {high:g}), or --rescale 2%,98%"
+        f"model '{contract.name}' reads {contract.dtype}, the scene is {scene.dtype.name}: pass `rescale='LOW,HIGH'` "
+        f"(the scene's values that become {low:g} and {high:g}), or `rescale='2%,98%'`"
     )

@@ -51,7 +51,7 @@ def choose_zoom(grid: Grid, contract: Contract, wanted: str | float | None) -> Z
     if grid.gsd_m is None:
         raise OptionError(
             "the scene's pixels have no known size in metres, so they cannot be scaled: "
-            "georeference the scene, or pass --gsd-m native"
+            "georeference the scene, or pass `gsd_m='native'`"
         )
     factor = grid.gsd_m[1] / target, grid.gsd_m[0] / target
     is_near = all(1 / TOLERANCE <= one <= TOLERANCE for one in factor)
@@ -60,14 +60,14 @@ def choose_zoom(grid: Grid, contract: Contract, wanted: str | float | None) -> Z
     if max(factor) > LARGEST_ENLARGEMENT:
         raise OptionError(
             f"pixels of {max(grid.gsd_m):.3g} m would be enlarged {max(factor):.3g} times to {target:.3g} m, "
-            f"at most {LARGEST_ENLARGEMENT} times makes sense: pass --gsd-m native, or take another model"
+            f"at most {LARGEST_ENLARGEMENT} times makes sense: pass `gsd_m='native'`, or take another model"
         )
     whose = "the model's " if wanted in (None, "model") else ""
     own = " × ".join(f"{one:.3g}" for one in dict.fromkeys(grid.gsd_m))
     return Zoom(
         factor=factor,
         gsd_m=target,
-        note=f"the scene's pixels of {own} m are scaled to {whose}{target:.3g} m (--gsd-m native leaves them)",
+        note=f"the scene's pixels of {own} m are scaled to {whose}{target:.3g} m (`gsd_m='native'` leaves them)",
     )
 
 
@@ -82,7 +82,7 @@ def _target(contract: Contract, wanted: str | float | None) -> float | None:
     except ValueError:
         metres = -1.0
     if not 0 < metres < float("inf"):
-        raise OptionError(f"--gsd-m is native, model or a distance in metres above 0, not {wanted!r}: try 0.5")
+        raise OptionError(f"`gsd_m=` is native, model or a distance in metres above 0, not {wanted!r}: try 0.5")
     return metres
 
 

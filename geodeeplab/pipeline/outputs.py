@@ -90,7 +90,7 @@ class Outputs:
             if difference:
                 raise OutputError(
                     f"cannot resume: {path} is complete and was made with {difference}: "
-                    "give the same, or pass --overwrite to start afresh"
+                    "give the same, or pass `overwrite=True` to start afresh"
                 )
         return True
 
@@ -160,7 +160,7 @@ def check_outputs(
         inputs=tuple(inputs),
     )
     if not outputs.paths:
-        raise OptionError("nothing to write: give an output such as -o landcover.gpkg, --label-raster or --confidence")
+        raise OptionError("nothing to write: give an output, `polygons=`, `label_raster=` or `confidence=`")
     check_distinct(outputs.paths)
     _check_inputs_outside(workspace_folder(outputs.paths[0]), inputs)
     return outputs

@@ -175,7 +175,7 @@ def open_plan(request: Request) -> Iterator[Plan]:
     device = pick_device(request.device, precision, threads=threads, parameters=parameters)
     contract = model.contract
     if request.compiled and isinstance(model.network, OnnxNetwork):
-        raise OptionError("an ONNX file is run by its own runtime, which has compiled it: leave --compile out")
+        raise OptionError("an ONNX file is run by its own runtime, which has compiled it: leave out `compiled=True`")
     classes = label_classes(contract, request)
     with ExitStack() as stack:
         scene = select_bands(stack.enter_context(_open(request, contract)), contract, request.bands)
@@ -247,7 +247,9 @@ def label_classes(contract: Contract, request: Request) -> tuple[LabelClass, ...
     if request.other:
         free = max(item.id for item in contract.classes) + 1
         if free > 255 or OTHER_NAME in names:
-            raise OptionError(f"model '{contract.name}' leaves no id or name for a class `other`: leave --other out")
+            raise OptionError(
+                f"model '{contract.name}' leaves no id or name for a class `other`: leave out `other=True`"
+            )
         classes.append(LabelClass(id=free, name=OTHER_NAME, color=OTHER_COLOR))
     return tuple(classes)
 

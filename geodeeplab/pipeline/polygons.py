@@ -94,7 +94,9 @@ class PolygonOptions:
             what = "smooth rounds" if self.smooth else "keep_outline leaves out some of"
             raise OptionError(f"{what} the lines that are simplified: give a tolerance too, say tolerance_px=1")
         if self.fill_holes and not self.is_sieved:
-            raise OptionError("holes fill up below a minimum area: give min_area_px or min_area_m2 with fill_holes")
+            raise OptionError(
+                "holes fill up below a minimum area: give `min_area_px=` or `min_area_m2=` with `fill_holes=`"
+            )
 
     @property
     def is_simplified(self) -> bool:

@@ -142,7 +142,9 @@ def segment(
             dst_path=outputs.polygons or Path("none.gpkg"),
         )
         if sieve_labels and layer.minimum is None:
-            raise OptionError("sieve_labels applies the minimum area to the labels: give min_area_px or min_area_m2")
+            raise OptionError(
+                "`sieve_labels=` applies the minimum area to the labels: give `min_area_px=` or `min_area_m2=`"
+            )
         facts = _run(
             plan,
             outputs,

@@ -252,7 +252,7 @@ def _open_source(
             return open_file(files[0])
         return open_mosaic(files, grid_crs=grid_crs, gsd_m=gsd_m)
     if grid_crs is not None:
-        raise OptionError("an array stays on its own grid: warp it before, or pass a file with grid_crs")
+        raise OptionError("an array stays on its own grid: warp it before, or pass a file with `grid_crs=`")
     if isinstance(scene, np.ndarray):
         refuse_channels_last(scene)
         return ArraySource(scene)

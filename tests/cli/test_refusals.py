@@ -252,7 +252,13 @@ class TestOutputs:
     """Outputs that cannot be, each known before any work."""
 
     def test_none_asked_for(self, expect_refused: Refused, scene: Path, tiny_model: Path) -> None:
-        expect_refused("segment", scene, "--model", tiny_model, match="nothing to write: give an output such as -o")
+        expect_refused(
+            "segment",
+            scene,
+            "--model",
+            tiny_model,
+            match="nothing to write: give an output, --polygons, --label-raster or",
+        )
 
     def test_folder_that_does_not_exist(self, expect_refused: Refused, segment_args: list[object], out: Path) -> None:
         expect_refused(

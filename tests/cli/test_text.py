@@ -1,11 +1,18 @@
 """What is printed, in any code page."""
 
+import ast
 import io
 import json
+import re
 import sys
+from pathlib import Path
 
+import click
 import pytest
 
+import geodeeplab
+from geodeeplab.cli.evaluate import command as evaluate
+from geodeeplab.cli.segment import command as segment
 from geodeeplab.cli.text import as_options, let_all_be_printed
 
 TEXT = "1024 × 768 px, …, 10–20 → вода 水 é \udcff 🌲"
@@ -36,9 +43,36 @@ def test_any_encoding_takes_any_text(monkeypatch: pytest.MonkeyPatch, encoding: 
         ('pass `rescale="2%,98%"`', "pass --rescale 2%,98%"),
         ("pass `out_crs=EPSG:4326`", "pass --out-crs EPSG:4326"),
         ("pass `bands=[4, 3, 2]`", "pass --bands 4,3,2"),
-        ("leave `compiled=True` out", "leave --compile out"),
+        ("leave `compiled=True` out", "leave --compiled out"),
         ("a class `other`, or a = b", "a class `other`, or a = b"),
     ],
 )
 def test_arguments_are_options(message: str, printed: str) -> None:
     assert as_options(message) == printed
+
+
+def test_a_command_may_call_an_argument_otherwise() -> None:
+    message = "give `polygons=`, `label_raster=` or `gsd_m='native'`, leave out `compiled=True` and `executor=`"
+    words = "give --polygons, --label-raster or --gsd-m native, leave out --compile and --dask"
+    assert as_options(message, segment) == words
+    assert as_options("give `classes=`", evaluate) == "give --map"
+    with click.Context(evaluate):
+        assert as_options("give `classes=`") == "give --map"
+
+
+def test_no_message_of_the_library_speaks_of_the_command_line() -> None:
+    """Whoever calls it from Python has arguments; the command line translates them."""
+    package = Path(geodeeplab.__file__).parent
+    found = []
+    for path in sorted(package.rglob("*.py")):
+        if path.relative_to(package).parts[0] == "cli":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Raise) or (
+                isinstance(node, ast.Call) and ast.unparse(node.func) == "warnings.warn"
+            ):
+                texts = [one.value for one in ast.walk(node) if isinstance(one, ast.Constant)]
+                found += [
+                    f"{path.name}:{node.lineno} {one}" for one in texts if re.search(r"(^|\s|\()--[a-z]", str(one))
+                ]
+    assert found == []

@@ -197,7 +197,7 @@ class TestRefusals:
         file.write_text("{}")
         assert [parse_dask(text).workers for text in ("3", "tcp://h:1", str(file))] == [3, "tcp://h:1", str(file)]
         for text in ("three", "host:8786", "-1"):
-            with pytest.raises(OptionError, match=r"Dask takes 1 or more|--dask is a number"):
+            with pytest.raises(OptionError, match=r"Dask takes 1 or more|`executor=` is a number"):
                 parse_dask(text)
 
     def test_an_array_before_any_worker_is_started(self, tiny_model: Path, tmp_path: Path) -> None:

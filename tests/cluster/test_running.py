@@ -23,7 +23,7 @@ def test_a_shard_that_kills_its_workers_is_said_to_need_memory() -> None:
 
 @pytest.mark.parametrize("error", [CancelledError("lost"), CommClosedError("lost")])
 def test_a_scheduler_that_goes_away_leaves_a_run_to_resume(error: BaseException) -> None:
-    words = r"the Dask scheduler is gone \(lost\): start it again, and pass --resume"
+    words = r"the Dask scheduler is gone \(lost\): start it again, and pass `resume=True`"
     with pytest.raises(OptionError, match=words), running.dask_errors():
         raise error
 

@@ -70,7 +70,7 @@ def test_half_precision_is_told_to_be_left() -> None:
     half = engine(np.nan)
     object.__setattr__(half.device, "precision", "fp16")
     try:
-        with pytest.raises(ModelError, match="fp16 may be too narrow for this network: pass --precision fp32"):
+        with pytest.raises(ModelError, match="fp16 may be too narrow for this network: pass `precision='fp32'`"):
             run(half, scene_of((0, 0)))
     finally:
         object.__setattr__(half.device, "precision", "fp32")

@@ -64,7 +64,7 @@ def test_out_of_memory_halves_the_batch_says_so_and_goes_on(slots: int, filled: 
     with pytest.warns(GeoDeepLabWarning) as told:
         assert values(forward(batch_of(filled, slots)))[:filled] == [2 * (slot + 1) for slot in range(filled)]
     assert f"out of memory with {slots} tiles a batch, going on with {slots // 2}" in str(told[0].message)
-    assert f"pass --batch-size {left}" in str(told[-1].message)
+    assert f"pass `batch_size={left}`" in str(told[-1].message)
     assert forward.batch_size == left
     network.seen.clear()
     assert values(forward(batch_of(filled, slots)))[:filled] == [2 * (slot + 1) for slot in range(filled)]
@@ -73,7 +73,7 @@ def test_out_of_memory_halves_the_batch_says_so_and_goes_on(slots: int, filled: 
 
 def test_a_tile_that_does_not_fit_is_an_error() -> None:
     forward = Forward(Small(room=0), Plain(), device=CPU, batch_size=1)
-    with pytest.raises(OptionError, match="not enough memory for one tile: choose a smaller --tile-size"):
+    with pytest.raises(OptionError, match="not enough memory for one tile: choose a smaller `tile_size=`"):
         forward(batch_of(1, 1))
 
 

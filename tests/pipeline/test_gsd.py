@@ -159,6 +159,6 @@ def test_what_nobody_asked_for_is_said(
 ) -> None:
     model = dataclasses.replace(tiny, contract=dataclasses.replace(contract, gsd_m=3.0))
     path = make_raster(blocks(60, 70), photometric="rgb")
-    with pytest.warns(gdl.GeoDeepLabWarning, match=r"pixels of 1 m are scaled to the model's 3 m \(--gsd-m native"):
+    with pytest.warns(gdl.GeoDeepLabWarning, match=r"pixels of 1 m are scaled to the model's 3 m \(`gsd_m='native'`"):
         gdl.segment(path, label_raster=tmp_path / "a.tif", model=model)
     gdl.segment(path, label_raster=tmp_path / "b.tif", model=model, gsd_m="native")

@@ -242,7 +242,7 @@ class TestTinyModel:
             left = look(folder)
             assert (left.stage, left.finals, left.rows) == (stage, [], rows)
             with pytest.raises(
-                gdl.OutputError, match=rf"interrupted run left {100 * rows // 400} % in .*: pass --resume"
+                gdl.OutputError, match=rf"interrupted run left {100 * rows // 400} % in .*: pass `resume=True`"
             ):
                 self.segment(scene, folder, tiny)
             facts = self.segment(scene, folder, tiny, resume=True)
@@ -325,7 +325,7 @@ class TestTinyModel:
             facts = self.segment(scene, folder, model, resume=True)
             assert facts["resumed_share"] == pytest.approx(left.rows / 400)
         elif old:
-            with pytest.raises(gdl.OutputError, match="exists: pass --overwrite"):
+            with pytest.raises(gdl.OutputError, match="exists: pass `overwrite=True`"):
                 self.segment(scene, folder, model, resume=True)
             self.segment(scene, folder, model, overwrite=True)
         else:
@@ -450,6 +450,6 @@ class TestBundledModel:
         else:
             assert [path.name for path in folder.iterdir()] == [WORK], "no lock, no temporary file"
             assert line.startswith("error: interrupted before the outputs were written; ")
-            assert line.endswith(f" % of the scene is kept in {folder / WORK}: pass --resume to go on")
+            assert line.endswith(f" % of the scene is kept in {folder / WORK}: pass `resume=True` to go on")
         moment = f"{number.name} in {stage}"
         self.go_on(folder, uninterrupted, left, counter, moment=moment, lost_rows=3)  # it may meet a block being kept

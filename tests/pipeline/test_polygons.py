@@ -45,7 +45,7 @@ def layer(path: Path) -> gpd.GeoDataFrame:
         ({"connectivity": 6}, "pixels have 4 or 8 neighbours, not 6"),
         ({"smooth": True}, "smooth rounds the lines that are simplified: give a tolerance too"),
         ({"keep_outline": True}, "keep_outline leaves out some of the lines that are simplified: give a tolerance"),
-        ({"fill_holes": True}, "holes fill up below a minimum area: give min_area_px"),
+        ({"fill_holes": True}, "holes fill up below a minimum area: give `min_area_px=`"),
     ],
 )
 def test_options_that_cannot_be(options: dict[str, Any], match: str) -> None:
@@ -195,5 +195,7 @@ class TestSegment:
         exact = [gdl.vectorize(tmp_path / f"{name}.tif", tmp_path / f"{name}2.gpkg").polygons for name in "ab"]
         assert len(exact[0]) > len(exact[1])
         assert list(exact[1].geometry) == list(sieved.polygons.geometry)
-        with pytest.raises(gdl.OptionError, match="sieve_labels applies the minimum area to the labels: give min_area"):
+        with pytest.raises(
+            gdl.OptionError, match="`sieve_labels=` applies the minimum area to the labels: give `min_area"
+        ):
             gdl.segment(scene, label_raster=tmp_path / "c.tif", model=tiny, sieve_labels=True)

@@ -68,7 +68,7 @@ def test_a_resumed_run_gives_the_same_pixels_and_keeps_the_work(
     paths = outputs_in(tmp_path / "out")
     with pytest.raises(Cut) as caught:
         gdl.segment(scene, model=tiny, **TILE, **paths, progress=cut_after(calls))
-    assert "pass --resume" in "".join(caught.value.__notes__)
+    assert "pass `resume=True`" in "".join(caught.value.__notes__)
     assert not any(path.exists() for path in paths.values())
     done = gdl.segment(scene, model=tiny, **TILE, **paths, resume=True)
     rows = calls + 1  # the block during whose report the run ended is safe, too
@@ -108,7 +108,7 @@ def test_another_option_model_or_scene_is_refused(
         options = {"label_raster": out, "model": tiny, **TILE} | change
         with pytest.raises(gdl.OutputError, match=words):
             gdl.segment(scene, **options, resume=True)
-    with pytest.raises(gdl.OutputError, match="--resume to go on"):
+    with pytest.raises(gdl.OutputError, match="`resume=True` to go on"):
         gdl.segment(scene, label_raster=out, model=tiny, **TILE)
     make_raster(blocks(400, 300, seed=1), photometric="rgb", nodata=0)
     with pytest.raises(gdl.OutputError, match="scene_files"):

@@ -46,5 +46,5 @@ def test_columns_are_pieces(make_raster: MakeRaster, blocks: Blocks, tiny: Model
     scene = make_raster(blocks(80, 230), photometric="rgb")
     done = gdl.segment(scene, shards=tmp_path / "a", model=tiny, tile_size=64, executor=InThisProcess(memory_limit=1))
     assert done.facts["shards"] == len(list((tmp_path / "a").glob("*.tif"))) > 2
-    with pytest.raises(gdl.OutputError, match=r"labels\.vrt exists: pass --overwrite"):
+    with pytest.raises(gdl.OutputError, match=r"labels\.vrt exists: pass `overwrite=True`"):
         gdl.segment(scene, shards=tmp_path / "a", model=tiny)

@@ -138,7 +138,7 @@ def test_overwriting_replaces_the_names_too(tmp_path: Path, out: Path) -> None:
     spool = spool_of(random_labels((2, 3)), tmp_path / "spool")
     grid = Grid(shape=(2, 3), transform=NORTH_UP, crs=UTM)
     write_label_cog(spool, out / "a.tif", grid=grid, classes=CLASSES)
-    with pytest.raises(OutputError, match="--overwrite"):
+    with pytest.raises(OutputError, match="`overwrite=True`"):
         write_label_cog(spool, out / "a.tif", grid=grid, classes=[])
     write_label_cog(spool, out / "a.tif", grid=grid, classes=CLASSES[:1], overwrite=True)
     assert category_names(out / "a.tif") == ["nodata", "building"]

@@ -210,8 +210,7 @@ def test_a_folder_and_a_raster_refuse_in_the_same_words(make_raster: MakeRaster,
     assert found[0] == found[1]
     assert found[0] == (
         "labels have values without a class, first in FILE: 7 in 8000 px; the classes are 'field', 'wood': name the "
-        "values in class_mapping (None: ignored) or classes, or ignore all of them (ignore_unknown=True, "
-        "--ignore-unknown)"
+        "values in `class_mapping=` (None: ignored) or `classes=`, or ignore all of them (`ignore_unknown=True`)"
     )
 
 

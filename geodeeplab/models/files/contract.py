@@ -75,7 +75,7 @@ class Contract:
     dtype: str = "uint8"
     """Data type of the training scenes."""
     value_range: tuple[float, float] = (0.0, 255.0)
-    """The values that the training scenes span; `--rescale` maps onto it."""
+    """The values that the training scenes span; `rescale` maps onto it."""
     gsd_m: float | None = None
     """Ground sample distance of the training scenes in metres; None where it is unknown."""
     tile_size: int = 512

@@ -240,7 +240,7 @@ def providers_for(device: torch.device) -> list[Any]:
     if device.type != "cpu":
         warnings.warn(
             f"this onnxruntime cannot compute on {device.type}, so the network runs on the CPU: "
-            "pass --device cpu, or install onnxruntime-gpu for CUDA",
+            "pass `device='cpu'`, or install onnxruntime-gpu for CUDA",
             GeoDeepLabWarning,
             stacklevel=2,
         )

@@ -248,7 +248,9 @@ def _notes(comparison: Comparison | None, true: TruthInput, background: str | in
         return []
     classes = int((comparison.counts.sum(axis=1) + comparison.missed > 0).sum())
     if classes == 1:
-        remedy = "" if true.layer is None or background is not None else "; say what lies outside of them (background)"
+        remedy = (
+            "" if true.layer is None or background is not None else "; say what lies outside of them (`background=`)"
+        )
         return [f"all of the truth is one class, so nothing here shows how often that class is claimed wrongly{remedy}"]
     return []
 

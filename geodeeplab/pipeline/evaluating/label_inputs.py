@@ -112,19 +112,19 @@ def open_labels(
     """
     if not is_vector(labels):
         if field is not None or like is not None:
-            raise OptionError("a label raster has its own grid and no fields: leave out labels_field and like")
+            raise OptionError("a label raster has its own grid and no fields: leave out `labels_field=` and `like=`")
         return _open_raster(stack.enter_context(open_scene(labels, bands=[band], allow_palette=True)))
     fields, crs = describe_layer(labels, encoding=encoding)
     grid = None
     if like is not None and not is_vector(truth):
-        raise OptionError("polygons are compared on the grid of the truth raster: leave out like")
+        raise OptionError("polygons are compared on the grid of the truth raster: leave out `like=`")
     if like is not None or not is_vector(truth):
         with open_scene(truth if like is None else like, allow_palette=True) as scene:
             grid = scene.grid
         crs = grid.crs
     if field is None and LABELS_FIELD not in fields:
         raise OptionError(
-            f"the labels' polygons have no field '{LABELS_FIELD}': name the field with their class (labels_field) "
+            f"the labels' polygons have no field '{LABELS_FIELD}': name the field with their class (`labels_field=`) "
             f"among {listed(fields)}"
         )
     layer = read_polygon_layer(labels, crs=crs, class_field=field or LABELS_FIELD, encoding=encoding)

@@ -32,7 +32,7 @@ from geodeeplab.raster.polygons.class_text import listed
 from geodeeplab.raster.polygons.features import describe_layer
 from geodeeplab.raster.sources.warped import WarpedSource
 
-HINT = "say which class they are (--map VALUE=CLASS, classes={...}), or leave them out (--ignore VALUE, ignore=[...])"
+HINT = "say which class they are (`classes=`), or leave them out (`ignore=`)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,8 +114,8 @@ def open_truth(
     else:
         if field is not None or all_are is not None or background is not None or layer is not None:
             raise OptionError(
-                "a truth raster has no fields, no layers and no ground beside it: leave out class_field, truth_class, "
-                "truth_layer and background"
+                "a truth raster has no fields, no layers and no ground beside it: leave out `class_field=`, "
+                "`truth_class=`, `truth_layer=` and `background=`"
             )
         scene = stack.enter_context(open_scene(truth, bands=[band], allow_palette=True))
         assert labels.grid is not None
@@ -159,8 +159,8 @@ def _read_polygons(
     if (field is None) == (all_are is None):
         fields, _ = describe_layer(truth, layer=layer, encoding=encoding)
         raise OptionError(
-            "polygons of a truth have their class in a field (class_field, --class-field), or are all of one "
-            f"(truth_class, --truth-class): give one of the two; the fields are {listed(fields)}"
+            "polygons of a truth have their class in a field (`class_field=`), or are all of one "
+            f"(`truth_class=`): give one of the two; the fields are {listed(fields)}"
         )
     polygons = read_polygon_layer(
         truth, crs=labels.crs, class_field=field, ignore=ignore, layer=layer, encoding=encoding

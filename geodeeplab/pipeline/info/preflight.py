@@ -193,7 +193,9 @@ def _no_pixel(plan: "Plan", *, is_certain: bool) -> str:
 
 def _refuse_without_model(names: Sequence[str]) -> None:
     if names:
-        raise OptionError(f"{', '.join(names)}: what a run takes depends on the model, name one with --model")
+        raise OptionError(
+            f"{', '.join(f'`{name}=`' for name in names)}: what a run takes depends on the model, name one (`model=`)"
+        )
 
 
 def _metres(gsd_m: str | float | None) -> float | None:

@@ -70,7 +70,7 @@ def check_place(path: Path, *, overwrite: bool) -> None:
         if Path(f"{path}{ending}").is_dir():
             raise OutputError(f"{path}{ending} is a folder, where a file goes with the output: choose another path")
     if os.path.lexists(path) and not overwrite:
-        raise OutputError(f"output {path} exists: pass --overwrite (overwrite=True), or choose another path")
+        raise OutputError(f"output {path} exists: pass `overwrite=True`, or choose another path")
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise OutputError(f"output folder {path.parent} is not writable: choose another, or change its permissions")
 

@@ -193,7 +193,7 @@ def recover_outputs(record: Path, outputs: Sequence[Path], *, give_up: bool = Fa
         if not give_up:
             raise OutputError(
                 f"the record {record} {what}, so nothing is done by it: "
-                "give the same outputs as that run, or pass --overwrite to start afresh"
+                "give the same outputs as that run, or pass `overwrite=True` to start afresh"
             )
         warnings.warn(f"the record {record} {what}: what it may name is left alone", GeoDeepLabWarning, stacklevel=2)
         return False

@@ -62,7 +62,7 @@ def _check_place(final: Path, *, overwrite: bool, known: Sequence[str]) -> None:
         raise OutputError(f"output folder {final.parent} is not writable: choose another, or change its permissions")
     names = sorted(os.listdir(final)) if final.exists() else []
     if names and not overwrite:
-        raise OutputError(f"output folder {final} is not empty: pass --overwrite (overwrite=True), or choose another")
+        raise OutputError(f"output folder {final} is not empty: pass `overwrite=True`, or choose another")
     others = [name for name in names if name not in known]
     if others:
         raise OutputError(

@@ -80,7 +80,7 @@ def check_crs(first: Member, part: Member) -> None:
     if part.grid.crs != first.grid.crs:
         raise SceneError(
             f"the parts of a mosaic have one CRS, but '{first.path}' has {_crs_name(first.grid.crs)} and '{part.path}' "
-            f"has {_crs_name(part.grid.crs)}: warp them onto one grid with --grid-crs, e.g. that of the first"
+            f"has {_crs_name(part.grid.crs)}: warp them onto one grid with `grid_crs=`, e.g. that of the first"
         )
 
 
@@ -95,7 +95,7 @@ def check_grid(first: Member, part: Member) -> None:
     if difference is not None:
         raise SceneError(
             f"the pixels of a mosaic's parts lie on one grid, but those of '{part.path}' {difference} those of "
-            f"'{first.path}': warp them onto one with --grid-crs {_crs_name(first.grid.crs)} or --gsd-m METRES"
+            f"'{first.path}': warp them onto one with `grid_crs='{_crs_name(first.grid.crs)}'` or `gsd_m=METRES`"
         )
 
 
@@ -164,7 +164,7 @@ def _describe(source: Source, opener: Callable[[], Source], *, stays_open: bool)
 
 
 def _crs_name(crs: CRS | None) -> str:
-    """Name a CRS in a message, in a form that --grid-crs takes if there is a short one."""
+    """Name a CRS in a message, in a form that `grid_crs` takes if there is a short one."""
     if crs is None:
         return "none"
     code = crs.to_epsg()

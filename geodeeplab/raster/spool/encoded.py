@@ -148,7 +148,9 @@ def read_block(path: str, dtype: str, *, rows: tuple[int, int], cols: tuple[int,
     """
     with rasterio.open(path, driver="GTiff") as src:  # no VRT, say, which would read other files
         if src.height < rows[1] or src.width < cols[1]:
-            raise OutputError(f"{path} holds another block than the journal says: pass --overwrite to start afresh")
+            raise OutputError(
+                f"{path} holds another block than the journal says: pass `overwrite=True` to start afresh"
+            )
         pixels: NDArray[Any] = src.read(window=Window(cols[0], rows[0], cols[1] - cols[0], rows[1] - rows[0]))
     return pixels.astype(dtype, copy=False)
 

@@ -87,7 +87,9 @@ def read_part(spool: BlockSpool, layer: str, *, rows: tuple[int, int], cols: tup
         with output_errors(path):
             read = read_block(path, described.dtype, rows=(first - top, last - top), cols=(start - left, stop - left))
         if len(read) != described.bands:
-            raise OutputError(f"{path} has {len(read)} bands, not {described.bands}: pass --overwrite to start afresh")
+            raise OutputError(
+                f"{path} has {len(read)} bands, not {described.bands}: pass `overwrite=True` to start afresh"
+            )
         pixels[:, first - rows[0] : last - rows[0], start - cols[0] : stop - cols[0]] = read
     return pixels if described.bands > 1 else pixels[0]
 

@@ -96,7 +96,9 @@ def open_workspace(
             made with another header; an output cannot be made at its place.
     """
     if resume and overwrite:
-        raise OptionError("resume goes on with a run and overwrite starts afresh: pass one of --resume and --overwrite")
+        raise OptionError(
+            "resume goes on with a run and overwrite starts afresh: pass one of `resume=True` and `overwrite=True`"
+        )
     outputs = tuple(Path(path) for path in outputs)
     check_distinct(outputs)
     check_place(outputs[0], overwrite=True)
@@ -192,7 +194,7 @@ def _begin(
         if not resume:
             raise OutputError(
                 f"an interrupted run left {_percent(journal.share)} in {folder}: "
-                "pass --resume to go on with it, or --overwrite to start afresh"
+                "pass `resume=True` to go on with it, or `overwrite=True` to start afresh"
             )
         _check_same(folder, journal, header, shape, layers)
         replaced = [path for path in outputs if os.path.lexists(path) and _may_replace(folder, path, journal)]
@@ -252,10 +254,10 @@ def _read(folder: Path) -> SpoolJournal | None:
     try:
         journal = read_spool_journal(folder)
     except OutputError as error:
-        raise OutputError(f"{error}, or pass --overwrite to start afresh") from error
+        raise OutputError(f"{error}, or pass `overwrite=True` to start afresh") from error
     if journal is None or all(isinstance(journal.header.get(key), dict) for key in ("made_with", "replaces")):
         return journal
-    raise OutputError(f"the journal in {folder} is damaged: pass --overwrite to start afresh")
+    raise OutputError(f"the journal in {folder} is damaged: pass `overwrite=True` to start afresh")
 
 
 def _may_replace(folder: Path, path: Path, journal: SpoolJournal) -> bool:
@@ -280,7 +282,7 @@ def _check_same(
     if difference:
         raise OutputError(
             f"cannot resume: the interrupted run in {folder} was made with {difference}: "
-            "give the same, or pass --overwrite to start afresh"
+            "give the same, or pass `overwrite=True` to start afresh"
         )
 
 
@@ -314,7 +316,7 @@ def _end_failed(workspace: Workspace, error: BaseException) -> None:
         _remove(workspace.folder)
         return
     share = spool.pixel_count / math.prod(spool.shape)
-    workspace.kept_note = f"{_percent(share)} of the scene is kept in {workspace.folder}: pass --resume to go on"
+    workspace.kept_note = f"{_percent(share)} of the scene is kept in {workspace.folder}: pass `resume=True` to go on"
     error.add_note(workspace.kept_note)
 
 

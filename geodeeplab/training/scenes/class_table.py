@@ -91,7 +91,7 @@ def make_class_table(
     if not 1 <= len(wanted) <= MOST_CLASSES:
         raise OptionError(
             f"labels have 1 to {MOST_CLASSES} classes, not {len(wanted)} of {len(found)} values: choose the class "
-            "field, or name the values in class_mapping"
+            "field, or name the values in `class_mapping=`"
         )
     index = {name: number for number, name in enumerate(wanted)}
     index_of = {value: IGNORE_INDEX if name is None else index.get(name, IGNORE_INDEX) for value, name in names.items()}
@@ -199,8 +199,8 @@ def unknown_values(
     """
     return SceneError(
         f"labels have {what} without a class, first in '{first_in}': {found}; the classes are "
-        f"{listed([item.name for item in classes])}: name the {what} in class_mapping (None: ignored) or classes, or "
-        "ignore all of them (ignore_unknown=True, --ignore-unknown)"
+        f"{listed([item.name for item in classes])}: name the {what} in `class_mapping=` (None: ignored) or "
+        "`classes=`, or ignore all of them (`ignore_unknown=True`)"
     )
 
 

@@ -154,7 +154,7 @@ class PolygonSets:
         if len(others) > 1:
             raise OptionError(
                 f"polygons of {len(others)} classes ({listed(others)}) need the field that names their class: give "
-                "class_field"
+                "`class_field=`"
             )
         first = self._layers[0]
         return FoundValue(

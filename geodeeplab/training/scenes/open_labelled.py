@@ -152,7 +152,7 @@ def _open_labels(
         table = polygons.table()
         return table, polygons.readers(table, grids)
     if rule.class_field is not None:
-        raise OptionError(f"class_field '{rule.class_field}' is a field of polygons: leave it out for label rasters")
+        raise OptionError(f"`class_field={rule.class_field}` is a field of polygons: leave it out for label rasters")
     rasters = RasterSets(labels, rule)
     table = rasters.table()
     return table, rasters.readers(table, grids, own_grids)

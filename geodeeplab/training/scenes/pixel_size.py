@@ -66,7 +66,7 @@ def choose_pixel_size(
         return PixelSize(factors=(None,) * len(grids), gsd_m=median)
     warnings.warn(
         f"{len(far)} of {len(grids)} scenes have pixels that differ by more than a quarter from the median of "
-        f"{median:.3g} m ('{names[far[0]]}': {own[far[0]]:.3g} m) and are read at it: give gsd_m to choose another",
+        f"{median:.3g} m ('{names[far[0]]}': {own[far[0]]:.3g} m) and are read at it: give `gsd_m=` to choose another",
         GeoDeepLabWarning,
         stacklevel=4,
     )

@@ -61,8 +61,8 @@ class ChipOptions:
                 raise OptionError(f"{name} is a share of the chip's pixels, from 0 to 1, not {share:g}")
         if self.keep_unlabelled and self.min_labelled > 0:
             raise OptionError(
-                f"chips without a label have less than min_labelled ({self.min_labelled:g}): leave out keep_unlabelled "
-                "or min_labelled"
+                f"chips without a label have less than `min_labelled=` ({self.min_labelled:g}): leave out "
+                "`keep_unlabelled=True` or `min_labelled=`"
             )
 
     def reason_to_leave_out(self, chip: CutChip) -> str | None:

@@ -161,13 +161,13 @@ class _Features:
         if not np.isfinite(batch.points).all():
             raise OutputError(
                 f"cannot write {self._path}: some polygons are outside the domain of its CRS: "
-                "choose another with --out-crs"
+                "choose another with `out_crs=`"
             )
         largest, limit = int(np.diff(wkb_offsets(batch)).max(initial=0)), self._target.max_feature_bytes
         if limit is not None and largest > limit:
             raise OutputError(
                 f"cannot write {self._path}: one polygon has {largest / 1e9:.1f} GB, {self._target.name} holds up to "
-                f"{limit / 1e9:.1f} GB in one: cut large polygons with --max-vertices 100000"
+                f"{limit / 1e9:.1f} GB in one: cut large polygons with `max_vertices=100000`"
             )
 
 
@@ -181,5 +181,5 @@ def _check_crs(path: Path, crs: CRS | None) -> None:
     if wanted is None or (crs is not None and crs in (CRS.from_string(wanted), CRS.from_epsg(4326))):
         return
     stated = "have no CRS" if crs is None else f"are in {crs.to_string()[:60]}"
-    advice = "write .gpkg" if crs is None else f"pass --out-crs {wanted}, or write .gpkg"
+    advice = "write .gpkg" if crs is None else f"pass `out_crs='{wanted}'`, or write .gpkg"
     raise OptionError(f"GeoJSON holds WGS 84 longitudes and latitudes, the polygons of {path} {stated}: {advice}")

@@ -248,7 +248,7 @@ class TestTruthRasters:
             gdl.evaluate(labels, write(TRUTH, "float.tif", dtype="float32"))
         with pytest.raises(SceneError, match="does not exist"):
             gdl.evaluate(labels, tmp_path / "none.tif")
-        with pytest.raises(OptionError, match="leave out labels_field and like"):
+        with pytest.raises(OptionError, match="leave out `labels_field=` and `like=`"):
             gdl.evaluate(labels, truth, like=truth)
         strange = write(np.where(np.array(LABELS) == 3, 9, LABELS), "strange.tif")
         with pytest.raises(OptionError, match=r"label raster .* no class, '9'; .*: correct its class names"):
@@ -382,7 +382,7 @@ class TestObjects:
             gdl.evaluate(polygons(SQUARES), polygons(SQUARES), class_field="kind")
         with pytest.raises(OptionError, match="these labels are polygons: leave it out"):
             gdl.evaluate(polygons(SQUARES), write(TRUTH), labels_field="kind", confidence=write(TRUTH, "c.tif"))
-        with pytest.raises(OptionError, match="on the grid of the truth raster: leave out like"):
+        with pytest.raises(OptionError, match="on the grid of the truth raster: leave out `like=`"):
             gdl.evaluate(polygons(SQUARES), write(TRUTH), labels_field="kind", like=write(TRUTH))
 
 

@@ -155,7 +155,7 @@ class TestPreflight:
             assert preflight(scene).scene.bands == scene.all_bands
             needing = replace(tiny, contract=replace(tiny.contract, dtype="uint16"))
             found = preflight(scene, model=needing)
-            assert "pass --rescale" in found.needs[0]
+            assert "pass `rescale=" in found.needs[0]
             assert found.run is not None
             assert found.model is not None
             assert found.model.limits is None
@@ -164,7 +164,7 @@ class TestPreflight:
     def test_refusals(self, holed: Path, tiny: Model, tmp_path: Path) -> None:
         with pytest.raises(SceneError, match="does not exist"):
             preflight(tmp_path / "none.tif", model=tiny)
-        with pytest.raises(OptionError, match="name one with --model"):
+        with pytest.raises(OptionError, match=r"name one \(`model=`\)"):
             preflight(holed, crf=True)
         with pytest.raises(OptionError, match="no device is called"):
             preflight(holed, model=tiny, device="abacus")

@@ -34,7 +34,7 @@ class TestCheckOutput:
 
     def test_refuses_an_existing_file_unless_overwriting(self, tmp_path: Path) -> None:
         (tmp_path / "a.tif").touch()
-        with pytest.raises(OutputError, match=r"exists: pass --overwrite \(overwrite=True\)"):
+        with pytest.raises(OutputError, match=r"exists: pass `overwrite=True`"):
             check_output(tmp_path / "a.tif", suffixes=TIF)
         assert check_output(tmp_path / "a.tif", suffixes=TIF, overwrite=True) == tmp_path / "a.tif"
 

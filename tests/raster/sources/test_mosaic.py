@@ -209,7 +209,7 @@ def test_grids_that_nearly_coincide(make_raster: MakeRaster) -> None:
 )
 def test_grids_that_differ_are_refused(make_raster: MakeRaster, transform: Affine, message: str) -> None:
     paths = [make_raster(noise(4, 4), "a.tif"), make_raster(noise(4, 4), "b.tif", transform=transform)]
-    with pytest.raises(SceneError, match=rf"b\.tif' .*{message}.*a\.tif': .*--grid-crs EPSG:32633 or --gsd-m METRES"):
+    with pytest.raises(SceneError, match=rf"b\.tif' .*{message}.*a\.tif': .*`grid_crs='EPSG:32633'` or `gsd_m=METRES`"):
         open_mosaic(paths)
     assert read(open_mosaic(paths, gsd_m=1)).valid.any()
 
@@ -219,7 +219,7 @@ def test_crs_that_differ_are_refused(make_raster: MakeRaster, crs: str | None) -
     paths = [make_raster(noise(4, 4), "a.tif"), make_raster(noise(4, 4), "b.tif", crs=crs)]
     for gsd_m in (None, 1.0):
         with pytest.raises(
-            SceneError, match=r"a\.tif' has EPSG:32633 and '.*b\.tif' has (EPSG:32634|none).*--grid-crs"
+            SceneError, match=r"a\.tif' has EPSG:32633 and '.*b\.tif' has (EPSG:32634|none).*`grid_crs="
         ):
             open_mosaic(paths, gsd_m=gsd_m)
 

@@ -113,7 +113,7 @@ def test_a_forged_record_does_nothing(output: Path, work: Path, home: Path, what
 def test_a_damaged_file_is_one_line(output: Path, work: Path, name: str, bad: bytes) -> None:
     (work / name).write_bytes(bad)
     for options in ({}, {"resume": True}):
-        assert "--overwrite" in run(output, **options)
+        assert "`overwrite=True`" in run(output, **options)
     assert not output.exists()
     run(output, overwrite=True)
     assert output.read_text() == "new"
@@ -210,7 +210,7 @@ def test_a_forged_head_of_the_journal_is_one_line(output: Path, change: dict[str
     head, *lines = journal.read_bytes().splitlines(keepends=True)
     header = {key: value for key, value in json.loads(head).items() if key != "check"}
     journal.write_bytes(line(header | change) + b"".join(lines))
-    assert "--overwrite to start afresh" in run(output, resume=True)
+    assert "`overwrite=True` to start afresh" in run(output, resume=True)
     assert run(output, overwrite=True) == ""
 
 

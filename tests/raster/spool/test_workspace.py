@@ -80,7 +80,7 @@ class TestLife:
             for row in range(3):
                 workspace.spool.append(block(row))
             raise KeyboardInterrupt
-        note = f"75 % of the scene is kept in {workspace.folder}: pass --resume to go on"
+        note = f"75 % of the scene is kept in {workspace.folder}: pass `resume=True` to go on"
         assert (workspace.kept_note, caught.value.__notes__) == (note, [note])
         assert names_in(tmp_path) == [".a.gpkg.geodeeplab-work"]
         with start(resume=True) as again:
@@ -114,13 +114,18 @@ class TestLife:
 class TestInterruptedRun:
     def test_needs_a_decision(self, start: Open) -> None:
         folder = interrupt(start, rows=3).folder
-        with pytest.raises(OutputError, match=r"left 75 % in .*geodeeplab-work: pass --resume to go on .* --overwrite"):
+        with pytest.raises(
+            OutputError, match=r"left 75 % in .*geodeeplab-work: pass `resume=True` to go on .* `overwrite=True`"
+        ):
             with start():
                 pass
         assert folder.exists()
         with start(overwrite=True) as workspace:
             assert (workspace.spool.block_count, workspace.note) == (0, None)
-        with pytest.raises(OptionError, match="one of --resume and --overwrite"), start(resume=True, overwrite=True):
+        with (
+            pytest.raises(OptionError, match="one of `resume=True` and `overwrite=True`"),
+            start(resume=True, overwrite=True),
+        ):
             pass
 
     def test_nothing_to_resume_starts_afresh_and_says_so(self, start: Open, paths: list[Path]) -> None:
@@ -143,7 +148,7 @@ class TestInterruptedRun:
             ({"model": {"name": "b", "checksum": "cd"}}, 'model.checksum "ab", now "cd"; model.name "a", now "b":'),
             ({"tta": "d4"}, 'tta unset, now "d4":'),
             ({"bands": [2, 1]}, r"bands \[1, 2\], now \[2, 1\]:"),
-            ({name: 1 for name in "abcdef"}, "d unset, now 1; 2 more differ: give the same, or pass --overwrite"),
+            ({name: 1 for name in "abcdef"}, "d unset, now 1; 2 more differ: give the same, or pass `overwrite=True`"),
         ],
     )
     def test_made_with_other_options_is_refused(self, start: Open, change: dict[str, object], told: str) -> None:
@@ -167,7 +172,7 @@ class TestInterruptedRun:
         journal = interrupt(start, rows=1).folder / "blocks.journal"
         journal.write_text("\n")
         for resume in (False, True):
-            with pytest.raises(OutputError, match=r"is damaged, .*, or pass --overwrite to start afresh"):
+            with pytest.raises(OutputError, match=r"is damaged, .*, or pass `overwrite=True` to start afresh"):
                 with start(resume=resume):
                     pass
         with start(overwrite=True):
@@ -176,7 +181,7 @@ class TestInterruptedRun:
     def test_of_another_version_is_given_up_on_request_only(self, start: Open, monkeypatch: pytest.MonkeyPatch) -> None:
         interrupt(start, rows=1)
         monkeypatch.setattr("geodeeplab.raster.spool.store.JOURNAL_VERSION", 99)
-        with pytest.raises(OutputError, match=r"is of another version of GeoDeepLab, .*--overwrite"):
+        with pytest.raises(OutputError, match=r"is of another version of GeoDeepLab, .*`overwrite=True`"):
             with start(resume=True):
                 pass
 
@@ -199,7 +204,7 @@ class TestInterruptedRun:
 class TestPlaces:
     def test_are_checked(self, start: Open, paths: list[Path]) -> None:
         paths[1].write_text("precious")
-        with pytest.raises(OutputError, match=r"a\.tif exists: pass --overwrite"), start():
+        with pytest.raises(OutputError, match=r"a\.tif exists: pass `overwrite=True`"), start():
             pass
         assert names_in(paths[0].parent) == ["a.tif"]
         nowhere = [paths[0].parent / "nowhere" / "a.tif"]

@@ -328,7 +328,7 @@ def test_what_a_format_cannot_hold(tmp_path: Path, image_format: Any, dtype: str
         ({"rotation": 360}, {}, "rotation is 0 .none. or degrees up to 360, not 360"),
         ({}, {"min_labelled": 1.5}, "min_labelled is a share of the chip's pixels, from 0 to 1, not 1.5"),
         ({}, {"layout": "coco"}, "the layout is one of esri, pairs, not 'coco'"),
-        ({}, {"min_labelled": 0.5, "keep_unlabelled": True}, "leave out keep_unlabelled or min_labelled"),
+        ({}, {"min_labelled": 0.5, "keep_unlabelled": True}, "leave out `keep_unlabelled=True` or `min_labelled=`"),
     ],
 )
 def test_options_out_of_range(lattice: dict[str, Any], others: dict[str, Any], match: str) -> None:
@@ -347,7 +347,7 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
     write_chips([DrawnScene()], CLASSES, tmp_path / "chips", options())
     before = sorted(path.name for path in (tmp_path / "chips").rglob("*"))
-    with pytest.raises(OutputError, match="is not empty: pass --overwrite"):
+    with pytest.raises(OutputError, match="is not empty: pass `overwrite=True`"):
         write_chips([DrawnScene()], CLASSES, tmp_path / "chips", options())
     with pytest.raises(KeyboardInterrupt):
         write_chips([DrawnScene()], CLASSES, tmp_path / "chips", options(), overwrite=True, progress=interrupt)
