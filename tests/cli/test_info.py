@@ -93,7 +93,7 @@ class TestScene:
         expect_refused("info", tmp_path / "none.tif", match="does not exist: check the path")
 
     def test_what_depends_on_a_model(self, expect_refused: Callable[..., None], scene: Path) -> None:
-        expect_refused("info", scene, "--bands", "1,2,3", "--tile-size", 64, match="--bands, --tile-size: .* --model")
+        expect_refused("info", scene, "--bands", "1,2,3", "--tile-size", 64, match="--bands, --tile-size: .*--model")
 
     def test_runs_without_torch(self, scene: Path) -> None:
         code = "import sys; from geodeeplab.cli import main; sys.modules['torch'] = None; main()"

@@ -79,7 +79,12 @@ def gdal_path(path: str) -> str:
 
     `https://host/a.tif` is `/vsicurl/https://host/a.tif`, `s3://bucket/a.tif` is `/vsis3/bucket/a.tif`; `file://`
     becomes a path, anything else is left as it is.
+
+    Raises:
+        SceneError: the name is not UTF-8, as that of a file on Linux need not be.
     """
+    if any("\ud800" <= letter <= "\udfff" for letter in path):
+        raise SceneError(f"the name {path!r} is not UTF-8, which GDAL cannot open: rename the file")
     scheme = _scheme(path)
     if scheme == "file":
         return url2pathname(urlsplit(path).path)

@@ -14,8 +14,8 @@ import pytest
 from rasterio.crs import CRS
 from shapely import box
 
-from geodeeplab.errors import GeoDeepLabWarning, OptionError
-from geodeeplab.raster import read_polygon_layer
+from geodeeplab.errors import GeoDeepLabError, GeoDeepLabWarning, OptionError
+from geodeeplab.raster import open_scene, read_polygon_layer
 from geodeeplab.raster.polygons.aoi import to_aoi
 
 UTM = CRS.from_epsg(32633)
@@ -185,5 +185,7 @@ def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
         shutil.copy(good, bad)
     except (OSError, UnicodeError):
         pytest.skip("the file system takes no such names")
-    with pytest.raises(OptionError, match="rename it"):
+    with pytest.raises(GeoDeepLabError, match="rename the file"):
         to_aoi(bad, crs=UTM)
+    with pytest.raises(GeoDeepLabError, match="rename the file"):
+        open_scene(tmp_path / "\udcff.tif")
