@@ -71,7 +71,7 @@ def test_no_message_of_the_library_speaks_of_the_command_line() -> None:
             if isinstance(node, ast.Raise) or (
                 isinstance(node, ast.Call) and ast.unparse(node.func) == "warnings.warn"
             ):
-                texts = [one.value for one in ast.walk(node) if isinstance(one, ast.Constant)]
+                texts = [str(one.value) for one in ast.walk(node) if isinstance(one, ast.Constant)]
                 found += [
                     f"{path.name}:{node.lineno} {one}" for one in texts if re.search(r"(^|\s|\()--[a-z]", str(one))
                 ]
