@@ -111,7 +111,7 @@ def prepare(folder: Path, *, shape: tuple[int, int] = (1024, 640)) -> Setting:
 
 def run(folder: Path, out: Path, *options: object, **how: Any) -> Ended:  # noqa: ANN401 - as `run_forked` takes it
     """Segment the scene into a folder; how is as `run_forked` takes it."""
-    outputs = ("-o", out / "a.gpkg", "--labels", out / "a.tif", "--confidence", out / "c.tif")
+    outputs = ("-o", out / "a.gpkg", "--label-raster", out / "a.tif", "--confidence", out / "c.tif")
     network = ("--model", folder / "pixel.onnx", "--contract", folder / "pixel.json", "--device", "cpu")
     sizes = ("--tile-size", 64, "--overlap", 16, "--batch-size", 4)
     return run_forked(["segment", folder / "scene.tif", *outputs, *network, *sizes, *options], folder, **how)

@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +104,7 @@ def try_folder(folder: Path, count: int) -> list[str]:
     for path, keep in zip(broken, (0.5, 0.1, 0.0), strict=True):
         content = path.read_bytes()
         path.write_bytes(content[: int(keep * len(content))])
-    outputs = ("-o", f"{results}/", "--labels", f"{folder / 'labels'}/")
+    outputs = ("-o", f"{results}/", "--label-raster", f"{folder / 'labels'}/")
     started = time.monotonic()
     status, err, growth = run_sampled(["segment", scenes, *outputs, *network_of(folder)], results)
     seconds = time.monotonic() - started
@@ -194,9 +194,15 @@ def try_threads(folder: Path, threads: int, rounds: int) -> list[str]:
 def segment_one(folder: Path, number: int, name: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """Segment a scene and read its labels."""
     label_path = folder / f"{name}-{number}.tif"
-    run: Callable[..., object] = gdl.segment
-    options = {"model": folder / "pixel.onnx", "contract": folder / "pixel.json", "device": "cpu", "threads": 1}
-    run(folder / f"t{number}.tif", folder / f"{name}-{number}.gpkg", **{LABEL_OPTION: label_path}, **options)
+    gdl.segment(
+        folder / f"t{number}.tif",
+        folder / f"{name}-{number}.gpkg",
+        label_raster=label_path,
+        model=folder / "pixel.onnx",
+        contract=folder / "pixel.json",
+        device="cpu",
+        threads=1,
+    )
     with rasterio.open(label_path) as src:
         labels: np.ndarray[Any, np.dtype[np.uint8]] = src.read(1)
     return labels
@@ -207,8 +213,6 @@ GDAL_NAMES = (
     *("OGR_CURRENT_DATE", "OGR_GEOJSON_MAX_OBJ_SIZE", "SQLITE_USE_OGR_VFS", "OGR_SQLITE_SYNCHRONOUS", "VSI_CACHE"),
 )
 """Settings of GDAL that runs set for a while."""
-LABEL_OPTION = "labels"
-"""What `segment` calls the path of its label raster."""
 
 
 def difference(before: object, after: object) -> str:

@@ -191,7 +191,7 @@ def _write_chips(folder: Path, image: np.ndarray[Any, Any]) -> None:
 def write_config(path: Path) -> None:
     """Write a configuration of `train` that has many of its keys."""
     data = {
-        **{"class_field": "cls", "classes": list(CLASSES), "ignore_unknown": False, "overlap": "last"},
+        **{"class_field": "cls", "classes": list(CLASSES), "ignore_unknown": False, "on_overlap": "last"},
         **{"all_touched": False, "bands": [1, 2, 3], "chip_size": 32, "batch_size": 2, "val_split_pct": 0.3},
         **{"block_size": 32, "buffer": 0, "stratify": True, "class_balance": 0.5, "epoch_chips": 4},
         **{

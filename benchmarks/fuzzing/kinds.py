@@ -81,7 +81,17 @@ def segment(
     scene: str, *options: str, network: Sequence[str] = NETWORK, check: str = "labels", about: Sequence[str] = ()
 ) -> Command:
     """Give the command that segments a scene into polygons and labels."""
-    words = ("segment", f"{{in}}/{scene}", "-o", "{out}/a.gpkg", "--labels", "{out}/a.tif", *network, *ON_CPU, *options)
+    words = (
+        "segment",
+        f"{{in}}/{scene}",
+        "-o",
+        "{out}/a.gpkg",
+        "--label-raster",
+        "{out}/a.tif",
+        *network,
+        *ON_CPU,
+        *options,
+    )
     names = ("segment", scene, *(() if network == NETWORK else network), *options)
     name = " ".join(word.removeprefix("{in}/") for word in names)
     return Command(name=name, argv=words, check=check, about=tuple(about) or (scene,), outputs=RASTERS)
