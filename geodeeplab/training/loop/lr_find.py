@@ -33,7 +33,7 @@ class RateSweep:
     losses: tuple[float, ...]
     """The smoothed loss at each."""
     suggestion: float
-    """The rate two thirds into the longest fall of the loss (the valley of fastai's learning-rate finder)."""
+    """The rate half way along the longest fall of the loss (the valley of fastai's learning-rate finder)."""
 
 
 def sweep_rates(
@@ -96,23 +96,22 @@ def sweep_rates(
 
 
 def suggest_rate(rates: Sequence[float], losses: Sequence[float]) -> float:
-    """Give the rate two thirds into the longest run of losses that fall, with gaps allowed.
+    """Give the rate half way along the longest valley: the longest run of losses that fall, with gaps allowed.
+
+    It is the suggestion of fastai's learning-rate finder (`valley` in fastai/callback/schedule.py). A run of n losses
+    counts as the n rates before its end, gaps or not, and half of it as a third and half a third, each rounded down.
 
     Raises:
         OptionError: if no loss is finite.
     """
     if not losses:
         raise OptionError("no loss of the sweep is finite: check the band statistics, or begin with a lower rate")
-    lengths, before = [1] * len(losses), [-1] * len(losses)
+    lengths = [1] * len(losses)
     for here in range(len(losses)):
-        for there in range(here):
-            if losses[there] > losses[here] and lengths[there] + 1 > lengths[here]:
-                lengths[here], before[here] = lengths[there] + 1, there
+        lengths[here] += max((lengths[there] for there in range(here) if losses[there] > losses[here]), default=0)
     end = max(range(len(losses)), key=lengths.__getitem__)
-    start = end
-    while before[start] >= 0:
-        start = before[start]
-    return float(rates[start + (end - start) * 2 // 3])
+    third = lengths[end] / 3
+    return float(rates[max(0, end - lengths[end] + int(third) + int(third / 2))])
 
 
 def _step(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:

@@ -1,6 +1,7 @@
 """The small parts of the loop: average, schedule, groups, batches, records."""
 
 import dataclasses
+import itertools
 import math
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from geodeeplab.errors import OptionError
+from geodeeplab.models.pointrend import point_loss
 from geodeeplab.training import IGNORE_INDEX, TrainingData
 from geodeeplab.training.loop.loading import training_loader, validation_loader
 from geodeeplab.training.loop.lr_find import suggest_rate
@@ -177,6 +179,24 @@ def test_the_loss_of_a_network(pointrend: bool, scales: tuple[float, ...], objec
     assert all((p.grad == 0).all() for p in network.parameters() if p.grad is not None)
 
 
+def test_points_count_as_much_as_the_coarse_logits_on_every_fourth_label() -> None:
+    """PointRend, section 3.1: the sum of both losses; written out here, numbers included."""
+    torch.manual_seed(0)
+    network = make_network("fcn", pointrend=True).eval()
+    images, labels = torch.randn(2, 3, 32, 32), torch.randint(0, 3, (2, 32, 32), dtype=torch.uint8)
+    seen = labels[:, 2::4, 2::4].long()
+    with torch.inference_mode():
+        coarse, fine = network.coarse_and_fine(images)
+        sharp = nn.functional.interpolate(coarse, size=(8, 8), mode="bilinear")
+        for objective, share in ((Objective(), 1.0), (Objective(dice_fraction=0.25, lovasz_fraction=0.25), 0.5)):
+            torch.manual_seed(1)
+            points = point_loss(network.point_head, coarse, fine, labels.long())
+            torch.manual_seed(1)
+            total = training_loss(network, images, labels, objective).item()
+            assert total == pytest.approx(objective.loss(sharp, seen).item() + share * points.item(), rel=1e-5)
+        assert points.item() > 0.1
+
+
 def test_the_loss_of_several_scales_is_theirs_and_that_of_the_maximum() -> None:
     torch.manual_seed(0)
     network = make_network("fcn", pointrend=False, scales=(1.0, 0.5)).eval()
@@ -259,8 +279,28 @@ def test_the_best_epoch_and_when_it_is_enough() -> None:
     assert not has_stalled(history, monitor="miou", patience=None)
 
 
-def test_a_rate_is_suggested_in_the_longest_fall() -> None:
-    rates = [10.0**power for power in range(-6, 1)]
-    assert suggest_rate(rates, [2.0, 2.1, 1.8, 1.4, 1.0, 3.0, 9.0]) == 10.0**-4
+def test_a_rate_is_suggested_half_way_along_the_longest_valley() -> None:
+    rates = [10.0**power for power in range(-9, 13)]
+    falling = [2.0, 2.1, *(1.9 - 0.1 * step for step in range(13)), 3.0, 9.0]  # of 14 losses the last is number 14
+    assert suggest_rate(rates, falling) == rates[14 - 14 + 4 + 2]
+    assert suggest_rate(rates, [2.0, 2.1, 1.8, 1.4, 1.0, 3.0, 9.0]) == rates[4 - 4 + 1 + 0]
+    with_gap = [5.0, 6.0, 7.0, 3.0, 9.0, 2.9, 9.0, 2.8, 9.0, 2.7, 9.0, 2.6]  # 6 losses: 7, 3, 2.9, 2.8, 2.7, 2.6
+    assert suggest_rate(rates, with_gap) == rates[11 - 6 + 2 + 1]
+    assert suggest_rate(rates, [1.0, 2.0, 3.0]) == rates[0]
     with pytest.raises(OptionError, match="no loss of the sweep is finite"):
         suggest_rate([], [])
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=12))
+def test_the_longest_valley_is_what_all_choices_give(losses: list[int]) -> None:
+    """By brute force: of all choices of losses that fall, the longest, and of those the one that ends first."""
+    choices = (
+        choice
+        for length in range(1, len(losses) + 1)
+        for choice in itertools.combinations(range(len(losses)), length)
+        if all(losses[a] > losses[b] for a, b in itertools.pairwise(choice))
+    )
+    longest = max(choices, key=lambda choice: (len(choice), -choice[-1]))
+    end, length = longest[-1], len(longest)
+    index = max(0, end - length + length // 3 + length // 6)
+    assert suggest_rate(range(len(losses)), losses) == index
