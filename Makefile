@@ -2,17 +2,21 @@
 
 VENV ?= .venv
 EXTRAS ?= dev,docs
+# Processes that share the tests, and how many examples the laws are tried on: quick (a quarter) or full.
+JOBS ?= 2
+EXAMPLES ?= quick
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --hypothesis-profile $(EXAMPLES)
 
 # The first of these that runs and is new enough.
 PYTHON ?= $(shell for python in python3.11 python3 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
 
-.PHONY: help setup demo test check docs coverage format
+.PHONY: help setup demo test test-all check docs coverage format
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
 setup: $(STAMP)  ## make .venv with the package and its tools, once
 
@@ -20,7 +24,11 @@ demo: $(STAMP)  ## segment the sample scene into out/
 	$(BIN)/geodeeplab demo
 
 test: $(STAMP)  ## run the quick tests
-	$(BIN)/python -m pytest -m "not slow and not gpu and not browser"
+	$(PYTEST) -m "not slow and not gpu and not browser"
+
+test-all: EXAMPLES := full
+test-all: $(STAMP)  ## run the slow tests, too, with all examples of every law
+	$(PYTEST) -m "not gpu and not browser"
 
 check: $(STAMP)  ## format, lint, types, layers
 	$(BIN)/ruff format --check .
@@ -34,7 +42,7 @@ docs: $(STAMP)  ## build the documentation into site/
 	$(BIN)/mkdocs build --strict --quiet
 
 coverage: $(STAMP)  ## run the quick tests and hold the coverage: 90 % of all branches, all of tiling/
-	$(BIN)/python -m pytest -m "not slow and not gpu and not browser" --cov
+	$(PYTEST) -m "not slow and not gpu and not browser" --cov
 	$(BIN)/coverage report --include "geodeeplab/tiling/*" --fail-under 100
 
 format: $(STAMP)  ## let ruff rewrite what it can

@@ -1,6 +1,11 @@
 """Settings and fixtures that all tests share."""
 
 import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # one process for each core, so one thread for each process
+    for name in ("OMP", "MKL", "OPENBLAS", "NUMBA"):
+        os.environ.setdefault(f"{name}_NUM_THREADS", "1")
+
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +20,16 @@ from hypothesis import settings
 from rasterio.errors import NotGeoreferencedWarning
 
 # The same examples in every run, and no time limit on one: a shared machine may pause for seconds.
-settings.register_profile("geodeeplab", deadline=None, derandomize=True)
-settings.load_profile("geodeeplab")
+settings.register_profile("full", deadline=None, derandomize=True)
+settings.register_profile("quick", settings.get_profile("full"), max_examples=25)
+settings.load_profile("quick")  # unless pytest is given --hypothesis-profile
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one process run all tests that use the Dask workers, which are then started once."""
+    for item in items:
+        if "two_workers" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("dask"))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -16,6 +16,7 @@ from geodeeplab.evaluation import (
     halo,
     no_distances,
 )
+from tests.examples import examples
 
 PAIRS = arrays(np.uint8, (2, 11, 13), elements=st.integers(0, 2))
 RES = st.tuples(st.sampled_from([0.5, 1.0, 2.0]), st.sampled_from([0.3, 1.0, 1.5]))
@@ -40,7 +41,7 @@ def by_brute_force(labels: np.ndarray, truth: np.ndarray, class_id: int, res: tu
     ]  # fmt: skip
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(PAIRS, arrays(bool, (11, 13)), RES, st.floats(2, 9))
 def test_brute_force_agrees(pair: np.ndarray, ignored: np.ndarray, res: tuple[float, float], maximum: float) -> None:
     labels, truth = pair[0], np.where(ignored & (pair[1] == 0), 9, pair[1])
@@ -55,7 +56,7 @@ def test_brute_force_agrees(pair: np.ndarray, ignored: np.ndarray, res: tuple[fl
             assert one.quantile(1) == (math.inf if one.beyond else pytest.approx(expected.max()))
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(PAIRS, RES, st.floats(2, 5), st.integers(1, 11), st.integers(1, 13))
 def test_parts_with_a_halo_add_up(
     pair: np.ndarray, res: tuple[float, float], maximum: float, height: int, width: int

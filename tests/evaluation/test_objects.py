@@ -10,6 +10,7 @@ from shapely import box
 
 from geodeeplab.errors import OptionError
 from geodeeplab.evaluation import ObjectCounts, covered_shares, match_objects
+from tests.examples import examples
 
 
 def objects(*shapes: Any) -> np.ndarray:  # noqa: ANN401 - shapely geometries
@@ -58,7 +59,7 @@ def test_what_crosses_itself_is_mended() -> None:
     assert match_objects(objects(bow), objects(bow)).iou.tolist() == pytest.approx([1.0])
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(st.integers(0, 10_000), st.sampled_from([0.5, 0.6, 0.75]))
 def test_no_object_has_two_candidates_where_none_overlap(seed: int, threshold: float) -> None:
     rng = np.random.default_rng(seed)

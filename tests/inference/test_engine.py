@@ -17,6 +17,7 @@ from geodeeplab.inference import BLENDS, CONFIDENCE_NODATA, Decision, Device, En
 from geodeeplab.models import Normalisation, load_model
 from geodeeplab.raster import Scene, open_scene
 from geodeeplab.tiling import Lattice, Shard
+from tests.examples import examples
 
 CPU = Device(torch_device=torch.device("cpu"), precision="fp32", lanes=2)
 MakeRaster = Callable[..., Path]
@@ -106,7 +107,7 @@ def make_scene(tmp_path_factory: pytest.TempPathFactory) -> Callable[[NDArray[np
 
 
 MakeScene = Callable[..., Scene]
-relaxed = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+relaxed = settings(max_examples=examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @relaxed

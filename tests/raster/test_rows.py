@@ -16,6 +16,7 @@ from geodeeplab.errors import GeoDeepLabError, OptionError
 from geodeeplab.raster import RowReader, Scene, open_scene, reflect_indices
 from geodeeplab.raster.decoding import iter_blocks
 from geodeeplab.raster.sources.file import LEAST_ROWS, LEAST_ROWS_VRT, FileSource
+from tests.examples import examples
 
 MakeRaster = Callable[..., Path]
 
@@ -119,7 +120,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, npt.NDAr
     return made
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(150), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     which=st.integers(0, 15),
     height=st.integers(1, 90),

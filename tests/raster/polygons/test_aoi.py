@@ -19,6 +19,7 @@ from shapely import box
 from geodeeplab.errors import GeoDeepLabWarning, OptionError
 from geodeeplab.raster import Grid
 from geodeeplab.raster.polygons.aoi import Aoi, read_aoi, to_aoi
+from tests.examples import examples
 
 UTM = CRS.from_epsg(32633)
 HEIGHT, WIDTH = 40, 50
@@ -59,7 +60,7 @@ def areas(draw: st.DrawFn) -> shapely.Geometry:
     return shapely.GeometryCollection([part for part in parts if not part.is_empty] or [box(1.2, 1.2, 9.7, 9.7)])
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(areas(), st.sampled_from(sorted(TRANSFORMS)))
 def test_centres_within_any_polygon_count(area: shapely.Geometry, name: str) -> None:
     transform = TRANSFORMS[name]
@@ -69,7 +70,7 @@ def test_centres_within_any_polygon_count(area: shapely.Geometry, name: str) -> 
     assert ((found == brute_force(shapely.union_all(list(area.geoms)))) | doubtful).all()
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(areas(), st.integers(0, HEIGHT - 1), st.integers(0, WIDTH - 1), st.integers(1, HEIGHT), st.integers(1, WIDTH))
 def test_a_pixel_does_not_depend_on_the_window(
     area: shapely.Geometry, row: int, col: int, height: int, width: int
@@ -79,7 +80,7 @@ def test_a_pixel_does_not_depend_on_the_window(
     assert np.array_equal(aoi.mask(window, grid), aoi.mask(WHOLE, grid)[window.toslices()])
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.floats(0, 50), st.floats(0, 50), st.integers(0, 100).map(lambda number: number / 2))
 def test_polygons_that_share_an_edge_share_out_the_pixels(top: float, bottom: float, centre: float) -> None:
     line = [(top, 0), (centre, 20.5), (bottom, 40)]
@@ -121,7 +122,7 @@ def test_the_window_around_an_area() -> None:
     assert to_aoi(in_pixels(box(3.6, 4.6, 4.4, 5.4)), crs=UTM).window(grid) is None  # between centres
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(areas())
 def test_the_window_holds_all_that_is_within(area: shapely.Geometry) -> None:
     aoi, grid = to_aoi(in_pixels(area), crs=UTM), grid_of()

@@ -15,6 +15,7 @@ from shapely import box
 
 from geodeeplab.errors import OptionError
 from geodeeplab.raster import OVERLAPS, Grid, Overlap, PolygonLayer, burn, read_polygon_layer
+from tests.examples import examples
 
 UTM = CRS.from_epsg(32633)
 HEIGHT, WIDTH = 30, 36
@@ -51,7 +52,7 @@ def shapes(draw: st.DrawFn) -> list[tuple[Any, int]]:
     return found or [(box(1, 1, 9.7, 9.7), 2)]
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(shapes(), st.sampled_from(sorted(TRANSFORMS)), st.booleans(), st.sampled_from(OVERLAPS), st.data())
 def test_a_pixel_does_not_depend_on_the_window(
     drawn: list[tuple[Any, int]], name: str, all_touched: bool, overlap: Overlap, data: st.DataObject
@@ -64,7 +65,7 @@ def test_a_pixel_does_not_depend_on_the_window(
     assert np.array_equal(part, whole[window.toslices()])
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(shapes(), st.sampled_from(sorted(TRANSFORMS)), st.sampled_from(OVERLAPS))
 def test_centres_by_brute_force(drawn: list[tuple[Any, int]], name: str, overlap: Overlap) -> None:
     layer, grid = layer_of(drawn, TRANSFORMS[name]), grid_of(TRANSFORMS[name])
@@ -76,7 +77,7 @@ def test_centres_by_brute_force(drawn: list[tuple[Any, int]], name: str, overlap
     assert ((found == expected) | doubtful).all()
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(shapes(), st.sampled_from(OVERLAPS))
 def test_touched_pixels_by_brute_force(drawn: list[tuple[Any, int]], overlap: Overlap) -> None:
     found = burn(layer_of(drawn), WHOLE, grid_of(), on_overlap=overlap, background=9, all_touched=True)

@@ -17,6 +17,7 @@ from geodeeplab.errors import SceneError
 from geodeeplab.raster import Scene
 from geodeeplab.raster.sources.array import ArraySource, from_xarray
 from geodeeplab.raster.sources.remote import open_file
+from tests.examples import examples
 
 rioxarray = pytest.importorskip("rioxarray")
 
@@ -53,7 +54,7 @@ def test_one_band_and_no_place() -> None:
     assert source.is_all_valid([1])
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(st.integers(0, 3), st.integers(0, 4), st.integers(1, 4), st.integers(1, 5))
 def test_a_pixel_does_not_depend_on_the_window(row: int, col: int, height: int, width: int) -> None:
     array = image("float32")

@@ -20,6 +20,7 @@ from geodeeplab.raster.sources.members import lazy_member, member_of
 from geodeeplab.raster.sources.mosaic import MosaicSource, join, open_mosaic
 from geodeeplab.raster.sources.remote import open_file, open_file_source
 from geodeeplab.raster.sources.source import Pixels, Source
+from tests.examples import examples
 
 MakeRaster = Callable[..., Path]
 NORTH_UP = Affine(1, 0, 500_000, 0, -1, 5_000_000)
@@ -59,7 +60,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return paths
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(data=st.data())
 def test_a_pixel_does_not_depend_on_the_window(parts: list[Path], data: st.DataObject) -> None:
     source = open_mosaic(parts)  # anew, as one that was read may have its parts open
@@ -91,7 +92,7 @@ def test_the_first_valid_part_gives_the_pixel(parts: list[Path]) -> None:
     assert np.array_equal(pixels.array, array)
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(
     places=st.lists(st.tuples(*[st.integers(0, 12)] * 2, *[st.integers(1, 9)] * 2), min_size=1, max_size=5),
     masked=st.booleans(),

@@ -15,6 +15,7 @@ from geodeeplab.errors import OptionError, SceneError
 from geodeeplab.raster import Scene
 from geodeeplab.raster.sources.array import ArraySource
 from geodeeplab.raster.sources.stacked import StackedBand, StackedSource, open_stacked
+from tests.examples import examples
 
 MakeRaster = Callable[..., Path]
 
@@ -31,7 +32,7 @@ def whole(source: StackedSource) -> Window:
     return Window(0, 0, source.grid.width, source.grid.height)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 12), st.integers(0, 10), st.integers(1, 13), st.integers(1, 11), st.permutations([1, 2, 3, 4]))
 def test_a_pixel_does_not_depend_on_the_window(row: int, col: int, height: int, width: int, numbers: list[int]) -> None:
     sources = [

@@ -27,6 +27,7 @@ from geodeeplab.raster.spool.encoded import EncodedBlock, SpoolLayer, encode_blo
 from geodeeplab.raster.spool.reading import follow_rows, iter_rows, read_part, write_spool_vrt
 from geodeeplab.raster.spool.store import BlockSpool
 from geodeeplab.tiling import Lattice, Shard
+from tests.examples import examples
 
 LABELS = SpoolLayer(name="labels", dtype="uint8")
 Block = tuple[int, int, int, int]
@@ -79,7 +80,7 @@ def tilings(draw: st.DrawFn, height: int = 40, width: int = 30) -> list[Block]:
     return draw(st.permutations(done))
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(tiling=tilings(), height=st.integers(1, 50), bands=st.integers(1, 3))
 def test_pixels_come_back_whatever_the_blocks(tiling: list[Block], height: int, bands: int) -> None:
     labels = labels_of((40, 30))
@@ -127,7 +128,7 @@ def test_journal_names_each_file_once_it_is_safe(tmp_path: Path) -> None:
     assert len(files_in(tmp_path)) == 3
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=examples(30))
 @given(
     tiling=tilings(), rows=st.tuples(st.integers(0, 40), st.integers(0, 40)), cols=st.tuples(*[st.integers(0, 30)] * 2)
 )
@@ -143,7 +144,7 @@ def test_any_part_is_read(tiling: list[Block], rows: tuple[int, int], cols: tupl
 
 
 class TestFollow:
-    @settings(deadline=None, max_examples=30)
+    @settings(deadline=None, max_examples=examples(30))
     @given(tiling=tilings(), order=st.randoms(), height=st.integers(1, 50))
     def test_rows_come_while_blocks_are_added_in_any_order(
         self, tiling: list[Block], order: random.Random, height: int
@@ -296,7 +297,7 @@ class TestOpen:
 class TestResumeShard:
     """A shard is done from the top; what is left begins at its first missing row."""
 
-    @settings(max_examples=30)
+    @settings(max_examples=examples(30))
     @given(
         shard_shape=st.tuples(st.integers(3, 20), st.integers(3, 20)),
         step=st.integers(2, 7),

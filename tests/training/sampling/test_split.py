@@ -16,6 +16,7 @@ from geodeeplab.raster import Scene, open_array
 from geodeeplab.training import IGNORE_INDEX, Augmentation, TrainingData, prepare_data
 from geodeeplab.training.sampling.chip_sets import SideBySideChips, _starts
 from geodeeplab.training.sampling.stratify import choose_units
+from tests.examples import examples
 
 CHIP = 32
 
@@ -74,7 +75,7 @@ def _validation_pixels(data: TrainingData, shapes: Sequence[tuple[int, int]]) ->
     return counts
 
 
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 @given(
     places=st.lists(
         st.tuples(st.floats(-60, 150), st.floats(-60, 150), st.sampled_from([0.0, 30.0, 45.0, 90.0, -12.5])),

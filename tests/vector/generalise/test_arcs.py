@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from geodeeplab.errors import OptionError
 from geodeeplab.vector.generalise.arcs import FREE, KEEP, TWIN, Generalisation, Metric, generalise_arcs
 from geodeeplab.vector.trace.arcs import Arcs
+from tests.examples import examples
 from tests.vector.reference_arcs import arcs_of, bits_of, lines_of, trace_arcs
 
 Labels = NDArray[np.int32]
@@ -121,7 +122,7 @@ def farthest(originals: list[tuple[int, int]], line: Line, matrix: NDArray[np.fl
 
 
 @given(RASTERS, RULES)
-@settings(max_examples=80)
+@settings(max_examples=examples(80))
 def test_lines_are_planar_near_and_on_their_side(labels: Labels, rule: Generalisation) -> None:
     arcs, lines = generalised(labels, rule)
     assert_planar(lines)
@@ -144,7 +145,7 @@ def test_lines_are_planar_near_and_on_their_side(labels: Labels, rule: Generalis
 
 
 @given(RASTERS, RULES, st.integers(0, 1 << 16))
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_an_arc_gets_the_same_line_in_any_company_and_direction(
     labels: Labels, rule: Generalisation, seed: int
 ) -> None:
@@ -162,7 +163,7 @@ def test_an_arc_gets_the_same_line_in_any_company_and_direction(
 
 
 @given(RASTERS, st.sampled_from(["vw", "dp"]), st.sampled_from([0.75, 1.5, 4.0, 30.0]))
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_vertices_between_two_are_near_their_segment_by_the_metric(
     labels: Labels, method: str, tolerance: float
 ) -> None:
@@ -181,7 +182,7 @@ def test_vertices_between_two_are_near_their_segment_by_the_metric(
 
 
 @given(shapes_on_shapes(), st.booleans())
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 def test_smooth_lines_keep_to_the_metric_too(labels: Labels, is_vw: bool) -> None:
     metric = Metric(cell_px=1000, matrices=SHEAR[None, None])
     rule = Generalisation(method="vw" if is_vw else "dp", tolerance=1.5, smooth=True)
@@ -191,7 +192,7 @@ def test_smooth_lines_keep_to_the_metric_too(labels: Labels, is_vw: bool) -> Non
 
 
 @given(RASTERS, RULES)
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 def test_short_pieces_are_lawful_too(labels: Labels, rule: Generalisation) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("geodeeplab.vector.generalise.vw.INDEX_BITS", 3)  # only how lines are cut: pieces of 4 edges

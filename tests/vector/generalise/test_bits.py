@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from geodeeplab.vector.generalise.bits import floor_ratio, row_bits, square_distance, triangle_bits, triangle_own
 from geodeeplab.vector.generalise.dp import convex_hull, hull_bits
+from tests.examples import examples
 from tests.vector.reference_arcs import lines_of, trace_arcs
 
 CORNERS = st.tuples(st.integers(0, 80), st.integers(0, 30))
@@ -35,7 +36,7 @@ def is_inside(x: int, y: int, corners: list[tuple[int, int]]) -> bool:
 
 
 @given(st.integers(0, 99), EIGHTHS, EIGHTHS, EIGHTHS)
-@settings(max_examples=80)
+@settings(max_examples=examples(80))
 def test_bits_in_a_triangle_in_eighths(seed: int, a: tuple[int, int], b: tuple[int, int], c: tuple[int, int]) -> None:
     corners, words = some_corners(seed)
     inside = sum(is_inside(8 * x, 8 * y, [a, b, c]) for x, y in corners)
@@ -74,7 +75,7 @@ def test_ratios_next_to_whole_numbers_are_exact(above: int) -> None:
 
 
 @given(st.integers(0, 500))
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_hulls_are_shapely_s(seed: int) -> None:
     labels = (np.random.default_rng(seed).random((9, 9)) < 0.6).astype(np.int32)
     arcs, bits = trace_arcs(labels)

@@ -12,6 +12,7 @@ from geodeeplab.errors import OptionError
 from geodeeplab.vector.layers import write_polygons
 from geodeeplab.vector.layers.subdivide import MIN_VERTICES, subdivide
 from geodeeplab.vector.trace.batch import PolygonBatch
+from tests.examples import examples
 from tests.vector.polygon_batches import batch_of, batch_of_labels, planar_measure
 
 
@@ -25,7 +26,7 @@ def noisy(seed: int, side: int = 20, angle: float = 0.0) -> PolygonBatch:
 
 
 @pytest.mark.parametrize("angle", [0.0, 0.3])
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(seed=st.integers(0, 1000), limit=st.integers(MIN_VERTICES, 200))
 def test_parts_are_valid_small_and_cover_the_whole(seed: int, limit: int, angle: float) -> None:
     whole = noisy(seed, angle=angle)
