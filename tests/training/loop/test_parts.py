@@ -184,6 +184,7 @@ def test_points_count_as_much_as_the_coarse_logits_on_every_fourth_label() -> No
     torch.manual_seed(0)
     network = make_network("fcn", pointrend=True).eval()
     images, labels = torch.randn(2, 3, 32, 32), torch.randint(0, 3, (2, 32, 32), dtype=torch.uint8)
+    assert network.point_head is not None
     seen = labels[:, 2::4, 2::4].long()
     with torch.inference_mode():
         coarse, fine = network.coarse_and_fine(images)
