@@ -10,11 +10,12 @@ from contextlib import suppress
 from functools import cache, cached_property
 from pathlib import Path
 from types import FunctionType
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 import llvmlite
 import numba
 import numpy as np
+from numba.core import types
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _Cache, _CacheLocator
 from numba.core.dispatcher import Dispatcher
 
@@ -36,9 +37,17 @@ def compiled(function: Callable[Args, Returned]) -> Callable[Args, Returned]:
     process compiles anew. No kernel is parallel in itself: the order of its sums, and so its bits, do not depend on the
     number of threads.
     """
-    kernel: Callable[Args, Returned] = numba.njit(nogil=True)(function)
-    kernel._cache = KernelCache(function)  # type: ignore[attr-defined]
-    return kernel
+    kernel: Any = numba.njit(nogil=True)(function)
+    kernel._cache = KernelCache(function)
+    compile_for = kernel.compile
+    kernel.compile = lambda kinds: compile_for(tuple(_widened(kind) for kind in kinds))
+    return cast(Callable[Args, Returned], kernel)
+
+
+def _widened(kind: types.Type) -> types.Type:
+    """Give the type that a kernel is compiled for: one for all constants, and one for all integers but uint64."""
+    kind = types.unliteral(kind)  # type: ignore[no-untyped-call]
+    return types.int64 if isinstance(kind, types.Integer) and kind != types.uint64 else kind
 
 
 def cache_folder() -> Path:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 import geodeeplab
@@ -155,6 +156,27 @@ def test_the_folder(monkeypatch: pytest.MonkeyPatch, platform: str, variables: d
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys, "platform", platform)
     assert cache_folder() == Path(folder)
+
+
+@pytest.mark.usefixtures("cache")
+def test_integers_and_constants_share_one_version(tmp_path: Path) -> None:
+    text = """
+from geodeeplab.compiled import compiled
+@compiled
+def shifted(value, turned):
+    return value - 1 if turned else value << 8
+@compiled
+def outer(values, flag):
+    return shifted(values[0], True) + shifted(3, flag) + shifted(values.size, False)
+"""
+    module = load(tmp_path / "a", "kernels_outer", text)
+    for dtype in (np.uint8, np.int32, np.int64):
+        assert module.shifted(dtype(200), False) == 200 << 8  # not that of a byte
+        assert module.outer(np.full(2, 7, dtype), True) == 6 + 2 + (2 << 8)
+    assert len(module.shifted.signatures) == 1
+    assert len(module.outer.signatures) == 3  # arrays are read as they are
+    module.shifted(np.uint64(2**63), False)
+    assert len(module.shifted.signatures) == 2  # it is no int64
 
 
 def test_two_processes_at_once(tmp_path: Path) -> None:

@@ -202,7 +202,7 @@ def join_line(
                 if link[far[end]] == AT_JUNCTION:
                     n_arcs = _finish(
                         end, False, piece_points, piece_offsets, link, far, turns, sides,
-                        arc_points, arc_offsets, arc_sides, arc_closed, n_arcs,
+                        arc_points, arc_offsets, arc_sides, arc_closed, n_arcs, -1,
                     )  # fmt: skip
     counts[0], counts[1] = n_pieces, n_arcs
 
@@ -219,7 +219,7 @@ def _tie(
     if far_a == b:
         return _finish(
             a, True, piece_points, piece_offsets, link, far, turns, sides,
-            arc_points, arc_offsets, arc_sides, arc_closed, n_arcs,
+            arc_points, arc_offsets, arc_sides, arc_closed, n_arcs, -1,
         )  # fmt: skip
     far[far_a], far[far_b] = far_b, far_a
     if link[far_a] == AT_JUNCTION and link[far_b] == AT_JUNCTION:
@@ -233,12 +233,12 @@ def _tie(
 @compiled
 def _finish(
     end: int, closed: bool, piece_points: Ints, piece_offsets: Longs, link: Ints, far: Ints, turns: Bytes, sides: Ints,
-    arc_points: Ints, arc_offsets: Longs, arc_sides: Ints, arc_closed: Bytes, n_arcs: int, known: int = -1
+    arc_points: Ints, arc_offsets: Longs, arc_sides: Ints, arc_closed: Bytes, n_arcs: int, known: int
 ) -> int:  # fmt: skip
     """Append the arc that begins with an end (or goes around through it); give the number of arcs.
 
-    Sides are those of a piece that lies in the last blocks, as old ones have other numbers: the piece of `known`, else
-    that of `end`.
+    Sides are those of a piece that lies in the last blocks, as old ones have other numbers: the piece of `known`, or
+    that of `end` where `known` is below 0.
     """
     n = arc_offsets[n_arcs]
     known_piece = (known if known >= 0 else end) >> 1
