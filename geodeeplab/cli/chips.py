@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from geodeeplab.cli.options import progress_bar, split_names
+from geodeeplab.cli.options import local_only_option, progress_bar, split_names
 
 if TYPE_CHECKING:
     from geodeeplab.raster.polygons.burn import Overlap
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 @click.option("--gsd-m", type=float, metavar="METRES", help="Pixel size of the chips.  [default: the scenes']")
 @click.option("--overwrite", is_flag=True, help="Replace a folder of chips that exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print the run's facts as JSON on stdout.")
+@local_only_option
 def command(
     scenes: tuple[str, ...],
     labels: tuple[str, ...],

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from geodeeplab.cli.options import progress_bar
+from geodeeplab.cli.options import local_only_option, progress_bar
 
 
 @click.command("evaluate")
@@ -41,6 +41,7 @@ from geodeeplab.cli.options import progress_bar
 @click.option("--statuses", type=click.Path(path_type=Path), help="Objects, matched, missed or false (.gpkg).")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@local_only_option
 def command(
     labels: Path,
     truth: Path,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from geodeeplab.cli.options import local_only_option
 from geodeeplab.cli.run_options import run_options
 from geodeeplab.cli.text import as_options
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 @click.option("--model", help="Check the scene against this bundled model or model file.")
 @run_options
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@local_only_option
 def command(
     scenes: tuple[str, ...],
     model: str | None,

@@ -5,10 +5,29 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
+import click
+
 from geodeeplab.cli.process import check_interruption
 
 if TYPE_CHECKING:
     from geodeeplab.pipeline.segment import Progress
+
+
+def _enter_local_only(ctx: click.Context, _: click.Parameter, is_on: bool) -> None:
+    if is_on and not ctx.resilient_parsing:
+        from geodeeplab.raster.sources.local_only import local_files_only
+
+        ctx.with_resource(local_files_only())
+
+
+local_only_option = click.option(
+    "--local-only",
+    is_flag=True,
+    expose_value=False,
+    callback=_enter_local_only,
+    help="Read no URLs, and no files outside the folders of those that are named.",
+)
+"""For every command that opens what users name; it holds while the command runs."""
 
 
 def split_names(text: str | None) -> list[str] | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from geodeeplab.cli.batch import are_folders, plan_batch, run_batch
-from geodeeplab.cli.options import progress_bar
+from geodeeplab.cli.options import local_only_option, progress_bar
 from geodeeplab.cli.polygon_options import polygon_options
 from geodeeplab.cli.report import closing_line
 from geodeeplab.cli.run_options import run_options
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 @click.option("--resume", is_flag=True, help="Go on with a run that was cut off.")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 @click.option("--json", "as_json", is_flag=True, help="Print the run's facts as JSON on stdout.")
+@local_only_option
 def command(
     scenes: tuple[str, ...],
     polygons: str | None,

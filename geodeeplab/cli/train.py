@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from geodeeplab.cli.options import split_names
+from geodeeplab.cli.options import local_only_option, split_names
 from geodeeplab.cli.text import as_options
 from geodeeplab.cli.train_config import Tables, known_keys, merge, read_config, to_toml
 from geodeeplab.errors import OptionError
@@ -66,6 +66,7 @@ if TYPE_CHECKING:
 @click.option("--resume", is_flag=True, help="Go on with a run that was cut off.")
 @click.option("--overwrite", is_flag=True, help="Replace a model and a run that exist.")
 @click.option("--json", "as_json", is_flag=True, help="Print the run's facts as JSON on stdout.")
+@local_only_option
 def command(
     scenes: tuple[str, ...],
     config: Path | None,

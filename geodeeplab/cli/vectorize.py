@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from geodeeplab.cli.options import progress_bar
+from geodeeplab.cli.options import local_only_option, progress_bar
 from geodeeplab.cli.polygon_options import polygon_options
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @polygon_options
 @click.option("--overwrite", is_flag=True, help="Replace an output that exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print the run's facts as JSON on stdout.")
+@local_only_option
 def command(
     label_raster: Path,
     polygons: Path,

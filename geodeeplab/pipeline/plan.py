@@ -35,6 +35,7 @@ from geodeeplab.raster import (
     ScaledSource,
     Scene,
     SpoolLayer,
+    local_files_only,
     names_stac,
     open_scene,
     to_aoi,
@@ -104,9 +105,10 @@ class Plan:
         return on_scene if self.zoom is None else self.magnifier.scaled_wanted(on_scene)
 
     @property
-    def implicit_changes(self) -> str | None:
+    def implicit_changes(self) -> list[str]:
         """What is done to the scene that nobody asked for."""
-        return self.zoom.note if self.zoom is not None and self.request.gsd_m is None else self.values.note
+        zoomed = self.zoom.note if self.zoom is not None and self.request.gsd_m is None else None
+        return [note for note in (zoomed, self.values.note) if note]
 
     @property
     def layers(self) -> list[SpoolLayer]:
@@ -178,6 +180,7 @@ def open_plan(request: Request) -> Iterator[Plan]:
         raise OptionError("an ONNX file is run by its own runtime, which has compiled it: leave out `compiled=True`")
     classes = label_classes(contract, request)
     with ExitStack() as stack:
+        stack.enter_context(local_files_only(request.local_only))
         scene = select_bands(stack.enter_context(_open(request, contract)), contract, request.bands)
         zoom = choose_zoom(scene.grid, contract, request.gsd_m)
         scene, seen = (scene, scene) if zoom is None else _two_views(scene, zoom)

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pyproj
 from numpy.typing import NDArray
 from rasterio.crs import CRS
-from rasterio.errors import CRSError
 
 from geodeeplab.errors import OptionError
 from geodeeplab.inference import Stage
 from geodeeplab.raster import Grid, LabelClass
+from geodeeplab.raster.crs import crs_name, same_crs, to_crs, transformer
 from geodeeplab.vector import (
     OUTPUT_CRS,
     Generalisation,
@@ -24,6 +23,7 @@ from geodeeplab.vector import (
     Ruler,
     StripRow,
     ToOutput,
+    check_layer_crs,
     iter_strip_rows,
     metric_table,
     row_areas,
@@ -196,7 +196,7 @@ class PolygonPlan:
             overwrite: replace the file if it exists.
             threads: threads that trace; by default as many as there are cores.
         """
-        to_output = _transformer(self.grid.crs, self.crs)
+        to_output = _to_output(self.grid.crs, self.crs)
         ruler = Ruler(self.crs, _bounds(self.grid, to_output))
         batches = trace_polygons(
             bands,
@@ -231,8 +231,8 @@ def plan_polygons(
     """Plan the polygons of a label raster.
 
     Raises:
-        OptionError: for metres without a CRS that leads to the ground, an unknown class or CRS, and a CRS that the
-            format cannot hold.
+        OptionError: for metres without a CRS that leads to the ground, an unknown class or CRS, a CRS that the format
+            cannot hold, and one that nothing leads to or that is not defined all over the raster.
     """
     lines = None
     if options.tolerance_m is not None or options.tolerance_px is not None:
@@ -244,12 +244,15 @@ def plan_polygons(
         rule = Generalisation(method=options.simplify, tolerance=tolerance, smooth=options.smooth)
         lines = LineRule(generalisation=rule, metric=metric, keep_outline=options.keep_outline)
     area = options.min_area_px if options.min_area_m2 is None else options.min_area_m2
+    crs = _output_crs(options.out_crs, grid.crs, dst_path)
+    check_layer_crs(dst_path, crs)
+    _bounds(grid, _to_output(grid.crs, crs))  # refuses what does not lie where that is defined
     return PolygonPlan(
         grid=grid,
         classes=classes,
         nodata=nodata,
         options=options,
-        crs=_output_crs(options.out_crs, grid.crs, dst_path),
+        crs=crs,
         lines=lines,
         minimum=None if area is None else _by_id(area, classes, nodata if options.fill_holes else None),
         areas=None if options.min_area_m2 is None else row_areas(grid),
@@ -283,29 +286,38 @@ def _output_crs(asked: str | None, crs: CRS | None, dst_path: Path) -> CRS | Non
     only = OUTPUT_CRS.get(dst_path.suffix.lower())
     if asked is None and (only is None or crs is None):
         return crs
-    try:
-        wanted = CRS.from_user_input(asked if asked is not None else only)
-    except CRSError as error:
-        raise OptionError(f"out_crs {asked!r} is not a CRS that PROJ knows: give, say, EPSG:32633") from error
+    wanted = to_crs(asked if asked is not None else only)
     if crs is None:
         raise OptionError(f"the raster has no CRS, so its polygons cannot be in {asked}: state its CRS first")
     return wanted
 
 
-def _transformer(src: CRS | None, dst: CRS | None) -> ToOutput | None:
-    """Give what maps points from one CRS to another; None where they are the same."""
-    if src is None or dst is None or src == dst:
+def _to_output(src: CRS | None, dst: CRS | None) -> ToOutput | None:
+    """Give what maps points from one CRS to another; None where they are the same.
+
+    Raises:
+        OptionError: nothing leads from one to the other.
+    """
+    if src is None or dst is None or same_crs(src, dst):
         return None
-    transformer = pyproj.Transformer.from_crs(
-        pyproj.CRS.from_wkt(src.to_wkt(version="WKT2_2019")),
-        pyproj.CRS.from_wkt(dst.to_wkt(version="WKT2_2019")),
-        always_xy=True,
+    way = transformer(
+        src,
+        dst,
+        what="what is labelled",
+        error=OptionError,
+        advice=(
+            "write .gpkg, .parquet or .fgb without an output CRS, or state the right one of the scene: "
+            "gdal_edit.py -a_srs EPSG:CODE"
+        ),
     )
 
     def move(points: NDArray[np.float64]) -> NDArray[np.float64]:
-        moved = np.column_stack(transformer.transform(points[:, 0], points[:, 1]))
+        moved = np.column_stack(way.transform(points[:, 0], points[:, 1]))
         if not np.isfinite(moved).all():
-            raise OptionError(f"some of the polygons lie where {dst} is not defined: choose another out_crs")
+            raise OptionError(
+                f"part of what is labelled lies where {crs_name(dst)} is not defined: choose another output CRS, or "
+                "write .gpkg, .parquet or .fgb in the scene's own"
+            )
         return moved
 
     return move

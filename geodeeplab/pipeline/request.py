@@ -72,6 +72,8 @@ class Request:
     """Threads of each forward pass on a CPU; None for what suits the network."""
     compiled: bool = False
     """Whether the network is compiled first."""
+    local_only: bool = False
+    """Whether only files on disk are read, and none outside the folders of those that are named; see `open_scene`."""
 
     def __post_init__(self) -> None:
         """Check what can be known before any work.

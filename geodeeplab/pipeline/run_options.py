@@ -41,6 +41,7 @@ class RunOptions(TypedDict, total=False):
     non_finite: str
     threads: int | None
     compiled: bool
+    local_only: bool
 
 
 def make_request(

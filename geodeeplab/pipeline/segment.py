@@ -107,6 +107,8 @@ def segment(
             - `threads`: threads of each forward pass on a CPU, where passes run side by side on the rest; by default
               1, or all where the network has more than 100 MB of weights.
             - `compiled`: compile the network first (torch.compile; on CUDA into a graph).
+            - `local_only`: read files on disk only, and none outside the folders of those that are named, whatever a
+              VRT or a STAC item says.
 
     Raises:
         OptionError, OutputError: before any work, for options and outputs that cannot be.
@@ -190,7 +192,7 @@ def _run(
         ) as workspace,
         ExitStack() as stack,
     ):
-        for note in filter(None, [plan.implicit_changes, workspace.note]):
+        for note in filter(None, [*plan.implicit_changes, workspace.note]):
             warnings.warn(note, GeoDeepLabWarning, stacklevel=3)
         writing = OutputWriter(plan=plan, outputs=outputs, layer=layer, workspace=workspace, sieve_labels=sieve_labels)
         _fill(workspace, plan, executor, shards, run, progress, stack.enter_context(writing))

@@ -15,12 +15,20 @@ from numpy.typing import NDArray
 from geodeeplab.errors import GeoDeepLabWarning, OptionError, SceneError
 from geodeeplab.pipeline.polygons import PolygonOptions, plan_polygons
 from geodeeplab.pipeline.result import Vectorization
-from geodeeplab.raster import RowReader, Scene, check_output, open_scene, read_classes
+from geodeeplab.raster import (
+    RowReader,
+    Scene,
+    check_lossless,
+    check_output,
+    label_nodata,
+    local_files_only,
+    open_label_scene,
+    open_scene,
+    read_classes,
+)
 from geodeeplab.vector import POLYGON_SUFFIXES, LabelRows
 
 BAND_ROWS = 512
-MAX_LABEL = 2**31 - 1
-"""The tracer's own integers have a sign."""
 
 Progress = Callable[[int, int], None]
 """Called with the pixels read and the pixels in all; it may raise to cancel."""
@@ -35,6 +43,7 @@ def vectorize(
     band: int = 1,
     nodata: int | None = None,
     overwrite: bool = False,
+    local_only: bool = False,
     progress: Progress | None = None,
 ) -> Vectorization:
     """Trace the classes of a label raster into polygons.
@@ -43,30 +52,32 @@ def vectorize(
     that GeoDeepLab wrote, else the raster's category names and colour table.
 
     Args:
-        label_raster: a raster of integers up to 32 bits.
+        label_raster: a raster of whole numbers up to 32 bits, of any type.
         polygons: the vector file, by suffix (.gpkg, .parquet, .fgb, .geojson).
         polygon_options: what the polygons look like.
         confidence: a raster of the same grid, 0–100, whose mean and minimum each polygon gets.
         band: 1-based band of the labels.
         nodata: label that gets no polygon; by default the raster's nodata value, and 0 if it has none.
         overwrite: replace an output that exists.
+        local_only: see `open_scene`.
         progress: called with pixels read and pixels in all; it may raise to cancel.
 
     Raises:
         OptionError, OutputError: before any work, for options and outputs that cannot be.
-        SceneError: if the raster cannot be read, or holds no integers.
+        SceneError: if the raster cannot be read, or holds others than whole numbers.
     """
     start = time.perf_counter()
     inputs = [label_raster, *([] if confidence is None else [confidence])]
     path = check_output(polygons, suffixes=POLYGON_SUFFIXES, overwrite=overwrite, inputs=inputs)
     options = polygon_options or PolygonOptions()
     with ExitStack() as stack:
-        scene = stack.enter_context(open_scene(label_raster, bands=[band], allow_palette=True))
+        stack.enter_context(local_files_only(local_only))
+        scene = stack.enter_context(open_label_scene(label_raster, band=band))
         nodata = _nodata(scene, nodata)
         sure = None if confidence is None else stack.enter_context(open_confidence(confidence, scene))
-        plan = plan_polygons(
-            options, grid=scene.grid, classes=read_classes(scene, nodata=nodata), nodata=nodata, dst_path=path
-        )
+        classes = read_classes(scene, nodata=nodata)
+        plan = plan_polygons(options, grid=scene.grid, classes=classes, nodata=nodata, dst_path=path)
+        check_lossless(scene, known=[*(one.id for one in classes), nodata] if classes else [])
         told = _Told(progress, scene.grid.height * scene.grid.width * (1 if plan.minimum is None else 2))
 
         def read() -> Iterator[NDArray[np.integer[Any]]]:
@@ -100,21 +111,15 @@ def _nodata(scene: Scene, asked: int | None) -> int:
     """Give the label that gets no polygon.
 
     Raises:
-        SceneError: for a raster of other things than labels.
         OptionError: for a value that the raster's type does not have.
     """
-    if scene.dtype.kind not in "iu" or scene.dtype.itemsize > 4:
-        raise SceneError(
-            f"labels are integers of at most 32 bits, '{scene.path}' holds {scene.dtype.name}: "
-            "convert it, e.g. with gdal_translate -ot Int32"
-        )
     limits = np.iinfo(scene.dtype)
     if asked is not None:
         if not limits.min <= asked <= limits.max:
             raise OptionError(f"labels of {scene.dtype.name} are never {asked}: choose another nodata value, or none")
         return asked
-    stated = scene.bands[0].nodata
-    return int(stated) if stated is not None and limits.min <= stated <= limits.max else 0
+    stated = label_nodata(scene)
+    return stated if stated is not None and limits.min <= stated <= limits.max else 0
 
 
 def open_confidence(path: str | os.PathLike[str], labels: Scene) -> Scene:
@@ -137,8 +142,6 @@ def _iter_labels(scene: Scene, nodata: int) -> Iterator[NDArray[np.integer[Any]]
     height = scene.shape[0]
     for start in range(0, height, BAND_ROWS):
         pixels = reader.read(start, min(start + BAND_ROWS, height))
-        if scene.dtype == np.uint32 and pixels.array.max() > MAX_LABEL:
-            raise SceneError(f"labels go up to {MAX_LABEL}, '{scene.path}' holds {pixels.array.max()}: renumber them")
         yield np.where(pixels.valid, pixels.array[0], np.asarray(nodata, dtype=scene.dtype))
 
 

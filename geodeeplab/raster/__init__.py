@@ -4,6 +4,7 @@ from geodeeplab.raster.bands import Band
 from geodeeplab.raster.classes import classes_tag, read_classes
 from geodeeplab.raster.cog import NODATA_LABEL, RASTER_SUFFIXES, LabelClass, write_label_cog, write_raster
 from geodeeplab.raster.grid import Grid
+from geodeeplab.raster.label_scene import as_label_scene, check_lossless, label_nodata, open_label_scene
 from geodeeplab.raster.outputs.checks import atomic_outputs, check_distinct, check_output, output_errors
 from geodeeplab.raster.outputs.inputs import check_not_inputs, iter_files, paths_in
 from geodeeplab.raster.polygons.aoi import Aoi, AoiLike, to_aoi
@@ -12,6 +13,7 @@ from geodeeplab.raster.polygons.features import LayerLike, is_vector
 from geodeeplab.raster.polygons.layer import PolygonLayer, read_polygon_layer
 from geodeeplab.raster.rows import RowReader, reflect_indices
 from geodeeplab.raster.scene import Scene, SceneLike, names_stac, open_array, open_scene, open_stack
+from geodeeplab.raster.sources.local_only import local_files_only
 from geodeeplab.raster.sources.scaled import ScaledSource, scaled_indices
 from geodeeplab.raster.sources.source import LockedSource, Pixels, Source
 from geodeeplab.raster.spool.encoded import EncodedBlock, SpoolLayer, encode_block
@@ -50,9 +52,11 @@ __all__ = [
     "Source",
     "SpoolLayer",
     "Workspace",
+    "as_label_scene",
     "atomic_outputs",
     "burn",
     "check_distinct",
+    "check_lossless",
     "check_not_inputs",
     "check_output",
     "classes_tag",
@@ -63,8 +67,11 @@ __all__ = [
     "is_vector",
     "iter_files",
     "iter_rows",
+    "label_nodata",
+    "local_files_only",
     "names_stac",
     "open_array",
+    "open_label_scene",
     "open_scene",
     "open_stack",
     "open_workspace",

@@ -4,16 +4,13 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 from affine import Affine
 from rasterio.crs import CRS
-from rasterio.warp import transform as transform_points
 from rasterio.windows import Window
 
 from geodeeplab.errors import SceneError
-from geodeeplab.raster.decoding import GDAL_ERRORS
-
-WGS84_SEMI_MAJOR_M = 6_378_137.0
-WGS84_ECCENTRICITY_SQUARED = 0.006_694_379_990_14
+from geodeeplab.raster.crs import body_of
 
 # A projected CRS counts as true metres while its scale stays within this of the ground: UTM and national grids do,
 # Web Mercator leaves it 18 degrees from the equator.
@@ -77,7 +74,7 @@ class Grid:
         """Pixel size (x, y) on the ground in metres; None when the CRS does not say.
 
         Of a projected CRS `res` in metres; where its scale is far from the ground's (Web Mercator) and for degrees, the
-        length on the WGS 84 ellipsoid of one pixel step at the centre of the grid.
+        length on the ellipsoid of the CRS of one pixel step at the centre of the grid.
         """
         if self.crs is None:
             return None
@@ -102,23 +99,15 @@ class Grid:
 
 def _ground_steps(grid: Grid) -> tuple[float, float] | None:
     """Measure one step along the columns and one along the rows at the grid's centre, in metres; None if impossible."""
+    body = body_of(grid.crs)
+    if isinstance(body, str):  # an engineering CRS
+        return None
     col, row = grid.width / 2, grid.height / 2
     points = [(col - 0.5, row), (col + 0.5, row), (col, row - 0.5), (col, row + 0.5)]
     xs, ys = zip(*(grid.transform @ point for point in points), strict=True)
-    try:
-        lons, lats = transform_points(grid.crs, CRS.from_epsg(4326), xs, ys)
-    except GDAL_ERRORS:  # an engineering CRS, or one of another planet
+    lons, lats = (np.asarray(one) * body.degrees for one in body.to_base.transform(xs, ys))
+    if not (np.isfinite(lons).all() and (np.abs(lats) <= 90).all()):
         return None
-    x_step = _ellipsoid_distance_m(lons[0], lats[0], lons[1], lats[1])
-    y_step = _ellipsoid_distance_m(lons[2], lats[2], lons[3], lats[3])
+    _, _, steps = body.geod.inv(lons[::2], lats[::2], lons[1::2], lats[1::2])
+    x_step, y_step = steps.tolist()
     return (x_step, y_step) if 0 < x_step < math.inf and 0 < y_step < math.inf else None
-
-
-def _ellipsoid_distance_m(lon1: float, lat1: float, lon2: float, lat2: float) -> float:
-    """Give the distance in metres of two points that are near each other, in degrees, on the WGS 84 ellipsoid."""
-    lat = math.radians((lat1 + lat2) / 2)
-    dlon = math.radians((lon2 - lon1 + 180) % 360 - 180)  # the short way over the antimeridian
-    root = math.sqrt(1 - WGS84_ECCENTRICITY_SQUARED * math.sin(lat) ** 2)
-    east = dlon * math.cos(lat) * WGS84_SEMI_MAJOR_M / root
-    north = math.radians(lat2 - lat1) * WGS84_SEMI_MAJOR_M * (1 - WGS84_ECCENTRICITY_SQUARED) / root**3
-    return math.hypot(east, north)

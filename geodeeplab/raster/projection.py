@@ -3,22 +3,16 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import rasterio
 from affine import Affine
 from rasterio.crs import CRS
-from rasterio.errors import CRSError
 from rasterio.windows import Window
 
 from geodeeplab.errors import OptionError, SceneError
+from geodeeplab.raster.crs import crs_name, same_crs, transformer
 from geodeeplab.raster.grid import Grid
-
-if TYPE_CHECKING:
-    import pyproj
 
 Points = npt.NDArray[np.float64]
 """(2, ...): x and y."""
@@ -47,48 +41,19 @@ def projection(src_crs: CRS | None, dst_crs: CRS | None, *, path: str) -> Callab
     Raises:
         SceneError: one CRS is missing, or nothing leads from one to the other.
     """
-    if src_crs == dst_crs:
+    if same_crs(src_crs, dst_crs):
         return np.copy
     if src_crs is None or dst_crs is None:
         raise SceneError(
             f"scene '{path}' cannot be brought into another CRS as one of the two is missing; "
             "if you know it: gdal_edit.py -a_srs EPSG:CODE"
         )
-    transformer = _transformer(src_crs, dst_crs)
-    if isinstance(transformer, str):
-        raise SceneError(
-            f"scene '{path}' cannot be brought from {src_crs} to {dst_crs} ({transformer}): choose another CRS"
-        )
+    way = transformer(src_crs, dst_crs, what=f"scene '{path}'")
 
     def project(points: Points) -> Points:
-        return np.stack(transformer.transform(points[0], points[1]))
+        return np.stack(way.transform(points[0], points[1]))
 
     return project
-
-
-@lru_cache(maxsize=64)
-def _transformer(src_crs: CRS, dst_crs: CRS) -> "pyproj.Transformer | str":
-    """Give a transformer, or why there is none; kept as it takes milliseconds, for each of a mosaic's parts."""
-    import pyproj
-
-    try:
-        src, dst = (pyproj.CRS.from_wkt(crs.to_wkt(version="WKT2_2019")) for crs in (src_crs, dst_crs))
-        return pyproj.Transformer.from_crs(src, dst, always_xy=True)
-    except (pyproj.exceptions.ProjError, CRSError) as error:
-        return " ".join(str(error).split())
-
-
-def to_crs(wanted: CRS | str) -> CRS:
-    """Give a CRS from what a user writes: "EPSG:32633", WKT, PROJ.
-
-    Raises:
-        OptionError: it is no CRS.
-    """
-    try:
-        with rasterio.Env():  # takes PROJ's own words to the log
-            return CRS.from_user_input(wanted)
-    except (CRSError, ValueError) as error:  # the latter for EPSG:text
-        raise OptionError(f"'{wanted}' is no CRS ({error}): give e.g. EPSG:32633") from error
 
 
 def apply_transform(transform: Affine, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> Points:
@@ -125,7 +90,7 @@ def pixel_steps(grid: Grid, crs: CRS | None, *, path: str) -> tuple[tuple[float,
         if math.isfinite(distance[row, col]):
             west, east, north, south = (end[:, row, col].tolist() for end in ends)
             return (east[0] - west[0], east[1] - west[1]), (south[0] - north[0], south[1] - north[1])
-    raise SceneError(f"scene '{path}' lies outside of where {crs} is defined: choose another CRS")
+    raise SceneError(f"scene '{path}' lies outside of where {crs_name(crs)} is defined: choose another CRS")
 
 
 def common_grid(
@@ -183,7 +148,7 @@ def _centres(length: int, count: int) -> npt.NDArray[np.float64]:
 
 def _outline(grid: Grid, crs: CRS | None, *, path: str) -> Points:
     """Give points (2, n) along the edge of a grid in a CRS; from within it too, where not all of the edge is there."""
-    if grid.crs == crs:
+    if same_crs(grid.crs, crs):
         left, bottom, right, top = grid.bounds
         return np.array([[left, right], [bottom, top]])
     project = projection(grid.crs, crs, path=path)
@@ -196,7 +161,7 @@ def _outline(grid: Grid, crs: CRS | None, *, path: str) -> Points:
         points = project(apply_transform(grid.transform, inner[None] * grid.width, inner[:, None] * grid.height))
         points = points[:, np.isfinite(points).all(axis=0)]
     if points.size == 0:
-        raise SceneError(f"scene '{path}' lies outside of where {crs} is defined: choose another CRS")
+        raise SceneError(f"scene '{path}' lies outside of where {crs_name(crs)} is defined: choose another CRS")
     return points
 
 
@@ -209,7 +174,7 @@ def _centre_longitude(grid: Grid, crs: CRS, outline: Points, *, path: str) -> fl
 
 def _pixel_size(grid: Grid, crs: CRS | None, *, path: str) -> tuple[float, float]:
     """Give the size (x, y) in a CRS of square pixels as large as those of a grid, or of its own if they lie there."""
-    if grid.crs == crs and is_north_up(grid):
+    if same_crs(grid.crs, crs) and is_north_up(grid):
         return grid.res
     (ax, ay), (bx, by) = pixel_steps(grid, crs, path=path)
     side = math.sqrt(abs(ax * by - ay * bx))
@@ -226,7 +191,7 @@ def _size_in_crs(
     one = Grid(shape=(1, 1), transform=Affine(x_unit, 0, centre[0], 0, -y_unit, centre[1]), crs=crs).gsd_m
     if one is None:
         raise SceneError(
-            f"a pixel size of {gsd_m:g} m says nothing in the CRS {crs}: leave it out, or choose another CRS"
+            f"a pixel size of {gsd_m:g} m says nothing in the CRS {crs_name(crs)}: leave it out, or choose another CRS"
         )
     if crs is not None and crs.is_projected:
         side = gsd_m / math.sqrt(one[0] * one[1])
@@ -238,6 +203,6 @@ def _anchor(grids: Sequence[Grid], crs: CRS | None, size: tuple[float, float]) -
     """Give a corner (x, y) that pixels shall have: of the first grid with such pixels, else the origin of the CRS."""
     for grid in grids:
         same_size = all(math.isclose(a, b, rel_tol=SIZE_TOLERANCE) for a, b in zip(grid.res, size, strict=True))
-        if grid.crs == crs and is_north_up(grid) and same_size:
+        if same_crs(grid.crs, crs) and is_north_up(grid) and same_size:
             return grid.bounds[0], grid.bounds[3]
     return 0.0, 0.0

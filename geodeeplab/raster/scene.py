@@ -17,10 +17,11 @@ from geodeeplab.raster.bands import Band, find_bands
 from geodeeplab.raster.grid import Grid
 from geodeeplab.raster.sources.array import ArraySource, from_xarray, refuse_channels_last
 from geodeeplab.raster.sources.dataset import from_dataset, is_dataset
+from geodeeplab.raster.sources.local_only import local_files_only
 from geodeeplab.raster.sources.members import Member
 from geodeeplab.raster.sources.mosaic import file_members, join, open_mosaic
 from geodeeplab.raster.sources.opacity import warn_of_measured
-from geodeeplab.raster.sources.opening import refuse_palette, warn_if_not_georeferenced
+from geodeeplab.raster.sources.opening import check_place, refuse_palette, warn_if_not_georeferenced
 from geodeeplab.raster.sources.remote import open_file
 from geodeeplab.raster.sources.source import Pixels, Source
 from geodeeplab.raster.sources.stac import stac_parts
@@ -60,7 +61,7 @@ class Scene:
             allow_palette: read palette indices too (a label raster); an image has to be expanded first.
 
         Raises:
-            SceneError: a band is not there, or holds palette indices.
+            SceneError: a band is not there, or holds palette indices; or the source lies where its CRS is not defined.
         """
         if bands is None:
             bands = [band.number for band in source.bands if not band.is_alpha]
@@ -75,6 +76,7 @@ class Scene:
         self._numbers = [band.number for band in self.bands]
         if not allow_palette:
             refuse_palette(self.bands, source.path)
+        check_place(source.grid, source.path)
 
     def __enter__(self) -> "Scene":
         return self
@@ -157,6 +159,7 @@ def open_scene(
     allow_palette: bool = False,
     grid_crs: str | None = None,
     gsd_m: float | None = None,
+    local_only: bool = False,
 ) -> Scene:
     """Open a scene; use it in a `with` statement.
 
@@ -168,6 +171,8 @@ def open_scene(
         allow_palette: read palette indices too (a label raster); an image has to be expanded first.
         grid_crs: warp to this coordinate reference system, at the pixel size of the finest file or at `gsd_m`.
         gsd_m: pixel size in metres where files have to be warped onto one grid.
+        local_only: read files on disk only, and none outside the folders of those that are named, whatever a VRT or a
+            STAC item says; see `local_files_only`.
 
     Warns:
         GeoDeepLabWarning: the CRS is missing (it stays so), or the transform; a band is flagged alpha, but holds data.
@@ -177,7 +182,8 @@ def open_scene(
             fit together.
         OptionError: an unknown coordinate reference system.
     """
-    source = _open_source(scene, bands, grid_crs=grid_crs, gsd_m=gsd_m)
+    with local_files_only(local_only):
+        source = _open_source(scene, bands, grid_crs=grid_crs, gsd_m=gsd_m)
     try:
         opened = Scene(source, bands=bands, allow_palette=allow_palette)
         warn_if_not_georeferenced(source.grid, source.path, stacklevel=2)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from geodeeplab.errors import OptionError
-from geodeeplab.raster import AoiLike, Band
+from geodeeplab.raster import AoiLike, Band, local_files_only
 from geodeeplab.raster.bands import common_name, find_bands
 from geodeeplab.raster.polygons.burn import Overlap
 from geodeeplab.training.assemble import ChipPlan, assemble
@@ -59,6 +59,7 @@ def prepare_data(
     memory_gb: float = 1.0,
     seed: int = 0,
     provenance: Mapping[str, Any] | None = None,
+    local_only: bool = False,
 ) -> TrainingData:
     """Prepare chips to train and to validate on, from scenes with labels or from folders of chips.
 
@@ -114,6 +115,7 @@ def prepare_data(
         memory_gb: decoded scenes that are kept in memory, at most; others are decoded chip by chip.
         seed: what the split and the chips are drawn by: the same seed gives the same.
         provenance: what else the model file shall say of the data, such as sources and licences.
+        local_only: see `open_scene`.
 
     Warns:
         GeoDeepLabWarning: the split leaks, or nobody can tell; a class is missing on one side; pixel sizes differ.
@@ -138,12 +140,15 @@ def prepare_data(
         encoding=labels_encoding,
     )
     zoom = None if resize_to is None else _zoom(resize_to, chip_size)
-    if path is not None:
-        _refuse_with_path(scenes=scenes, labels=labels, labelled=labelled, class_field=class_field, groups=groups)
-        opened, facts = _open_folder(path, label_rule, bands=bands, gsd_m=gsd_m, zoom=zoom)
-    else:
-        opened = open_labelled_scenes(scenes, labels, label_rule, bands=bands, gsd_m=gsd_m, zoom=zoom, groups=groups)
-        facts = {"labels": label_rule.facts()}
+    with local_files_only(local_only):
+        if path is not None:
+            _refuse_with_path(scenes=scenes, labels=labels, labelled=labelled, class_field=class_field, groups=groups)
+            opened, facts = _open_folder(path, label_rule, bands=bands, gsd_m=gsd_m, zoom=zoom)
+        else:
+            opened = open_labelled_scenes(
+                scenes, labels, label_rule, bands=bands, gsd_m=gsd_m, zoom=zoom, groups=groups
+            )
+            facts = {"labels": label_rule.facts()}
     if opened.left_out:
         facts["bands_left_out"] = list(opened.left_out)
     if split is None and groups is None and all(one.group is not None for one in opened.scenes):

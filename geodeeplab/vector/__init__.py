@@ -2,7 +2,7 @@
 
 from geodeeplab.vector.generalise.arcs import Generalisation, Metric
 from geodeeplab.vector.generalise.generaliser import LineRule
-from geodeeplab.vector.layers import OUTPUT_CRS, POLYGON_SUFFIXES, write_polygons
+from geodeeplab.vector.layers import OUTPUT_CRS, POLYGON_SUFFIXES, check_layer_crs, write_polygons
 from geodeeplab.vector.measure.ruler import Ruler, metric_table, row_areas
 from geodeeplab.vector.sieve.rows import sieve_rows
 from geodeeplab.vector.trace.assembly import ToOutput
@@ -25,6 +25,7 @@ __all__ = [
     "Strip",
     "StripRow",
     "ToOutput",
+    "check_layer_crs",
     "iter_strip_rows",
     "iter_strips",
     "metric_table",

@@ -221,8 +221,8 @@ def test_palettes_and_colours(make_raster: MakeRaster, tmp_path: Path) -> None:
 
 
 def test_labels_that_are_no_whole_numbers_are_refused() -> None:
-    with pytest.raises(OptionError, match="holds whole numbers"):
-        _prepare(scenes=_image(), labels=np.ones(SHAPE, dtype="float32"))
+    with pytest.raises(SceneError, match=r"labels are whole numbers .* holds 0\.5"):
+        _prepare(scenes=_image(), labels=np.full(SHAPE, 0.5, dtype="float32"))
 
 
 @pytest.mark.parametrize(("bands", "dtype"), [(12, "uint16"), (1, "float32"), (3, "int16")])

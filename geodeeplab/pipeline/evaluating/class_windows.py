@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from geodeeplab.errors import OptionError, SceneError
-from geodeeplab.raster import Grid, LabelClass, Overlap, PolygonLayer, Scene, Source, burn
+from geodeeplab.errors import OptionError
+from geodeeplab.raster import Grid, LabelClass, Overlap, PolygonLayer, Source, burn
 from geodeeplab.raster.polygons.class_text import class_text, listed
 
 UNKNOWN = 255
@@ -154,19 +154,6 @@ class ClassNames:
 
     def _of_class(self, text: str) -> int | None:
         return self._by_name.get(_folded(text), self._by_id.get(text))
-
-
-def check_integers(scene: Scene, *, what: str) -> None:
-    """Refuse a raster whose pixels cannot be classes.
-
-    Raises:
-        SceneError: it holds no integers.
-    """
-    if scene.dtype.kind not in "iu":
-        raise SceneError(
-            f"{what} are integers, '{scene.path}' holds {scene.dtype.name}: convert it, e.g. with "
-            "gdal_translate -ot Byte"
-        )
 
 
 def classes_text(classes: Sequence[LabelClass]) -> str:

@@ -19,7 +19,7 @@ from geodeeplab.pipeline.evaluating.options import ERROR_MAX_PX, BoundaryReach, 
 from geodeeplab.pipeline.evaluating.result import Evaluation
 from geodeeplab.pipeline.evaluating.truth_inputs import TruthInput, open_truth
 from geodeeplab.pipeline.vectorize import open_confidence
-from geodeeplab.raster import Aoi, Grid, Overlap, Scene, paths_in, to_aoi
+from geodeeplab.raster import Aoi, Grid, Overlap, Scene, local_files_only, paths_in, to_aoi
 
 if TYPE_CHECKING:
     from geodeeplab.raster import AoiLike
@@ -57,6 +57,7 @@ def evaluate(
     json: FilePath | None = None,
     statuses: FilePath | None = None,
     overwrite: bool = False,
+    local_only: bool = False,
     window: int = WINDOW,
     progress: Progress | None = None,
 ) -> Evaluation:
@@ -99,6 +100,7 @@ def evaluate(
         json: .json to write all numbers to.
         statuses: .gpkg to write all objects to, matched, missed or false.
         overwrite: replace files that exist.
+        local_only: see `open_scene`.
         window: pixels of a window along each axis; no number depends on it.
         progress: called with pixels compared and pixels in all; it may raise to cancel.
 
@@ -117,6 +119,7 @@ def evaluate(
         inputs=paths_in(labels, truth, confidence, like, aoi),
     )
     with ExitStack() as stack:
+        stack.enter_context(local_files_only(local_only))
         found = open_labels(
             stack,
             labels,

@@ -18,7 +18,6 @@ from geodeeplab.pipeline.evaluating.class_windows import (
     BurnedClasses,
     ClassWindows,
     RasterClasses,
-    check_integers,
 )
 from geodeeplab.raster import (
     NODATA_LABEL,
@@ -27,7 +26,10 @@ from geodeeplab.raster import (
     PolygonLayer,
     RowReader,
     Scene,
+    check_lossless,
     is_vector,
+    label_nodata,
+    open_label_scene,
     open_scene,
     read_classes,
     read_polygon_layer,
@@ -113,7 +115,7 @@ def open_labels(
     if not is_vector(labels):
         if field is not None or like is not None:
             raise OptionError("a label raster has its own grid and no fields: leave out `labels_field=` and `like=`")
-        return _open_raster(stack.enter_context(open_scene(labels, bands=[band], allow_palette=True)))
+        return _open_raster(stack.enter_context(open_label_scene(labels, band=band)))
     fields, crs = describe_layer(labels, encoding=encoding)
     grid = None
     if like is not None and not is_vector(truth):
@@ -164,10 +166,11 @@ def traced(found: LabelInput, labels: Any) -> PolygonLayer:  # noqa: ANN401 - th
 
 
 def _open_raster(scene: Scene) -> LabelInput:
-    check_integers(scene, what="labels")
-    stated = scene.bands[0].nodata
-    nodata = NODATA_LABEL if stated is None else int(stated)
-    classes = tuple(read_classes(scene, nodata=nodata)) or _numbered(scene, nodata)
+    stated = label_nodata(scene)
+    nodata = NODATA_LABEL if stated is None else stated
+    known = tuple(read_classes(scene, nodata=nodata))
+    check_lossless(scene, known=[*(one.id for one in known), nodata] if known else [])
+    classes = known or _numbered(scene, nodata)
     index_of = {one.id: index for index, one in enumerate(classes)} | {nodata: 255}
     return LabelInput(
         path=scene.path,

@@ -13,6 +13,7 @@ from geodeeplab.errors import OptionError
 from geodeeplab.evaluation import ObjectCounts, covered_shares, match_objects
 from geodeeplab.pipeline.evaluating.class_windows import UNKNOWN
 from geodeeplab.raster import Aoi, Grid, LabelClass, PolygonLayer, atomic_outputs
+from geodeeplab.raster.crs import same_crs
 
 Status = Literal["matched", "missed", "false", "unjudged"]
 STATUS_SUFFIXES = (".gpkg",)
@@ -76,7 +77,7 @@ def compare_objects(
     Raises:
         OptionError: the layers are in different CRSs.
     """
-    if found.crs != truth.crs:
+    if not same_crs(found.crs, truth.crs):
         raise OptionError(f"objects in {found.crs} and {truth.crs} cannot be compared: read them for one CRS")
     labels, label_class = _within(found, ground)
     true, true_class = _within(truth, ground)

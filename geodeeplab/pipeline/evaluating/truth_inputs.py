@@ -14,7 +14,6 @@ from geodeeplab.pipeline.evaluating.class_windows import (
     ClassNames,
     ClassWindows,
     RasterClasses,
-    check_integers,
     classes_text,
 )
 from geodeeplab.pipeline.evaluating.label_inputs import LabelInput
@@ -23,11 +22,13 @@ from geodeeplab.raster import (
     Overlap,
     PolygonLayer,
     Scene,
+    check_lossless,
     is_vector,
-    open_scene,
+    open_label_scene,
     read_classes,
     read_polygon_layer,
 )
+from geodeeplab.raster.crs import same_crs
 from geodeeplab.raster.polygons.class_text import listed
 from geodeeplab.raster.polygons.features import describe_layer
 from geodeeplab.raster.sources.warped import WarpedSource
@@ -117,7 +118,7 @@ def open_truth(
                 "a truth raster has no fields, no layers and no ground beside it: leave out `class_field=`, "
                 "`truth_class=`, `truth_layer=` and `background=`"
             )
-        scene = stack.enter_context(open_scene(truth, bands=[band], allow_palette=True))
+        scene = stack.enter_context(open_label_scene(truth, band=band))
         assert labels.grid is not None
         raster, is_warped = _raster(scene, names, labels.grid)
         path = scene.path
@@ -134,10 +135,12 @@ def open_truth(
 
 def _raster(scene: Scene, names: ClassNames, grid: Grid) -> tuple[RasterClasses, bool]:
     """Give the classes of a truth raster on a grid, and whether it lay on another."""
-    check_integers(scene, what="classes of a truth")
+    check_lossless(scene, known=[])
     called = {one.id: one.name for one in read_classes(scene, nodata=-1) if one.name != str(one.id)}
     is_same = (
-        scene.shape == grid.shape and scene.crs == grid.crs and scene.transform.almost_equals(grid.transform, 1e-9)
+        scene.shape == grid.shape
+        and same_crs(scene.crs, grid.crs)
+        and scene.transform.almost_equals(grid.transform, 1e-9)
     )
     source = scene.source if is_same else WarpedSource(scene.source, grid, resampling="nearest")
     number = scene.bands[0].number

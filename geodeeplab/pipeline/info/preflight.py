@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from geodeeplab.errors import ContractError, GeoDeepLabWarning, OptionError, SceneError
 from geodeeplab.pipeline.info.scene_facts import SceneFacts, describe_scene
 from geodeeplab.pipeline.run_options import RunOptions, make_request, stated_options, with_run_options
-from geodeeplab.raster import Scene, SceneLike, open_scene
+from geodeeplab.raster import Scene, SceneLike, local_files_only, open_scene
 
 if TYPE_CHECKING:
     from geodeeplab.models import Contract
@@ -105,9 +105,10 @@ def preflight(
     with _each_warning_once():
         if options.get("model") is None:
             _refuse_without_model(
-                [name for name in stated_options(options) if name not in ("model", "grid_crs", "gsd_m")]
+                [name for name in stated_options(options) if name not in ("model", "grid_crs", "gsd_m", "local_only")]
             )
-            facts = _look(scene, grid_crs=options.get("grid_crs"), gsd_m=options.get("gsd_m"))
+            with local_files_only(options.get("local_only", False)):
+                facts = _look(scene, grid_crs=options.get("grid_crs"), gsd_m=options.get("gsd_m"))
             return Preflight(scene=facts, model=None, run=None, needs=(), notes=())
 
         request = make_request(

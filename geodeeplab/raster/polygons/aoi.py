@@ -13,6 +13,7 @@ from rasterio.crs import CRS
 from rasterio.windows import Window
 
 from geodeeplab.errors import OptionError
+from geodeeplab.raster.crs import same_crs
 from geodeeplab.raster.grid import Grid
 from geodeeplab.raster.polygons.areas import to_areas
 from geodeeplab.raster.polygons.edges import Edges
@@ -123,7 +124,7 @@ def to_aoi(area: AoiLike, *, crs: CRS | None) -> Aoi:
     """
     if not isinstance(area, Aoi):
         return _read(area, crs=crs)
-    if area.crs != crs:
+    if not same_crs(area.crs, crs):
         raise OptionError(f"an area of interest in {area.crs} cannot be used in {crs}: make it for this scene's CRS")
     return area
 
@@ -151,7 +152,7 @@ def _read(area: LayerLike, *, crs: CRS | None, layer: str | None = None) -> Aoi:
 @lru_cache(maxsize=4)
 def _edges_on(aoi: Aoi, grid: Grid) -> Edges:
     """Prepare an area for a grid; the last few are kept."""
-    if grid.crs != aoi.crs:
+    if not same_crs(grid.crs, aoi.crs):
         raise OptionError(
             f"an area of interest in {aoi.crs} cannot be used on a grid in {grid.crs}: make it for that CRS"
         )

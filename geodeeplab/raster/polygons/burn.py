@@ -8,6 +8,7 @@ import numpy.typing as npt
 from rasterio.windows import Window
 
 from geodeeplab.errors import OptionError
+from geodeeplab.raster.crs import same_crs
 from geodeeplab.raster.grid import Grid
 from geodeeplab.raster.polygons.edges import Edges
 from geodeeplab.raster.polygons.layer import IGNORED, PolygonLayer
@@ -153,7 +154,7 @@ class _OnGrid:
 @lru_cache(maxsize=4)
 def _on_grid(polygons: PolygonLayer, grid: Grid) -> _OnGrid:
     """Prepare a layer for a grid; the last few are kept."""
-    if grid.crs != polygons.crs:
+    if not same_crs(grid.crs, polygons.crs):
         raise OptionError(
             f"polygon layer '{polygons.name}' in {polygons.crs} cannot be burned on a grid in {grid.crs}: read it for "
             "that CRS"

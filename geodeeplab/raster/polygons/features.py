@@ -11,6 +11,7 @@ import numpy as np
 from rasterio.crs import CRS
 
 from geodeeplab.errors import OptionError
+from geodeeplab.raster.crs import to_crs
 from geodeeplab.raster.polygons.vector_file import Features, check_field, describe_file, read_file, reading
 from geodeeplab.raster.sources.remote import public_name
 
@@ -63,10 +64,7 @@ def describe_layer(
     """
     what = f"polygon layer '{layer_name(src)}'"
     fields, crs = _describe(src, layer, encoding, what=what)
-    import pyproj
-
-    with reading(what):
-        return fields, None if crs is None else CRS.from_wkt(pyproj.CRS.from_user_input(crs).to_wkt())
+    return fields, None if crs is None else to_crs(crs)
 
 
 def read_features(

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from rasterio.crs import CRS
 
 from geodeeplab.errors import OptionError
+from geodeeplab.raster.crs import same_crs, to_crs, to_pyproj, transformer
 
 if TYPE_CHECKING:
     import pyproj
@@ -16,28 +17,46 @@ if TYPE_CHECKING:
 TOLERANCE_M = 0.05
 METRES_PER_DEGREE = 111_320.0
 MOST_DIVISIONS = 250_000
+FARTHEST = 1e15
+"""Coordinates beyond are no places in any unit."""
 
 
 def project_polygons(polygons: npt.NDArray[Any], src_crs: Any, crs: CRS, *, what: str) -> npt.NDArray[Any]:  # noqa: ANN401
     """Bring polygons into a CRS; edges become curves there, which are followed to within `TOLERANCE_M`.
 
     Raises:
-        OptionError: they lie where the CRS is not defined.
+        OptionError: they lie where the CRS is not defined, or nothing leads to it.
     """
-    import pyproj
     import shapely
 
-    src, dst = pyproj.CRS.from_user_input(src_crs), pyproj.CRS.from_wkt(crs.to_wkt(version="WKT2_2019"))
-    if src == dst or src.equals(dst, ignore_axis_order=True):
+    points = shapely.get_coordinates(polygons)
+    if not (np.abs(points) < FARTHEST).all():  # NaN too
+        raise OptionError(f"{what} has coordinates that are no places (inf, NaN or 1e30): draw it again")
+    if _is_same(src_crs, crs):
         return polygons
-    transformer = pyproj.Transformer.from_crs(src, dst, always_xy=True)
+    way = transformer(
+        src_crs,
+        crs,
+        what=what,
+        error=OptionError,
+        advice="give it in the CRS of the scene, or state the scene's: gdal_edit.py -a_srs EPSG:CODE",
+    )
+    dst = to_pyproj(crs)
     factor = 1 / METRES_PER_DEGREE if dst.is_geographic else 1 / dst.axis_info[0].unit_conversion_factor
-    divided = _divide(polygons, transformer, TOLERANCE_M * factor)
+    divided = _divide(polygons, way, TOLERANCE_M * factor)
     points = shapely.get_coordinates(polygons if divided is None else divided)
-    moved = np.column_stack(transformer.transform(points[:, 0], points[:, 1]))
+    moved = np.column_stack(way.transform(points[:, 0], points[:, 1]))
     if divided is None or not np.isfinite(moved).all():
         raise OptionError(f"{what} reaches beyond where {dst.name} is defined: cut it to the surroundings of the scene")
     return shapely.set_coordinates(divided, moved)  # type: ignore[no-any-return]
+
+
+def _is_same(src_crs: Any, crs: CRS) -> bool:  # noqa: ANN401
+    """Tell whether coordinates of a vector file are those of a scene."""
+    try:
+        return same_crs(to_crs(src_crs), crs)
+    except OptionError:
+        return False
 
 
 def _divide(polygons: npt.NDArray[Any], transformer: "pyproj.Transformer", tolerance: float) -> npt.NDArray[Any] | None:

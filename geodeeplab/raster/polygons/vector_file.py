@@ -19,6 +19,7 @@ import numpy.typing as npt
 from geodeeplab.errors import GeoDeepLabError, OptionError
 from geodeeplab.raster.polygons.class_text import ENCODING_OPTIONS, listed
 from geodeeplab.raster.polygons.wkb import read_wkb
+from geodeeplab.raster.sources.local_only import check_vector
 from geodeeplab.raster.sources.remote import gdal_path
 from geodeeplab.text import decode_text, is_wide
 
@@ -62,6 +63,8 @@ def describe_file(src: str | bytes, *, layer: str | None, encoding: str | None, 
         OptionError: it cannot be read, or has several layers.
     """
     with reading(what, encoding):
+        if isinstance(src, str):
+            check_vector(src, what=what)
         if _is_parquet(src):
             _, column, fields, crs = _parquet_geometry(str(src))
             return [field for field in fields if field != column], crs
@@ -79,6 +82,8 @@ def read_file(src: str | bytes, *, field: str | None, layer: str | None, encodin
     import pyogrio.raw
 
     with reading(what, encoding):
+        if isinstance(src, str):
+            check_vector(src, what=what)
         if _is_parquet(src):
             return _read_parquet(str(src), field, what=what)
         with _utf8(src, encoding) as path:

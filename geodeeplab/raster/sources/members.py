@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from rasterio.crs import CRS
 
 from geodeeplab.errors import OptionError, SceneError
 from geodeeplab.raster.bands import Band, describe_bands
+from geodeeplab.raster.crs import crs_name, same_crs
 from geodeeplab.raster.grid import Grid
 from geodeeplab.raster.sources.source import Source
 
@@ -77,10 +77,10 @@ def check_crs(first: Member, part: Member) -> None:
     Raises:
         SceneError: it is.
     """
-    if part.grid.crs != first.grid.crs:
+    if not same_crs(part.grid.crs, first.grid.crs):
         raise SceneError(
-            f"the parts of a mosaic have one CRS, but '{first.path}' has {_crs_name(first.grid.crs)} and '{part.path}' "
-            f"has {_crs_name(part.grid.crs)}: warp them onto one grid with `grid_crs=`, e.g. that of the first"
+            f"the parts of a mosaic have one CRS, but '{first.path}' has {crs_name(first.grid.crs)} and '{part.path}' "
+            f"has {crs_name(part.grid.crs)}: warp them onto one grid with `grid_crs=`, e.g. that of the first"
         )
 
 
@@ -95,7 +95,7 @@ def check_grid(first: Member, part: Member) -> None:
     if difference is not None:
         raise SceneError(
             f"the pixels of a mosaic's parts lie on one grid, but those of '{part.path}' {difference} those of "
-            f"'{first.path}': warp them onto one with `grid_crs='{_crs_name(first.grid.crs)}'` or `gsd_m=METRES`"
+            f"'{first.path}': warp them onto one with `grid_crs='{crs_name(first.grid.crs)}'` or `gsd_m=METRES`"
         )
 
 
@@ -161,11 +161,3 @@ def _describe(source: Source, opener: Callable[[], Source], *, stays_open: bool)
         open=opener,
         stays_open=stays_open,
     )
-
-
-def _crs_name(crs: CRS | None) -> str:
-    """Name a CRS in a message, in a form that `grid_crs` takes if there is a short one."""
-    if crs is None:
-        return "none"
-    code = crs.to_epsg()
-    return f"EPSG:{code}" if code is not None else f"'{crs.to_wkt().split(chr(34))[1]}'"

@@ -14,8 +14,9 @@ from rasterio.crs import CRS
 from rasterio.windows import Window
 
 from geodeeplab.raster.bands import Band
+from geodeeplab.raster.crs import to_crs
 from geodeeplab.raster.grid import Grid
-from geodeeplab.raster.projection import common_grid, to_crs
+from geodeeplab.raster.projection import common_grid
 from geodeeplab.raster.sources.members import (
     Member,
     check_bands,

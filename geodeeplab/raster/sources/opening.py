@@ -5,14 +5,24 @@ import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import rasterio
 from rasterio import DatasetReader
 from rasterio.errors import NotGeoreferencedWarning
 
 from geodeeplab.errors import GeoDeepLabWarning, SceneError
 from geodeeplab.raster.bands import Band
+from geodeeplab.raster.crs import body_of, check_database, crs_name
 from geodeeplab.raster.decoding import GDAL_ERRORS
 from geodeeplab.raster.grid import Grid
+from geodeeplab.raster.sources.local_only import check_raster
+
+SMALLEST_STEP = 2.0**-42
+"""Pixels smaller than this share of their coordinates cannot be told apart."""
+MOST_LONGITUDE = 720.0
+"""Degrees: grids may run on past 180."""
+PLACES_LOOKED_AT = (3, 33)
+"""Points along each axis that are looked for on the ground, one after the other."""
 
 
 def open_dataset(path: str) -> DatasetReader:
@@ -23,12 +33,14 @@ def open_dataset(path: str) -> DatasetReader:
 
     Raises:
         SceneError: it is missing, is no raster, holds complex numbers or is placed by GCPs, RPCs or geolocation arrays
-            only.
+            only; or it may not be opened, see `local_only`.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # `warn_if_not_georeferenced` says it in our words
+        check_database()
+        driver = check_raster(path)
         try:
-            src = rasterio.open(path)
+            src = rasterio.open(path, driver=driver)
         except GDAL_ERRORS as error:
             raise _not_opened(path, error) from error
         try:
@@ -77,6 +89,43 @@ def warn_if_not_georeferenced(grid: Grid, path: str, *, stacklevel: int) -> None
     else:
         return
     warnings.warn(message, GeoDeepLabWarning, stacklevel=stacklevel + 1)
+
+
+def check_place(grid: Grid, path: str) -> None:
+    """Refuse a grid whose coordinates are no places in its CRS; one without CRS or transform is in pixels.
+
+    Rasters of the whole Earth may reach past the poles by a pixel, and past 180 degrees.
+
+    Raises:
+        SceneError: they are not.
+    """
+    if grid.crs is None or grid.transform.is_identity:
+        return
+    left, bottom, right, top = grid.bounds
+    advice = "state the right CRS (gdal_edit.py -a_srs EPSG:CODE) or bounds (-a_ullr LEFT TOP RIGHT BOTTOM)"
+    if max(map(abs, grid.bounds)) * SMALLEST_STEP > min(grid.res):
+        raise SceneError(
+            f"scene '{path}' has pixels of {min(grid.res):g} at coordinates of {max(map(abs, grid.bounds)):.3g}, which "
+            f"are no places: {advice}"
+        )
+    body = body_of(grid.crs)
+    if isinstance(body, str):
+        return
+    if body.map.is_geographic and not body.map.type_name.startswith("Derived"):
+        unit = body.degrees
+        if max(-bottom, top) * unit > 90 + grid.res[1] * unit + 1e-6 or max(-left, right) * unit > MOST_LONGITUDE:
+            raise SceneError(
+                f"scene '{path}' lies at longitudes {left:.6g} to {right:.6g} and latitudes {bottom:.6g} to {top:.6g}, "
+                f"which there are not: {advice}"
+            )
+        return
+    for count in PLACES_LOOKED_AT:
+        cols, rows = (np.linspace(0, length, count) for length in (grid.width, grid.height))
+        t = grid.transform
+        x, y = (a * cols[None] + b * rows[:, None] + c for a, b, c in (t[:3], t[3:6]))
+        if np.isfinite(body.to_base.transform(x, y)).any():
+            return
+    raise SceneError(f"scene '{path}' lies outside of where {crs_name(grid.crs)} is defined: {advice}")
 
 
 def _not_opened(path: str, error: BaseException) -> SceneError:

@@ -8,6 +8,7 @@ from typing import Any
 
 from geodeeplab.errors import SceneError
 from geodeeplab.raster.bands import Band, common_name, describe_bands, find_bands
+from geodeeplab.raster.sources.local_only import within_folder
 from geodeeplab.raster.sources.members import Member, lazy_member
 from geodeeplab.raster.sources.source import Source
 from geodeeplab.raster.sources.stac_item import StacBand, StacItem, is_stac, read_stac
@@ -70,7 +71,8 @@ def open_item(item: StacItem, *, bands: Wanted = None) -> StackedSource:
     try:
         for name, band in chosen:
             if band.href not in opened:
-                opened[band.href] = open_part(band.href, measured=_described(item, band.href))
+                with within_folder(item.folder):
+                    opened[band.href] = open_part(band.href, measured=_described(item, band.href))
             stack += _stacked(item, band, name, *opened[band.href], is_wanted=bands is not None)
         return StackedSource(stack, path=item.path)
     except BaseException:

@@ -16,6 +16,7 @@ from urllib.parse import urljoin, urlsplit
 from urllib.request import Request, urlopen
 
 from geodeeplab.errors import SceneError
+from geodeeplab.raster.sources.local_only import check_document
 from geodeeplab.raster.sources.remote import gdal_path, is_remote, public_name
 
 SUFFIXES = (".json", ".geojson")
@@ -67,6 +68,8 @@ class StacItem:
     """Its id."""
     bands: tuple[StacBand, ...]
     """In the order of the JSON."""
+    folder: Path | None = None
+    """Folder that its assets have to lie in; None: anywhere."""
 
     def describe(self) -> str:
         """List the assets with their common names for a message: `B04 (red), visual (red, green, blue), SCL`."""
@@ -95,11 +98,12 @@ def read_stac(document: str | PathLike[str] | Mapping[str, Any]) -> list[StacIte
             asset has no place.
     """
     base = None if isinstance(document, Mapping) else fspath(document)
+    folder = check_document(base)
     content = document if isinstance(document, Mapping) else _load(fspath(document))
     name = "the STAC document" if base is None else public_name(base)
     kind = content.get("type") if isinstance(content, Mapping) else None
     if kind == "Feature":
-        return [_item(content, base, path=name if base else str(content.get("id", name)))]
+        return [_item(content, base, path=name if base else str(content.get("id", name)), folder=folder)]
     features = content.get("features") if kind == "FeatureCollection" else None
     if not isinstance(features, list) or not features:
         raise SceneError(
@@ -108,7 +112,10 @@ def read_stac(document: str | PathLike[str] | Mapping[str, Any]) -> list[StacIte
         )
     if any(link.get("rel") == "next" for link in _mappings(content.get("links"))):
         raise SceneError(f"'{name}' is one page of a longer list of STAC items: put all items into one collection")
-    return [_item(item, base, path=f"{name}#{item.get('id', n)}") for n, item in enumerate(_mappings(features))]
+    return [
+        _item(item, base, path=f"{name}#{item.get('id', n)}", folder=folder)
+        for n, item in enumerate(_mappings(features))
+    ]
 
 
 def _load(path: str) -> Any:  # noqa: ANN401 - any JSON
@@ -131,7 +138,7 @@ def _load(path: str) -> Any:  # noqa: ANN401 - any JSON
         raise SceneError(f"'{public_name(path)}' is no JSON ({error}): give a STAC item") from error
 
 
-def _item(content: Mapping[str, Any], base: str | None, *, path: str) -> StacItem:
+def _item(content: Mapping[str, Any], base: str | None, *, path: str, folder: Path | None) -> StacItem:
     assets = content.get("assets")
     if content.get("type") != "Feature" or not isinstance(assets, Mapping):
         raise SceneError(f"'{path}' is no STAC item, it has no assets: give an item")
@@ -152,7 +159,7 @@ def _item(content: Mapping[str, Any], base: str | None, *, path: str) -> StacIte
         for found in _asset_bands(asset, properties, where=f"asset '{key}' of STAC item '{path}'"):
             place = _resolve(href, base, where=f"asset '{key}' of STAC item '{path}'")
             bands.append(StacBand(key=key, href=place, is_data=is_data, is_picture=is_picture, **found))
-    return StacItem(path=path, id=str(content.get("id", "")), bands=tuple(bands))
+    return StacItem(path=path, id=str(content.get("id", "")), bands=tuple(bands), folder=folder)
 
 
 def _asset_bands(asset: Mapping[str, Any], properties: Mapping[str, Any], *, where: str) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from rasterio.windows import Window
 
 from geodeeplab.errors import OptionError, SceneError
 from geodeeplab.raster.bands import Band
+from geodeeplab.raster.crs import same_crs
 from geodeeplab.raster.grid import Grid
 from geodeeplab.raster.sources.remote import open_file_source, over_network
 from geodeeplab.raster.sources.source import Pixels, Source
@@ -200,7 +201,7 @@ def _factors(finest: Source, source: Source) -> tuple[int, int]:
         SceneError: it is not so.
     """
     fine, coarse = finest.grid, source.grid
-    if coarse.crs != fine.crs:
+    if not same_crs(coarse.crs, fine.crs):
         raise SceneError(
             f"bands that are stacked have one CRS: '{source.path}' has {_name(coarse)}, '{finest.path}' {_name(fine)}; "
             "warp one onto the grid of the other: gdalwarp -t_srs"

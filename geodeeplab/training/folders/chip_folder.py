@@ -9,6 +9,8 @@ from typing import Any
 from geodeeplab.errors import OptionError, SceneError
 from geodeeplab.models import ModelClass
 from geodeeplab.raster import Scene, read_classes
+from geodeeplab.raster.sources.local_only import check_raster, is_local_only
+from geodeeplab.raster.sources.lossy import lossy_compression
 from geodeeplab.raster.sources.remote import open_file, spread
 from geodeeplab.training.folders.chip_files import INDEX_NAME, read_index
 from geodeeplab.training.folders.chip_pairs import MOST_NAMED, ChipPair, find_folders, find_pairs
@@ -27,6 +29,8 @@ from geodeeplab.training.folders.label_pixels import count_codes, describe_count
 from geodeeplab.training.scenes.class_table import ClassesLike, ClassMapping
 
 LOSSY_SUFFIXES = (".jpg", ".jpeg")
+LABELS_LOOKED_AT = 30
+"""Labels, spread over a folder, that are opened to see how they are compressed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +96,7 @@ def open_chip_folder(
     folders = [chips for one in _paths_of(path) for chips in _chip_folders(one, image_folder, label_folder)]
     found = [_find(folder, image_folder, label_folder, skip_unpaired=skip_unpaired) for folder in folders]
     labels = tuple(pair.label for one in found for pair in one.pairs)
+    _check_files(found)
     _refuse_lossy(labels)
     listed, source = _listed_classes(found, labels, is_stated=class_mapping is not None or classes is not None)
     names, code = make_label_code(
@@ -181,13 +186,29 @@ def _find(folder: Path, image_folder: str | None, label_folder: str | None, *, s
     )
 
 
+def _check_files(found: Sequence[_Found]) -> None:
+    """Check all chips before any is opened, as other processes open them; see `local_files_only`."""
+    if is_local_only():
+        for pair in (pair for one in found for pair in one.pairs):
+            check_raster(pair.image)
+            check_raster(pair.label)
+
+
 def _refuse_lossy(labels: Sequence[str]) -> None:
-    lossy = [path for path in labels if path.lower().endswith(LOSSY_SUFFIXES)]
-    if lossy:
-        raise SceneError(
-            f"label '{lossy[0]}' is a JPEG, which changes the values of classes along their borders: make the labels "
-            "again as PNG or TIFF"
-        )
+    """Refuse labels whose compression changed them; of files that may have such a one, some are looked at.
+
+    Raises:
+        SceneError: one has.
+    """
+    jpegs = [path for path in labels if path.lower().endswith(LOSSY_SUFFIXES)]
+    some = labels[:: max(1, len(labels) // LABELS_LOOKED_AT)]
+    for path in jpegs[:1] or [path for path in some if not path.lower().endswith(".png")]:
+        loss = "JPEG" if jpegs else lossy_compression([path])
+        if loss is not None:
+            raise SceneError(
+                f"label '{path}' is compressed with loss ({loss}), which changes the values of classes along their "
+                "borders: make the labels again as PNG or TIFF without loss"
+            )
 
 
 def _listed_classes(

@@ -11,6 +11,7 @@ from geodeeplab.errors import SceneError
 from geodeeplab.raster import Source
 from geodeeplab.raster.sources.opening import open_dataset
 from geodeeplab.raster.sources.remote import gdal_path, open_file
+from geodeeplab.raster.sources.whole_numbers import whole_numbers
 from geodeeplab.training.folders.label_code import color_code, describe_code
 from geodeeplab.training.scenes.class_table import list_counts
 
@@ -49,7 +50,8 @@ class LabelFile:
         pixels = self.source.read(window, self._numbers)
         array = pixels.array
         if not self._is_color:
-            return _whole(array[0], pixels.valid, self.source.path), pixels.valid
+            whole = whole_numbers(array, pixels.valid, path=self.source.path, fills=[0])
+            return whole[0].astype(np.int64), pixels.valid
         if self._palette is not None:
             return self._palette[array[0]], pixels.valid
         red, green, blue = array.astype(np.int64) if len(array) == 3 else array.astype(np.int64).repeat(3, axis=0)
@@ -144,21 +146,3 @@ def _palette(path: str) -> npt.NDArray[np.int64]:
     for index, color in entries.items():
         table[index] = color_code(color[:3])
     return table
-
-
-def _whole(values: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_], path: str) -> npt.NDArray[np.int64]:
-    """Give label values as integers; those without a value are 0.
-
-    Raises:
-        SceneError: some are no whole numbers.
-    """
-    if values.dtype.kind != "f":
-        return values.astype(np.int64)
-    finite = np.where(valid & np.isfinite(values), values, 0)
-    whole = finite.astype(np.int64)
-    if (whole != finite).any():
-        raise SceneError(
-            f"label '{path}' has values that are no whole numbers, such as {finite[whole != finite].flat[0]:g}: labels "
-            "are classes, give one number for each"
-        )
-    return whole

@@ -187,7 +187,12 @@ def _color(stated: ModelClass | Color | None, found: Color | None, position: int
 
 
 def unknown_values(
-    found: str, classes: Sequence[ModelClass], *, first_in: str, what: Literal["values", "colours"] = "values"
+    found: str,
+    classes: Sequence[ModelClass],
+    *,
+    first_in: str,
+    what: Literal["values", "colours"] = "values",
+    loss: str | None = None,
 ) -> SceneError:
     """Give the error for label values that no class has.
 
@@ -196,11 +201,13 @@ def unknown_values(
         classes: the classes that there are.
         first_in: labels that hold one.
         what: what labels hold.
+        loss: the compression with loss that may have made them.
     """
+    made = f" the labels are compressed with loss ({loss}), which makes such {what}: make them again without, or"
     return SceneError(
         f"labels have {what} without a class, first in '{first_in}': {found}; the classes are "
-        f"{listed([item.name for item in classes])}: name the {what} in `class_mapping=` (None: ignored) or "
-        "`classes=`, or ignore all of them (`ignore_unknown=True`)"
+        f"{listed([item.name for item in classes])}:{made if loss else ''} name the {what} in `class_mapping=` "
+        "(None: ignored) or `classes=`, or ignore all of them (`ignore_unknown=True`)"
     )
 
 

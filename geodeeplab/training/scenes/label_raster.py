@@ -12,7 +12,8 @@ import numpy.typing as npt
 from rasterio.windows import Window
 
 from geodeeplab.errors import OptionError
-from geodeeplab.raster import Grid, LabelClass, Scene, SceneLike, read_classes
+from geodeeplab.raster import Grid, LabelClass, Scene, SceneLike, as_label_scene, read_classes
+from geodeeplab.raster.sources.lossy import lossy_compression
 from geodeeplab.raster.sources.warped import WarpedSource
 from geodeeplab.training.chip import IGNORE_INDEX
 from geodeeplab.training.scenes.class_table import FoundValue, value_text
@@ -45,7 +46,7 @@ class LabelRaster:
 
         Raises:
             SceneError: it cannot be opened, or brought onto the grid.
-            OptionError: its values are no whole numbers, or there are no three bands of colours.
+            OptionError: there are no three bands of colours.
         """
         scene = self._open()
         source, bands = scene.source, [band.number for band in scene.bands]
@@ -69,6 +70,11 @@ class LabelRaster:
                 counts.update(dict(zip(values.tolist(), pixels_of.tolist(), strict=True)))
         return [self._found(value, counts[value], known.get(value)) for value in sorted(counts)]
 
+    def loss(self) -> str | None:
+        """Name the compression with loss that has changed the values; None where none is known to."""
+        with self._open() as scene:
+            return lossy_compression(scene.source.files)
+
     def _found(self, value: int, count: int, known: LabelClass | None) -> FoundValue:
         if self.is_colored:
             color = value >> 16, value >> 8 & 255, value & 255
@@ -82,10 +88,12 @@ class LabelRaster:
     def _open(self) -> Scene:
         pixels = ScenePixels(scene=self.raster)
         scene = pixels.open_labels(bands=(1, 2, 3) if self.is_colored else (1,))
-        if scene.dtype.kind not in "iu" or (self.is_colored and scene.dtype != np.uint8):
+        if not self.is_colored:
+            return as_label_scene(scene)
+        if scene.dtype != np.uint8:
             raise OptionError(
-                f"label raster '{self.name}' holds whole numbers (or colours of 8 bits), not {scene.dtype}: convert "
-                "it, e.g. gdal_translate -ot Byte"
+                f"label raster '{self.name}' has bands of {scene.dtype}, and colours are of uint8: give class_mapping "
+                "with label values, or a raster of colours"
             )
         return scene
 

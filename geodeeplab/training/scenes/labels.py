@@ -1,6 +1,7 @@
 """The labels of scenes: what they are given as, which classes they have, and a reader for each scene."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from rasterio.crs import CRS
 
-from geodeeplab.errors import OptionError
+from geodeeplab.errors import GeoDeepLabWarning, OptionError, SceneError
 from geodeeplab.models import ModelClass
 from geodeeplab.raster import AoiLike, Grid, SceneLike
 from geodeeplab.raster.polygons.burn import Overlap
@@ -200,8 +201,32 @@ class RasterSets:
         if table.unknown and not rule.ignore_unknown:
             what: Literal["values", "colours"] = "colours" if self._is_colored else "values"
             counts = {f"({one.value})" if self._is_colored else one.value: one.count for one in table.unknown}
-            raise unknown_values(list_counts(counts), table.classes, first_in=table.unknown[0].where, what=what)
+            where, losses = table.unknown[0].where, [raster.loss() for raster in rasters.values()]
+            raise unknown_values(
+                list_counts(counts), table.classes, first_in=where, what=what, loss=next(filter(None, losses), None)
+            )
+        self._tell_loss(rasters.values(), values)
         return table
+
+    def _tell_loss(self, rasters: Iterable[LabelRaster], values: Sequence[FoundValue]) -> None:
+        """Warn of compression that changes values, where a table says which of them are classes.
+
+        Raises:
+            SceneError: nothing says it, so each value would be a class.
+        """
+        counts = list_counts({one.value: one.count for one in values})
+        for raster in rasters:
+            loss = raster.loss()
+            if loss is None:
+                continue
+            what = f"label raster '{raster.name}' is compressed with loss ({loss}), which changes class numbers"
+            is_stated = self._rule.class_mapping is not None or self._rule.classes is not None
+            if not is_stated and any(one.name == one.value for one in values):
+                raise SceneError(
+                    f"{what}, and nothing says which are classes of {counts}: make it again without loss from the "
+                    "original (gdal_translate -co COMPRESS=DEFLATE), or name the classes in class_mapping or classes"
+                )
+            warnings.warn(f"{what}: it holds {counts}", GeoDeepLabWarning, stacklevel=2)
 
     def readers(self, table: ClassTable, grids: Sequence[Grid], own_grids: Sequence[Grid]) -> list[LabelReader]:
         """Give the labels of each scene on its grid."""

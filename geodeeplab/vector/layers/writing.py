@@ -11,6 +11,7 @@ from rasterio.crs import CRS
 
 from geodeeplab.errors import OptionError, OutputError
 from geodeeplab.raster.cog import LabelClass
+from geodeeplab.raster.crs import crs_name, same_crs
 from geodeeplab.raster.outputs.checks import atomic_outputs, check_output
 from geodeeplab.vector.layers.gdal_formats import write_flatgeobuf, write_geopackage
 from geodeeplab.vector.layers.geojson import write_geojson
@@ -95,7 +96,7 @@ def write_polygons(
     """
     path = check_output(dst_path, suffixes=POLYGON_SUFFIXES, overwrite=overwrite)
     check_max_vertices(max_vertices)
-    _check_crs(path, crs)
+    check_layer_crs(path, crs)
     target = FORMATS[path.suffix.lower()]
     with atomic_outputs([path], overwrite=overwrite) as temporary:
         rest = iter(batches)
@@ -171,15 +172,15 @@ class _Features:
             )
 
 
-def _check_crs(path: Path, crs: CRS | None) -> None:
+def check_layer_crs(path: Path, crs: CRS | None) -> None:
     """Check that the format can hold the CRS.
 
     Raises:
         OptionError: It cannot.
     """
     wanted = OUTPUT_CRS.get(path.suffix.lower())
-    if wanted is None or (crs is not None and crs in (CRS.from_string(wanted), CRS.from_epsg(4326))):
+    if wanted is None or (crs is not None and same_crs(crs, CRS.from_string(wanted))):
         return
-    stated = "have no CRS" if crs is None else f"are in {crs.to_string()[:60]}"
+    stated = "have no CRS" if crs is None else f"are in {crs_name(crs)}"
     advice = "write .gpkg" if crs is None else f"pass `out_crs='{wanted}'`, or write .gpkg"
     raise OptionError(f"GeoJSON holds WGS 84 longitudes and latitudes, the polygons of {path} {stated}: {advice}")

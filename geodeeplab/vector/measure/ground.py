@@ -3,10 +3,10 @@
 from typing import cast
 
 import numpy as np
-import pyproj
 from numpy.typing import NDArray
 from rasterio.crs import CRS
-from rasterio.errors import CRSError
+
+from geodeeplab.raster.crs import body_of
 
 Floats = NDArray[np.float64]
 Bounds = tuple[float, float, float, float]
@@ -34,23 +34,16 @@ class Ground:
     """The square of its eccentricity."""
 
     def __init__(self, crs: CRS) -> None:
-        try:
-            src = _horizontal(pyproj.CRS.from_wkt(crs.to_wkt(version="WKT2_2019")))
-            base = src.geodetic_crs
-            if base is not None and base.type_name.startswith("Derived"):
-                base = base.source_crs
-            if base is None or base.is_geocentric or base.ellipsoid is None:
-                raise ValueError(f"its type is {src.type_name}")
-            self._to_base = pyproj.Transformer.from_crs(src, base, always_xy=True)
-        except (pyproj.exceptions.ProjError, CRSError) as error:
-            raise ValueError(" ".join(str(error).split())) from error
-        self._base_unit = base.axis_info[0].unit_conversion_factor
-        self.is_geographic = src.is_geographic and not src.type_name.startswith("Derived")
-        self._is_angular = src.is_geographic
-        self.unit = src.axis_info[0].unit_conversion_factor
-        self.semi_major_m = base.ellipsoid.semi_major_metre
-        flattening = 1 / base.ellipsoid.inverse_flattening if base.ellipsoid.inverse_flattening else 0.0
-        self.e2 = flattening * (2 - flattening)
+        body = body_of(crs)
+        if isinstance(body, str):
+            raise ValueError(body)
+        self._to_base = body.to_base
+        self._base_unit = body.base.axis_info[0].unit_conversion_factor
+        self.is_geographic = body.map.is_geographic and not body.map.type_name.startswith("Derived")
+        self._is_angular = body.map.is_geographic
+        self.unit = body.map.axis_info[0].unit_conversion_factor
+        self.semi_major_m = body.geod.a
+        self.e2 = body.geod.es
 
     @property
     def unit_m(self) -> float:
@@ -97,10 +90,3 @@ class Ground:
             Floats,
             (1 - self.e2) * (sine / (1 - self.e2 * sine**2) + np.arctanh(eccentricity * sine) / eccentricity),
         )
-
-
-def _horizontal(crs: pyproj.CRS) -> pyproj.CRS:
-    """Strip a CRS of its heights and of its shift to another datum."""
-    while crs.is_bound or crs.is_compound:
-        crs = crs.source_crs if crs.is_bound and crs.source_crs else crs.sub_crs_list[0]
-    return crs

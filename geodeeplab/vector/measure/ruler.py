@@ -53,7 +53,7 @@ class Ruler:
             except ValueError as error:
                 warnings.warn(
                     "areas in m² and perimeters in m are left empty, as the CRS of the polygons does not lead to the "
-                    f"ground ({error}): give another output CRS for measures",
+                    f"ground ({error}): lines are in its own units, and classes are counted in pixels",
                     GeoDeepLabWarning,
                     stacklevel=2,
                 )

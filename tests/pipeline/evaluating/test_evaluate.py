@@ -244,8 +244,8 @@ class TestTruthRasters:
             gdl.evaluate(labels, truth, distance_m=3, distance_px=2)
         with pytest.raises(OptionError, match=r"no pixel of .* has a truth"):
             gdl.evaluate(labels, write(TRUTH, "far.tif", transform=Affine.translation(999, 0) @ TRANSFORM))
-        with pytest.raises(SceneError, match=r"are integers, .* holds float32"):
-            gdl.evaluate(labels, write(TRUTH, "float.tif", dtype="float32"))
+        with pytest.raises(SceneError, match=r"labels are whole numbers .* holds 0\.5"):
+            gdl.evaluate(labels, write(TRUTH + 0.5, "float.tif", dtype="float32"))
         with pytest.raises(SceneError, match="does not exist"):
             gdl.evaluate(labels, tmp_path / "none.tif")
         with pytest.raises(OptionError, match="leave out `labels_field=` and `like=`"):
