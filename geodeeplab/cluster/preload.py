@@ -12,7 +12,7 @@ from distributed import Worker
 
 def dask_setup(worker: Worker) -> None:
     """Begin to watch standard input: a pipe, closed by our end or by whatever ends the process at the other one."""
-    threading.Thread(target=_end_with_input, name="leash", daemon=True).start()
+    threading.Thread(target=_end_with_input, name="preload", daemon=True).start()
 
 
 def _end_with_input() -> None:
