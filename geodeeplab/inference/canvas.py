@@ -60,7 +60,7 @@ class OnTheWay:
         self._lost = torch.stack([flag for _, flag in lost]) if lost else torch.zeros(0, dtype=torch.bool)
         if any(pixels.is_cuda for pixels in maps.values()):
             self._maps = {name: _pinned(pixels) for name, pixels in maps.items()}
-            self._lost = _pinned(self._lost)
+            self._lost = _pinned(self._lost) if lost else self._lost
             self._arrived = torch.cuda.current_stream().record_event()
 
     def lost_tiles(self) -> list[Tile]:

@@ -162,3 +162,17 @@ def test_what_nobody_asked_for_is_said(
     with pytest.warns(gdl.GeoDeepLabWarning, match=r"pixels of 1 m are scaled to the model's 3 m \(`gsd_m='native'`"):
         gdl.segment(path, label_raster=tmp_path / "a.tif", model=model)
     gdl.segment(path, label_raster=tmp_path / "b.tif", model=model, gsd_m="native")
+
+
+@given(st.data(), st.integers(1, 40), factors)
+def test_a_block_of_the_models_grid_is_named_by_the_pixels_that_it_labels(
+    data: st.DataObject, length: int, factor: float
+) -> None:
+    magnifier = Magnifier((length, length), (factor, factor))
+    indices = scaled_indices(length, factor)
+    start = data.draw(st.integers(0, int(indices[-1])))
+    stop = data.draw(st.integers(start + 1, int(indices[-1]) + 1))
+    found = magnifier.scene_shard(Shard(row_start=start, row_stop=stop, col_start=start, col_stop=stop))
+    expected = np.flatnonzero((indices >= start) & (indices < stop))
+    assert list(range(found.row_start, found.row_stop)) == expected.tolist()
+    assert (found.col_start, found.col_stop) == (found.row_start, found.row_stop)

@@ -30,7 +30,7 @@ class ExportedGraph(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Give logits (N, K, H, W) of images (N, C, H, W) in the contract's value range, NaN where there is no data."""
-        valid = ~images.isnan().any(1)  # (N, H, W)
+        valid = ~(~(images.abs() < torch.inf)).any(1)  # (N, H, W); False for NaN and infinity, as scenes are read
         logits: Tensor = self.network(self.normalise(images, valid), valid)  # (N, K, H, W)
         return logits
 

@@ -89,6 +89,7 @@ def test_pixels_without_data_have_no_say(exported: Path, model: Model) -> None:
     one_band = images.clone()
     one_band[:, 1:] = one_band[:, 1:].nan_to_num(200.0)  # one NaN is enough
     assert np.array_equal(run_file(exported, images), run_file(exported, one_band))
+    assert np.array_equal(run_file(exported, images), run_file(exported, images.nan_to_num(torch.inf)))
     assert np.isfinite(run_file(exported, torch.full_like(images, torch.nan))).all()
 
 
