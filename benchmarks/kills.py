@@ -33,6 +33,8 @@ SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 FINALS = ("a.gpkg", "a.tif", "a.tif.aux.xml", "c.tif")
 WORK = ".a.gpkg.geodeeplab-work"
 BLOCK = 4096
+FIRST_S = 0.1
+"""Before that a process is on its way to `main`."""
 
 Pixels = dict[str, Any]
 
@@ -55,10 +57,10 @@ def main() -> None:
     """Break runs and print a table."""
     options = parse_arguments()
     start_single_threaded()
-    warm_up()
     rng = np.random.default_rng(options.seed)
     failures: list[str] = []
     with tempfile.TemporaryDirectory(prefix="geodeeplab-kills-", dir=options.folder) as name:
+        warm_up(Path(name))
         setting = prepare(Path(name))
         print(f"an unbroken run takes {setting.seconds:.2f} s\n\n| broken by | at | ended with | kept | resumed |")
         print("|---|---|---|---|---|")
@@ -122,7 +124,7 @@ def kill(setting: Setting, number: int, rng: np.random.Generator) -> list[str]:
     out = setting.folder / f"killed-{number}"
     out.mkdir()
     how = SIGNALS[number % 3]
-    moment = float(rng.uniform(0, setting.seconds))
+    moment = float(rng.uniform(FIRST_S, setting.seconds))
     ended = run(setting.folder, out, after_s=moment, signal_number=how)
     told = [f"signal {int(how)}", f"{moment:.2f} s", check_broken(out, ended, how, is_fresh=True)]
     again = rng.random() < 0.3 and ended.status != 0

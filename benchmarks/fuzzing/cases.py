@@ -219,7 +219,8 @@ def _copy_left(source: Path, target: Path) -> None:
     target.mkdir()
     for path in source.iterdir():
         if path.is_dir():
-            shutil.copytree(path, target / path.name)
+            is_work = any(path.glob("*.journal"))  # which is added to, and a link would carry it back
+            shutil.copytree(path, target / path.name, copy_function=shutil.copy2 if is_work else os.link)
         else:
             os.link(path, target / path.name)
 

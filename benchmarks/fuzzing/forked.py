@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
+
+from fuzzing.inputs import write_raster
+
 IMPORTS = (
     "geodeeplab.cli",
     "geodeeplab.cli.segment",
@@ -44,10 +48,16 @@ def start_single_threaded() -> None:
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | ONE_THREAD)
 
 
-def warm_up() -> None:
-    """Import what every run needs."""
+def warm_up(folder: Path) -> None:
+    """Import what every run needs, and load the kernels by tracing a raster of two classes in a folder."""
     for name in IMPORTS:
         import_module(name)
+    import geodeeplab as gdl
+
+    labels = np.ones((1, 40, 40), np.uint8)
+    labels[:, 10:20, 10:30] = 2
+    write_raster(folder / "two.tif", labels, nodata=0)
+    gdl.vectorize(folder / "two.tif", folder / "two.gpkg")
 
 
 def run_forked(

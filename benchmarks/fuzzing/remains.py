@@ -12,8 +12,9 @@ from fuzzing.trees import Json, dump_json, mutate_tree
 
 
 def _work_of(folder: Path) -> Path:
-    (work,) = (path for path in (folder / "out").iterdir() if path.is_dir() and path.name.startswith("."))
-    return work
+    """Give the folder of the run's work: that with a journal or a record."""
+    found = [path.parent for end in ("journal", "json") for path in (folder / "out").glob(f".*/*.{end}")]
+    return found[0]
 
 
 def mutate_work(folder: Path, rng: np.random.Generator) -> str:
