@@ -50,7 +50,7 @@ def check_lossless(scene: Scene, *, known: Collection[int]) -> None:
         GeoDeepLabWarning: it is compressed with loss, and all values are known, or none is.
 
     Raises:
-        SceneError: it is compressed with loss, and holds other values than those.
+        SceneError: it is compressed with loss, and holds other values than those, or more than a dozen nameless ones.
     """
     name = lossy_compression(scene.source.files)
     if name is None:
@@ -58,7 +58,7 @@ def check_lossless(scene: Scene, *, known: Collection[int]) -> None:
     values = _values(scene)
     again = "make it again without loss, from the original: gdal_translate -co COMPRESS=DEFLATE"
     strange = [value for value in values if value not in known]
-    if known and strange:
+    if strange and (known or len(values) > MOST_LISTED):  # so many, and nobody named one
         raise SceneError(
             f"label raster '{scene.path}' is compressed with loss ({name}), which changed its class numbers: it holds "
             f"{_listed(strange)}, which are no classes; {again}"

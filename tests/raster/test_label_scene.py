@@ -14,7 +14,7 @@ import rasterio.shutil
 from affine import Affine
 
 import geodeeplab as gdl
-from geodeeplab.errors import GeoDeepLabWarning, OptionError, SceneError
+from geodeeplab.errors import GeoDeepLabWarning, SceneError
 from geodeeplab.raster import label_nodata, open_label_scene
 from geodeeplab.raster.sources.lossy import lossy_compression
 from geodeeplab.raster.sources.whole_numbers import NO_LABEL
@@ -150,11 +150,13 @@ def test_loss_is_refused_or_told(make_raster: MakeRaster, tmp_path: Path) -> Non
     values = set(np.unique(rasterio.open(labels).read(1)).tolist())
     assert len(values) > 3
     for path in (labels, vrt):
-        with pytest.warns(GeoDeepLabWarning, match=rf"with loss \(JPEG\).* {len(values)} values .*{LOSSLESS}"):
-            gdl.vectorize(path, tmp_path / f"{path.suffix[1:]}.parquet")
-    truth = make_raster(checks(), "truth.tif")
-    with pytest.warns(GeoDeepLabWarning, match="compressed with loss"), pytest.raises(OptionError, match="no class"):
-        gdl.evaluate(truth, labels)
+        with pytest.raises(SceneError, match=r"with loss \(JPEG\), which changed .* are no classes"):
+            gdl.vectorize(path, tmp_path / "a.parquet")
+    with pytest.raises(SceneError, match=r"with loss \(JPEG\)"):
+        gdl.evaluate(make_raster(checks(), "truth.tif"), labels)
+    few = make_raster(stripes(10, 200, dtype="uint8"), "few.tif", compress="jpeg")  # along the blocks of JPEG
+    with pytest.warns(GeoDeepLabWarning, match=rf"with loss \(JPEG\).* 2 values \(10, 200\).*{LOSSLESS}"):
+        gdl.vectorize(few, tmp_path / "few.parquet")
 
 
 def test_loss_against_known_classes(make_raster: MakeRaster, tmp_path: Path) -> None:
