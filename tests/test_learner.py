@@ -2,9 +2,6 @@
 
 import dataclasses
 import logging
-import subprocess
-import sys
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -292,17 +289,6 @@ def test_a_network_of_somebody_elses_cannot_be_gone_on_with(saved: Path) -> None
         network_like(foreign, classes=3, bands=3)
     with pytest.raises(ModelError, match="has no file: save it"):
         adopt_model(make_network("fcn"), foreign, class_names=["a"], bands=["red"])
-
-
-def test_training_needs_no_vector_packages() -> None:
-    code = """
-        import sys
-        import geodeeplab.learner
-        import geodeeplab.training.loop.fit
-        print([name for name in ("geopandas", "pyogrio", "shapely") if name in sys.modules])
-    """
-    ran = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
-    assert ran.stdout.strip() == "[]"
 
 
 def test_a_model_that_was_started_from_is_not_overwritten(saved: Path, tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 """The dense CRF against brute force over all pairs of pixels, against pydensecrf, and its laws."""
 
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -214,9 +212,3 @@ class TestRefusals:
         logits, image = blocks_in_doubt((20, 30))
         with pytest.raises(OptionError, match=r"guide has 15 channels.*choose fewer bands"):
             V2.refine(logits, np.concatenate([image] * 5))
-
-
-class TestCompiling:
-    def test_importing_models_does_not_load_numba(self) -> None:
-        program = "import sys, geodeeplab.models, geodeeplab.models.crf; sys.exit('numba' in sys.modules)"
-        assert subprocess.run([sys.executable, "-c", program]).returncode == 0
