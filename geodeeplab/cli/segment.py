@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 @click.argument("scenes", metavar="SCENE...", nargs=-1, required=True)
 @click.option("-o", "--polygons", help="Polygons to write (.gpkg, .parquet, .fgb, .geojson), or a folder for them.")
 @click.option("--label-raster", help="Label raster to write (.tif), or a folder.")
+@click.option("--output", hidden=True)  # as -o and --label-raster were called before 0.1
+@click.option("--labels", hidden=True)
 @click.option("--confidence", help="100 × the class's probability (.tif), or a folder.")
 @click.option("--probabilities", help="Every class's probability (.tif), or a folder.")
 @click.option("--probability-dtype", type=click.Choice(["uint8", "float16"]), default="uint8", show_default=True)
@@ -42,6 +44,8 @@ def command(
     scenes: tuple[str, ...],
     polygons: str | None,
     label_raster: str | None,
+    output: str | None,
+    labels: str | None,
     confidence: str | None,
     probabilities: str | None,
     probability_dtype: str,
@@ -65,7 +69,7 @@ def command(
     from geodeeplab.pipeline.segment import segment
 
     outputs = {
-        "polygons": polygons, "label_raster": label_raster, "confidence": confidence, "probabilities": probabilities
+        "polygons": polygons or output, "label_raster": label_raster or labels, "confidence": confidence, "probabilities": probabilities
     }  # fmt: skip
     is_batch = are_folders(outputs, scenes)
     if is_batch and shards is not None:

@@ -1,10 +1,11 @@
 """The options that decide pixels, stated once for all who take them: `segment`, `preflight`, `DeepLab.predict`."""
 
 import inspect
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import Field, fields
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
 
 from geodeeplab.pipeline.request import Request
 from geodeeplab.raster import AoiLike, SceneLike
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from geodeeplab.models.crf import DenseCRF
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+FORMER_NAMES = {"output": "polygons", "labels": "label_raster"}
+"""Outputs as they were called before 0.1, and what they are called now."""
 
 
 class RunOptions(TypedDict, total=False):
@@ -63,6 +67,15 @@ def make_request(
     crf = options.get("crf", False)
     settled: dict[str, Any] = {**options, "crf": crf if isinstance(crf, DenseCRF) else DenseCRF() if crf else None}
     return Request(scene=scene, with_confidence=with_confidence, probabilities=probabilities, **settled)
+
+
+def take_former_names(options: RunOptions) -> dict[str, Any]:
+    """Take the outputs out of the options that are named as they were before 0.1; give them by their present names."""
+    stated = cast("dict[str, Any]", options)
+    found = {now: stated.pop(former) for former, now in FORMER_NAMES.items() if former in stated}
+    if found:
+        warnings.warn(f"outputs are now called {', '.join(found)}", DeprecationWarning, stacklevel=3)
+    return found
 
 
 def stated_options(options: RunOptions) -> list[str]:

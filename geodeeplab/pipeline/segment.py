@@ -17,7 +17,7 @@ from geodeeplab.pipeline.outputs import OutputPath, Outputs, check_outputs, mode
 from geodeeplab.pipeline.plan import Plan, open_plan
 from geodeeplab.pipeline.polygons import PolygonOptions, PolygonPlan, plan_polygons
 from geodeeplab.pipeline.result import Segmentation
-from geodeeplab.pipeline.run_options import RunOptions, make_request, with_run_options
+from geodeeplab.pipeline.run_options import RunOptions, make_request, take_former_names, with_run_options
 from geodeeplab.pipeline.writing import OutputWriter
 from geodeeplab.raster import (
     NODATA_LABEL,
@@ -115,6 +115,10 @@ def segment(
         SceneError, ContractError, ModelError: for a scene or a model that cannot be used, or not together.
     """
     clock, executor = _Clock(), executor or InThisProcess()
+    former = take_former_names(options)
+    polygons, label_raster = former.get("polygons", polygons), former.get("label_raster", label_raster)
+    if isinstance(polygons, PolygonOptions):
+        raise OptionError("polygons is the path of the file to write: what they look like goes into polygon_options")
     outputs = check_outputs(
         polygons=polygons,
         label_raster=label_raster,

@@ -1,8 +1,12 @@
 """The options of a run are stated once, and all who take them show the same."""
 
 import inspect
+from collections.abc import Callable
 from dataclasses import fields
+from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 import geodeeplab as gdl
@@ -12,6 +16,7 @@ from geodeeplab.models.crf import DenseCRF
 from geodeeplab.pipeline.request import Request
 from geodeeplab.pipeline.run_options import RunOptions, make_request, stated_options
 
+Blocks = Callable[..., npt.NDArray[np.uint8]]
 NOT_OF_USERS = {"scene", "with_confidence", "probabilities"}
 """Fields of a request that follow from other arguments."""
 
@@ -57,3 +62,17 @@ def test_an_unknown_keyword_is_named_with_the_nearest() -> None:
 def test_what_is_stated_is_what_differs_from_the_defaults() -> None:
     options: RunOptions = {"blend": "hann", "tile_size": 64, "crf": False, "classes": ["a"], "min_confidence": 0.0}
     assert stated_options(options) == ["tile_size", "classes"]
+
+
+def test_outputs_by_their_former_names_still_work(
+    tmp_path: Path, make_raster: Callable[..., Path], blocks: Blocks, tiny_model: Path
+) -> None:
+    scene = make_raster(blocks(40, 50), photometric="rgb")
+    with pytest.warns(DeprecationWarning, match="now called label_raster"):
+        gdl.segment(scene, labels=tmp_path / "a.tif", model=tiny_model)  # type: ignore[call-arg]
+    assert (tmp_path / "a.tif").exists()
+
+
+def test_options_of_polygons_in_the_place_of_their_path() -> None:
+    with pytest.raises(gdl.OptionError, match="goes into polygon_options"):
+        gdl.segment("a.tif", polygons=gdl.PolygonOptions(smooth=True, tolerance_px=1))  # type: ignore[arg-type]
