@@ -68,9 +68,8 @@ def command(
     from geodeeplab.models import as_model
     from geodeeplab.pipeline.segment import segment
 
-    outputs = {
-        "polygons": polygons or output, "label_raster": label_raster or labels, "confidence": confidence, "probabilities": probabilities
-    }  # fmt: skip
+    outputs = {"polygons": polygons or output, "label_raster": label_raster or labels}
+    outputs |= {"confidence": confidence, "probabilities": probabilities}
     is_batch = are_folders(outputs, scenes)
     if is_batch and shards is not None:
         raise click.UsageError("--shards is for the result of one scene: leave it out, or give files as outputs")

@@ -41,7 +41,7 @@ def test_the_command_line_has_all_of_them() -> None:
     for option in OPTIONS:
         with_options = option(with_options)
     names = {one.name for one in with_options.__click_params__}  # type: ignore[attr-defined]
-    assert names == set(RunOptions.__annotations__) - {"model"} | {"crf_params"}
+    assert names == set(RunOptions.__annotations__) - {"model", "local_only"} | {"crf_params"}
 
 
 def test_the_default_model_is_that_of_load_model() -> None:

@@ -245,7 +245,7 @@ class TestTruthRasters:
         with pytest.raises(OptionError, match=r"no pixel of .* has a truth"):
             gdl.evaluate(labels, write(TRUTH, "far.tif", transform=Affine.translation(999, 0) @ TRANSFORM))
         with pytest.raises(SceneError, match=r"labels are whole numbers .* holds 0\.5"):
-            gdl.evaluate(labels, write(TRUTH + 0.5, "float.tif", dtype="float32"))
+            gdl.evaluate(labels, write(np.add(TRUTH, 0.5), "float.tif", dtype="float32"))
         with pytest.raises(SceneError, match="does not exist"):
             gdl.evaluate(labels, tmp_path / "none.tif")
         with pytest.raises(OptionError, match="leave out `labels_field=` and `like=`"):
