@@ -23,7 +23,7 @@ from figures.resnet import draw_deeplabv2, draw_deeplabv3, draw_deeplabv3plus, d
 from figures.vgg import draw_deeplabv1, draw_dilatednet, draw_fcn
 from geodeeplab.errors import ModelError
 from geodeeplab.models import ARCHITECTURES, PUBLISHED, build_model, measure_cost
-from geodeeplab.models.build import OUTPUT_STRIDE
+from geodeeplab.models.assembly import OUTPUT_STRIDE
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "deeplab-line.md"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping
 
 import click
 
@@ -41,13 +42,13 @@ def architecture_table(*, as_json: bool) -> str:
 def show_models(name: str | None, *, as_json: bool) -> None:
     """Print the contracts of the bundled models, or of one model with its scores."""
     from geodeeplab.models import Contract, iter_bundled, read_contract
+    from geodeeplab.models.architecture import Architecture
 
     def describe(contract: Contract) -> str:
-        architecture = contract.architecture
-        pointrend = " + PointRend" if architecture.get("pointrend") else ""
-        head = (
-            f"{architecture['arch']} {architecture['backbone']}{pointrend}" if architecture else "a network of its own"
-        )
+        head = "a network of its own"
+        if contract.architecture:
+            numbers = Architecture.from_mapping(contract.architecture)
+            head = f"{numbers.arch} {numbers.backbone}{' + PointRend' if numbers.pointrend else ''}"
         gsd = f", {contract.gsd_m:g} m" if contract.gsd_m else ""
         classes = ", ".join(f"{item.id} {item.name}" for item in contract.classes)
         return (
@@ -60,5 +61,16 @@ def show_models(name: str | None, *, as_json: bool) -> None:
         click.echo(contract.to_json() if as_json else describe(contract))
     if name and not as_json:
         for data, scores in contracts[0].metrics.items():
-            per_class = ", ".join(f"{name} {value:.2f}" for name, value in scores.get("IoU", {}).items())
-            click.echo(f"  scored  {data}: mIoU {scores.get('mIoU', float('nan')):.3f} ({per_class})")
+            per_class = ", ".join(f"{name} {value:.2f}" for name, value in _numbers(_values(scores).get("IoU")).items())
+            miou = _numbers(scores).get("mIoU", float("nan"))
+            click.echo(f"  scored  {data}: mIoU {miou:.3f} ({per_class})")
+
+
+def _values(scores: object) -> Mapping[str, object]:
+    """Give scores by name; none where the file has something else in their place."""
+    return scores if isinstance(scores, Mapping) else {}
+
+
+def _numbers(scores: object) -> dict[str, float]:
+    """Give those of the scores that are numbers."""
+    return {name: value for name, value in _values(scores).items() if isinstance(value, float)}

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -24,7 +24,7 @@ from geodeeplab.pipeline.plan import Plan
 from geodeeplab.tiling import Shard
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Security
 
 LOCAL_SHARD = 8192**2
 """The most pixels of a shard on local workers, whose number is known: more of them cut smaller ones."""
@@ -165,7 +165,7 @@ class Dask:
             yield _Connection(client=self.workers, supervise=_nothing, lanes=None)
         elif isinstance(self.workers, int):
             threads = self.threads or max(1, torch.get_num_threads() // self.workers)
-            with LocalWorkers(self.workers, threads=threads) as local, _reach(local.address) as client:
+            with LocalWorkers(self.workers, threads=threads) as local, _reach(local.address, local.security) as client:
                 yield _Connection(client=client, supervise=local.revive, lanes=threads)
         else:
             with _reach(os.fspath(self.workers)) as client:
@@ -189,18 +189,20 @@ def parse_dask(text: str) -> Dask:
 
 
 @contextmanager
-def _reach(where: str) -> "Iterator[Client]":
-    """Connect to a scheduler by its address or scheduler file.
+def _reach(where: str, security: "Security | None" = None) -> "Iterator[Client]":
+    """Connect to a scheduler by its address or scheduler file, with what Dask's configuration says of certificates.
 
     Raises:
         OptionError: if it does not answer.
     """
     from distributed import Client
 
-    arguments = {"address": where} if "://" in where else {"scheduler_file": where}
+    arguments: dict[str, Any] = {"address": where} if "://" in where else {"scheduler_file": where}
+    if security is not None:
+        arguments["security"] = security
     try:
         client = Client(**arguments, timeout=CONNECT_S, set_as_default=False)
-    except (OSError, ValueError) as error:  # a TimeoutError is an OSError
+    except (OSError, ValueError, TypeError) as error:  # a TimeoutError is an OSError; without certificates a TypeError
         raise OptionError(f"no Dask scheduler answers at {where} ({error}): check the address") from error
     with client:
         yield client

@@ -2,6 +2,9 @@
 
 They are started as programs of their own, so threads and GPUs are settled before torch is loaded, and a script needs no
 `if __name__ == "__main__"`, which Python's own way to start processes asks for. The scheduler is in this process.
+
+Whoever reaches a Dask scheduler can run code in it. So all connections are encrypted and show one certificate, which is
+made for the run: this process holds its key, and a folder that only this user can read.
 """
 
 import os
@@ -9,6 +12,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -20,7 +24,7 @@ import geodeeplab
 from geodeeplab.errors import OptionError
 
 if TYPE_CHECKING:
-    from distributed import LocalCluster
+    from distributed import LocalCluster, Security
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -30,6 +34,7 @@ THREAD_VARIABLES = (
     "NUMEXPR_NUM_THREADS",
     "NUMBA_NUM_THREADS",
 )
+TLS_FILES = {"--tls-ca-file": "ca.pem", "--tls-cert": "cert.pem", "--tls-key": "key.pem"}
 NO_DASHBOARD = "127.0.0.1:0"
 """Without a dashboard Dask serves its health all the same: to this machine only, and on a port that is free."""
 START_S = 120.0
@@ -50,17 +55,24 @@ class LocalWorkers:
         self._processes: list[subprocess.Popen[bytes]] = []
         self._restarts = 0
         self._cluster: LocalCluster | None = None
+        self._security: Security | None = None
 
     def __enter__(self) -> "LocalWorkers":
-        from distributed import LocalCluster
+        from distributed import LocalCluster, Security
 
+        if find_spec("cryptography") is None:
+            raise OptionError("local Dask workers need the package cryptography: pip install 'geodeeplab[dask]'")
         self._folder = TemporaryDirectory(prefix="geodeeplab-dask-", ignore_cleanup_errors=True)
         self._log: IO[bytes] = open(Path(self._folder.name) / "workers.log", "ab")
         try:
+            self._security = Security.temporary()
+            self._write_certificate()
             self._cluster = LocalCluster(
                 n_workers=0,
                 processes=True,  # so that it listens on TCP
                 host="127.0.0.1",
+                protocol="tls://",
+                security=self._security,
                 dashboard_address=None,
                 scheduler_kwargs={"dashboard_address": NO_DASHBOARD},
                 silence_logs=50,  # of a dead worker the shard is computed again: no reason for a screenful
@@ -82,6 +94,12 @@ class LocalWorkers:
         """Where the scheduler listens."""
         assert self._cluster is not None
         return str(self._cluster.scheduler_address)
+
+    @property
+    def security(self) -> "Security":
+        """What a client needs to connect."""
+        assert self._security is not None
+        return self._security
 
     @property
     def pids(self) -> list[int]:
@@ -109,7 +127,9 @@ class LocalWorkers:
         command += ["--nthreads", "1", "--no-nanny", "--memory-limit", "0"]
         command += ["--no-dashboard", "--dashboard-address", NO_DASHBOARD]
         command += ["--host", "127.0.0.1", "--death-timeout", str(int(START_S))]
-        command += ["--local-directory", self._folder.name]
+        command += ["--local-directory", self._folder.name, "--protocol", "tls"]
+        for option, name in TLS_FILES.items():
+            command += [option, str(Path(self._folder.name) / name)]
         command += ["--preload", "geodeeplab.cluster.preload", "--preload", "geodeeplab.cluster.worker"]
         return subprocess.Popen(
             command,
@@ -119,6 +139,15 @@ class LocalWorkers:
             stderr=self._log,
             start_new_session=True,  # Ctrl-C is this process's matter
         )
+
+    def _write_certificate(self) -> None:
+        """Write the run's certificate and key where workers read them; `TemporaryDirectory` made the folder private."""
+        assert self._security is not None
+        parts = self._security.get_tls_config_for_role("worker")
+        for name, key in (("ca.pem", "ca_file"), ("key.pem", "key"), ("cert.pem", "cert")):
+            path = Path(self._folder.name) / name
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+                file.write(parts[key])
 
     def _wait(self) -> None:
         """Wait until all workers are there."""

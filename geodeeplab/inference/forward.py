@@ -12,6 +12,7 @@ from geodeeplab.errors import GeoDeepLabWarning, OptionError
 from geodeeplab.inference.augment import average, check_tta
 from geodeeplab.inference.device import Device, fitting_batch
 from geodeeplab.inference.tiles import TileBatch
+from geodeeplab.models.files.trial import is_out_of_memory
 
 Refine = Callable[[np.ndarray, np.ndarray, Tensor], Tensor]
 """From pixels (N, C, T, T), `valid` (N, T, T) and logits (N, K, T, T) to better logits, each tile by itself."""
@@ -149,14 +150,6 @@ class Forward:
             GeoDeepLabWarning,
             stacklevel=2,
         )
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error says that the device or the host has no memory left."""
-    text = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
-        words in text for words in ("out of memory", "can't allocate memory", "not enough memory")
-    )
 
 
 def _slots(batch: TileBatch, start: int, size: int) -> tuple[Tensor, Tensor]:

@@ -1,36 +1,12 @@
 """One builder of networks, with the published numbers as defaults."""
 
-import inspect
 import os
 from collections.abc import Sequence
-from typing import Any
 
-from geodeeplab.errors import ModelError
-from geodeeplab.models.backbones import (
-    Backbone,
-    UnpaddedVGG,
-    build_backbone,
-    build_fcn_vgg,
-    check_multi_grid,
-    replace_first_convolution,
-)
-from geodeeplab.models.backbones.vgg import VGGS
-from geodeeplab.models.heads.options import HEADS, accepted_options
+from geodeeplab.models.architecture import Architecture
+from geodeeplab.models.assembly import build_network
 from geodeeplab.models.network import SegmentationNetwork
-from geodeeplab.models.pointrend import PointHead
-
-MAX_CLASSES = 255
-
-ARCHITECTURES = tuple(HEADS)
-OUTPUT_STRIDE = dict.fromkeys(ARCHITECTURES, 8) | {
-    "fcn32s": 32,
-    "fcn16s": 32,
-    "fcn8s": 32,
-    "deeplabv3": 16,
-    "deeplabv3plus": 16,
-}
-"""The backbone's published output stride."""
-VGG_ONLY = ("fcn32s", "fcn16s", "fcn8s", "dilatednet")
+from geodeeplab.models.weights.pretrained import load_pretrained
 
 
 def build_model(
@@ -97,96 +73,30 @@ def build_model(
         ModelError: for an unknown name, a number out of range, a pair that does not exist, or an option that the
             architecture does not have.
     """
-    arguments = {name: value for name, value in locals().items() if name not in ("weights", "bands")}
-    defaults = inspect.signature(build_model).parameters
-    given = {name: _plain(value) for name, value in arguments.items() if value != defaults[name].default}
-    _check(arch, backbone, num_classes=num_classes, scales=scales)
-    stride = _output_stride(arch, output_stride, pointrend=pointrend, keep_dilation=keep_dilation)
-    if arch == "deeplabv2" and fc_channels is None and backbone in VGGS:
-        fc_channels = 1024
-    options = {
-        "atrous_rates": atrous_rates,
-        "aspp_channels": aspp_channels,
-        "aspp_dropout": aspp_dropout,
-        "extra_conv": extra_conv,
-        "decoder_channels": decoder_channels,
-        "separable": separable,
-        "fov_kernel": fov_kernel,
-        "fc_channels": fc_channels,
-        "context": context,
-    }
-    features = _build_backbone(
-        arch, backbone, in_channels=in_channels, output_stride=stride, multi_grid=tuple(multi_grid)
+    network = build_network(
+        Architecture(
+            arch=arch,
+            backbone=backbone,
+            num_classes=num_classes,
+            in_channels=in_channels,
+            output_stride=output_stride,
+            pointrend=pointrend,
+            keep_dilation=keep_dilation,
+            fine_levels=fine_levels,
+            multi_grid=multi_grid,
+            scales=scales,
+            atrous_rates=atrous_rates,
+            aspp_channels=aspp_channels,
+            aspp_dropout=aspp_dropout,
+            extra_conv=extra_conv,
+            decoder_channels=decoder_channels,
+            separable=separable,
+            fov_kernel=fov_kernel,
+            fc_channels=fc_channels,
+            context=context,
+            point_channels=point_channels,
+        )
     )
-    head = HEADS[arch](features, num_classes, **accepted_options(arch, options))
-    point_head = _point_head(features, num_classes, fine_levels, point_channels) if pointrend else None
-    network = SegmentationNetwork(features, head, point_head, fine_levels=fine_levels, scales=scales)
-    network.architecture = {"arch": arch, "backbone": backbone, "in_channels": in_channels} | given
     if weights is not None:
-        from geodeeplab.models.weights.pretrained import load_pretrained
-
         load_pretrained(network, weights, bands=bands)
     return network
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401 - an argument of any type
-    """Give a sequence as the list that JSON makes of it."""
-    return list(value) if isinstance(value, tuple | list) else value
-
-
-def _check(arch: str, backbone: str, *, num_classes: int, scales: Sequence[float]) -> None:
-    """Refuse what no network can be."""
-    if arch not in HEADS:
-        raise ModelError(f"no architecture is called {arch!r}: choose one of {', '.join(ARCHITECTURES)}")
-    if not 2 <= num_classes <= MAX_CLASSES:
-        raise ModelError(f"a model has 2 to {MAX_CLASSES} classes, not {num_classes}")
-    if arch in VGG_ONLY and backbone not in VGGS:
-        raise ModelError(
-            f"{arch} is a network on VGG, whose layers fc6 and fc7 it turns into convolutions, not on {backbone}: "
-            f"choose one of {', '.join(VGGS)}, or arch='fcn'"
-        )
-    if not scales or scales[0] != 1 or any(not 0 < scale <= 4 for scale in scales):
-        raise ModelError(f"scales begin with 1 and lie above 0, up to 4, not {tuple(scales)}: such as 1, 0.75, 0.5")
-
-
-def _output_stride(arch: str, output_stride: int | None, *, pointrend: bool, keep_dilation: bool) -> int:
-    """Settle the backbone's output stride."""
-    published = OUTPUT_STRIDE[arch]
-    if arch in VGG_ONLY and output_stride not in (None, published):
-        raise ModelError(f"{arch} has a backbone of output stride {published}, not {output_stride}: leave it out")
-    if keep_dilation:
-        return published if output_stride is None else output_stride
-    if not pointrend:
-        raise ModelError("keep_dilation=False leaves the detail to PointRend: set pointrend=True, or output_stride=32")
-    if arch == "dilatednet" or output_stride not in (None, 32):
-        raise ModelError(
-            f"keep_dilation=False means output stride 32, which {arch} at {output_stride or published} contradicts: "
-            "leave one of them out"
-        )
-    return 32
-
-
-def _build_backbone(
-    arch: str, name: str, *, in_channels: int, output_stride: int, multi_grid: tuple[int, ...]
-) -> Backbone:
-    """Build the backbone in the form that the architecture's paper gave it."""
-    if arch in VGG_ONLY:
-        check_multi_grid(name, multi_grid)
-        padded = UnpaddedVGG(name) if arch == "dilatednet" else build_fcn_vgg(name)
-        replace_first_convolution(padded, in_channels)
-        return padded
-    return build_backbone(
-        name,
-        in_channels=in_channels,
-        output_stride=output_stride,
-        multi_grid=multi_grid,
-        pools="undilated" if arch in ("deeplabv1", "deeplabv2") else "exact",
-    )
-
-
-def _point_head(backbone: Backbone, num_classes: int, fine_levels: Sequence[int], channels: int) -> PointHead:
-    """Build PointRend's head for the levels it reads."""
-    if not fine_levels or len(set(fine_levels)) != len(fine_levels) or not set(fine_levels) <= {0, 1, 2, 3}:
-        raise ModelError(f"fine_levels are distinct numbers of 0, 1, 2, 3, not {tuple(fine_levels)}")
-    fine_channels = sum(backbone.channels[level] for level in fine_levels)
-    return PointHead(fine_channels, num_classes, hidden_channels=channels)

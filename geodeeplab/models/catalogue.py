@@ -9,7 +9,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from geodeeplab.errors import ModelError
-from geodeeplab.models.build import build_model
+from geodeeplab.models.architecture import Architecture
+from geodeeplab.models.assembly import build_network
 from geodeeplab.models.network import SegmentationNetwork
 
 VOC_CLASSES = 21
@@ -171,7 +172,7 @@ def build_published(
         raise ModelError(f"no published network is called {name!r}: choose one of {', '.join(PUBLISHED)}")
     arguments = dict(PUBLISHED[name].arguments)
     arguments["pointrend"] = pointrend or arguments.get("pointrend", False)
-    return build_model(**arguments, num_classes=num_classes, in_channels=in_channels)
+    return build_network(Architecture(**arguments, num_classes=num_classes, in_channels=in_channels))
 
 
 @cache

@@ -121,7 +121,7 @@ def model_paths(model: ModelLike, contract: ContractLike | None) -> list[OutputP
             path = find_model(model)
             files: list[OutputPath] = [path]
             if path.suffix.lower() == ".onnx":
-                from geodeeplab.models.files.onnx_model import find_weight_files
+                from geodeeplab.models.files.onnx_graph import find_weight_files
 
                 files += find_weight_files(path)
             return [*files, *paths_in(contract)]

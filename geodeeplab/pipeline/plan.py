@@ -22,6 +22,7 @@ from geodeeplab.inference import (
     pick_device,
 )
 from geodeeplab.models import Contract, Model, OnnxNetwork, ValueMap, as_model
+from geodeeplab.models.files.trial import check_tiles
 from geodeeplab.pipeline.crf import CRFPlan, plan_crf
 from geodeeplab.pipeline.fit import parse_rescale, select_bands, value_map
 from geodeeplab.pipeline.gsd import Magnifier, Zoom, choose_zoom
@@ -213,6 +214,7 @@ def open_plan(request: Request) -> Iterator[Plan]:
             compiled=request.compiled,
             is_batch_fixed=model.fixed_batch is not None,
         )
+        check_tiles(model, tile_size=tile_size, batch=model.settle_batch_size(request.batch_size) or 1)
         if request.batch_size is None and model.fixed_batch is None and not request.compiled:
             forward.find_batch_size(len(scene.bands), tile_size)
         decision = _decision(contract, request, classes)

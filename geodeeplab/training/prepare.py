@@ -81,7 +81,8 @@ def prepare_data(
         class_mapping: the class's name for a value of the labels (a number, a text, a colour); None: ignore it.
         ignore_unknown: ignore values of the labels that no class has; by default they are refused, listed with the
             pixels or polygons that have them.
-        background: name of the class of ground without a label; by default such ground is ignored.
+        background: name of the class of ground without a label; by default such ground is ignored. To learn from
+            labels of a single class, it is needed: this class against the rest.
         labelled: polygons of what was labelled; outside of them everything is ignored.
         on_overlap: where polygons overlap, the later one counts ("last"), the smaller one, or none ("ignore").
         all_touched: polygons cover every pixel that they touch, not only those whose centre they hold.

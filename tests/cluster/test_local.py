@@ -52,3 +52,23 @@ def test_workers_that_die_again_and_again_are_given_up(monkeypatch: pytest.Monke
         workers._processes[0].wait()
         with pytest.raises(OptionError, match="ended with status 1; 4 have: use fewer workers"):
             workers.revive()
+
+
+def test_only_who_has_the_certificate_of_the_run_gets_in() -> None:
+    """Of the scheduler alone: its workers are started with the same certificate."""
+    from distributed import Client, Security
+
+    with LocalWorkers(0, threads=1) as workers:
+        assert workers.address.startswith("tls://127.0.0.1:")
+        with Client(workers.address, security=workers.security, timeout=20, set_as_default=False) as client:
+            assert client.run_on_scheduler(os.getpid) == os.getpid()
+        with pytest.raises((TypeError, OSError)):
+            Client(workers.address, timeout=5, set_as_default=False)
+        with pytest.raises(OSError, match="certificate does not match"):
+            Client(workers.address, security=Security.temporary(), timeout=5, set_as_default=False)
+        folder = Path(workers._folder.name)
+        assert folder.stat().st_mode & 0o077 == 0
+        assert {path.name: path.stat().st_mode & 0o777 for path in folder.glob("*.pem")} == dict.fromkeys(
+            ("ca.pem", "cert.pem", "key.pem"), 0o600
+        )
+    assert not folder.exists()

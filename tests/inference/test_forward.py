@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from geodeeplab.errors import GeoDeepLabWarning, OptionError
 from geodeeplab.inference import Device, Forward, TileBatch
-from geodeeplab.inference.forward import is_out_of_memory
+from geodeeplab.models.files.trial import is_out_of_memory
 from geodeeplab.tiling import Lattice
 
 CPU = Device(torch_device=torch.device("cpu"), precision="fp32")

@@ -1,66 +1,33 @@
 """Any network as a model: a bundled one, a model file, an ONNX file, or a module from elsewhere with a contract."""
 
-import inspect
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from geodeeplab.errors import ModelError, OptionError
-from geodeeplab.models.files.contract import Contract, read_contract_file
-from geodeeplab.models.files.model_file import ONNX_SUFFIX, Model, find_model, load_model
-from geodeeplab.models.files.onnx_model import OnnxNetwork, load_onnx
-from geodeeplab.models.heads.aspp import resize
+from geodeeplab.models.files.contract import Contract, read_contract_file, with_tile_size
+from geodeeplab.models.files.foreign import ForeignNetwork, settle_output
+from geodeeplab.models.files.model import Model
+from geodeeplab.models.files.model_file import find_model, load_model
+from geodeeplab.models.files.onnx_graph import ONNX_SUFFIX, read_graph
+from geodeeplab.models.files.onnx_model import OnnxNetwork
+from geodeeplab.models.files.trial import TileRefusedError, is_out_of_memory, refuse_size, try_tile
 from geodeeplab.models.network import SegmentationNetwork
-
-OUTPUT_KEYS = ("out", "logits")
-"""Where networks that give a dictionary keep their logits: torchvision's, and transformers'."""
 
 ModelLike = str | os.PathLike[str] | nn.Module | Model
 ContractLike = Contract | str | os.PathLike[str] | Mapping[str, Any]
 
 
-class ForeignNetwork(nn.Module):
-    """A network from elsewhere behind our interface, its output checked in every forward."""
-
-    def __init__(self, module: nn.Module, *, num_classes: int, name: str) -> None:
-        """Take the network.
-
-        Args:
-            module: is called with images (N, C, H, W), and with `valid` (N, H, W) if its forward has a parameter of
-                that name; gives logits (N, K, h, w) of any resolution, or a dictionary with them under `out` or
-                `logits`.
-            num_classes: K, as the contract says.
-            name: how messages name it.
-        """
-        super().__init__()
-        self.module = module
-        self.num_classes, self.name = num_classes, name
-        self.takes_valid = _takes_valid(module)
-
-    def forward(self, images: Tensor, valid: Tensor | None = None) -> Tensor:
-        """Give logits (N, K, H, W), float32, of normalised images (N, C, H, W), upsampled bilinearly.
-
-        Raises:
-            ModelError: if the network gives something else than logits of these classes.
-        """
-        logits = _pick_logits(self.module(images, valid=valid) if self.takes_valid else self.module(images), self.name)
-        if logits.ndim != 4 or logits.shape[:2] != (len(images), self.num_classes):
-            raise ModelError(
-                f"model '{self.name}' has {self.num_classes} classes by its contract, so it gives logits "
-                f"({len(images)}, {self.num_classes}, h, w), not {tuple(logits.shape)}: correct the contract's classes"
-            )
-        logits = logits.float()
-        return logits if logits.shape[2:] == images.shape[2:] else resize(logits, images.shape[2:])
-
-
 def as_model(model: ModelLike, contract: ContractLike | None = None) -> Model:
     """Give a model of whatever can be one.
 
-    A network from elsewhere is tried on one tile of zeros. It is put into evaluation mode, and stays the caller's.
+    A network from elsewhere is tried on one tile. It is put into evaluation mode, and stays the caller's. One of a
+    single channel, of a sigmoid, tells one class from the rest: the contract names that class, or both with it last
+    (or as `positive`). The model's contract has both; the rest is called `background` where it has no name.
 
     Args:
         model: a bundled model's name, the path of a model file or of an ONNX file, a network, or a model.
@@ -68,7 +35,8 @@ def as_model(model: ModelLike, contract: ContractLike | None = None) -> Model:
             classes, bands; see `Contract.from_mapping`), or the path of a JSON file with them. The others carry theirs.
 
     Raises:
-        ModelError: if the file is missing or broken, a contract is needed, or it and the network do not agree.
+        ModelError: if the file is missing or broken, a contract is needed, it and the network do not agree, or nobody
+            can tell whether the network gives logits or probabilities.
         OptionError: if a contract is given beside a model that carries its own; for an ONNX file without the extra.
     """
     stated = _to_contract(contract)
@@ -81,8 +49,7 @@ def as_model(model: ModelLike, contract: ContractLike | None = None) -> Model:
     if path.suffix.lower() != ONNX_SUFFIX:
         _refuse_second(stated, str(path))
         return load_model(path)
-    loaded = load_onnx(path, stated)
-    _try_one_tile(loaded)
+    loaded = _tried(_load_onnx(path, stated))
     assert isinstance(loaded.network, OnnxNetwork)
     loaded.network.forget_sessions()  # it will run with other threads
     return loaded
@@ -109,57 +76,73 @@ def _of_module(module: nn.Module, contract: Contract | None) -> Model:
     network = module
     if not isinstance(module, SegmentationNetwork):
         network = ForeignNetwork(module, num_classes=len(contract.classes), name=contract.name)
-    model = Model(network=network.eval(), contract=contract)
-    _try_one_tile(model)
-    return model
+    return _tried(Model(network=network.eval(), contract=contract))
 
 
-@torch.inference_mode()
-def _try_one_tile(model: Model) -> None:
-    """Forward one tile of zeros, where the network is, and check what it gives.
+def _tried(model: Model) -> Model:
+    """Try a model on one tile, and settle what its network gives.
 
     Raises:
         ModelError: if the network does not take it, or gives something else than the contract says.
     """
-    contract, size = model.contract, model.settle_tile_size(None)
-    device = next((t.device for t in (*model.network.parameters(), *model.network.buffers())), torch.device("cpu"))
-    images = torch.zeros(model.fixed_batch or 1, len(contract.bands), size, size, device=device)
-    valid = torch.ones(len(images), size, size, dtype=torch.bool, device=device)
+    network, contract = model.network, model.contract
+    size = model.settle_tile_size(None)
     try:
-        logits = model.network(images, valid)
-    except (ModelError, OptionError):
-        raise
-    except Exception as error:  # whatever a network from elsewhere may raise
-        reason = " ".join(str(error).split())[:200]
+        raw, images, activation = try_tile(model, tile_size=size)
+    except TileRefusedError as refused:
+        raise refuse_size(model, size, str(refused)) from refused
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
         raise ModelError(
-            f"model '{contract.name}' does not take {tuple(images.shape)} float32, a tile as its contract has it "
-            f"({type(error).__name__}: {reason}): correct the contract's bands or tile_size, or the network"
+            f"there is not enough memory to try model '{contract.name}' on a tile of {size} px: state a smaller "
+            "tile_size in its contract"
         ) from error
+    if isinstance(network, ForeignNetwork | OnnxNetwork):
+        is_exported = model.input == "raw"  # by us: its output needs no guess
+        stated = replace(contract, output=contract.output or "logits") if is_exported else contract
+        settled, network.form = settle_output(stated, raw, images, activation=activation)
+        return replace(model, contract=contract if is_exported else settled)
     wanted = (len(images), len(contract.classes), size, size)
-    if tuple(logits.shape) != wanted:
+    if tuple(raw.shape) != wanted:
         raise ModelError(
-            f"model '{contract.name}' gives {tuple(logits.shape)} where its contract says {wanted}: "
+            f"model '{contract.name}' gives {tuple(raw.shape)} where its contract says {wanted}: "
             "correct the contract's classes"
         )
+    return model
 
 
-def _takes_valid(module: nn.Module) -> bool:
-    """Tell whether the network's forward has a parameter `valid`."""
-    try:
-        return "valid" in inspect.signature(module.forward).parameters
-    except (TypeError, ValueError):  # compiled code has no signature
-        return False
+def _load_onnx(path: Path, contract: Contract | None) -> Model:
+    """Load an ONNX file: an exported one with the contract that it carries, any other with the contract given.
 
+    A tile size that is fixed in the graph replaces the contract's.
 
-def _pick_logits(output: object, name: str) -> Tensor:
-    """Give the logits among what a network gives."""
-    found = output
-    if isinstance(output, Mapping):
-        found = next((output[key] for key in OUTPUT_KEYS if key in output), output)
-    if not isinstance(found, Tensor) or not found.is_floating_point():
-        kind = f"{found.dtype} tensor" if isinstance(found, Tensor) else type(found).__name__
+    Raises:
+        ModelError: if the file is broken, is no segmentation network, or does not fit the contract; if it needs one.
+        OptionError: if it carries its own contract and another is given; without the extra `onnx`.
+    """
+    graph = read_graph(path)
+    if graph.contract is not None and contract is not None:
+        raise OptionError(f"{path} carries its own contract: leave out the other one")
+    chosen = graph.contract or contract
+    if chosen is None:
         raise ModelError(
-            f"model '{name}' gives a {kind} where logits are expected (a float tensor, or a dictionary with one under "
-            f"{' or '.join(OUTPUT_KEYS)}): wrap the network in one that gives them"
+            f"{path} carries no GeoDeepLab contract: pass one that names its classes and bands, as a JSON file or as "
+            "contract="
         )
-    return found
+    if graph.channels not in (None, len(chosen.bands)):
+        raise ModelError(
+            f"{path} reads {graph.channels} bands, the contract names {len(chosen.bands)} "
+            f"({', '.join(chosen.band_names)}): correct the contract, or export the network with channels first"
+        )
+    if graph.tile_size is not None:
+        chosen = with_tile_size(chosen, graph.tile_size)
+    return Model(
+        network=OnnxNetwork(path, graph, num_classes=len(chosen.classes), name=chosen.name).eval(),
+        contract=chosen,
+        path=path,
+        input="normalised" if graph.contract is None else "raw",
+        fixed_tile_size=graph.tile_size,
+        fixed_batch=graph.batch,
+        precisions=("fp32",),
+    )

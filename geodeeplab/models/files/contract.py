@@ -2,20 +2,37 @@
 
 import dataclasses
 import json
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from geodeeplab.errors import ModelError
+from geodeeplab.models.architecture import MAX_BANDS, Architecture
+from geodeeplab.models.checks import (
+    check_mapping,
+    check_name,
+    check_number,
+    check_text,
+    is_finite,
+    refuse_unknown,
+    shown,
+)
 from geodeeplab.text import decode_text, is_plain
 
 FORMAT_VERSION = 1
+HEADER_KEY = "geodeeplab"
+"""Where a model file, or an exported ONNX file, has its contract among its metadata."""
 MAX_CLASS_ID = 255
+MAX_TILE_SIZE = 8192
+"""Pixels of a tile along each axis."""
+MAX_GSD_M = 1_000_000
+OUTPUTS = ("logits", "probabilities")
+PIXEL_DTYPES = tuple(f"{kind}{bits}" for kind in ("uint", "int") for bits in (8, 16, 32, 64))
+PIXEL_DTYPES += ("float16", "float32", "float64")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +86,7 @@ class Contract:
     architecture: Mapping[str, Any] = field(default_factory=dict)
     """The arguments of `build_model`; empty for a network that something else built."""
     classes: tuple[ModelClass, ...]
-    """Classes in the order of the logits' channels."""
+    """Classes in the order of the logits' channels. A network of one channel has one class, or two: see `positive`."""
     bands: tuple[ModelBand, ...]
     """Bands in the order of the network's input channels."""
     dtype: str = "uint8"
@@ -82,6 +99,10 @@ class Contract:
     """Tile size that suits the model, in pixels."""
     overlap: int = 128
     """Overlap of neighbouring tiles that suits the model, in pixels."""
+    output: Literal["logits", "probabilities"] | None = None
+    """What a network from elsewhere gives; None where that is for its file or its values to tell."""
+    positive: str | None = None
+    """Name of the class whose logit or probability a network of one channel gives; None: of the last class."""
     licence: str = ""
     """Licence of the weights."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -92,25 +113,34 @@ class Contract:
     """Version of the file format."""
 
     def __post_init__(self) -> None:
-        """Check that the parts agree.
+        """Check types, ranges, and that the parts agree.
 
         Raises:
-            ModelError: if they do not.
+            ModelError: if something is wrong.
         """
+        try:
+            self._check_types()
+        except TypeError as error:
+            raise _unreadable(str(error)) from error
         ids = [item.id for item in self.classes]
         if len(set(ids)) != len(ids) or not all(1 <= value <= MAX_CLASS_ID for value in ids):
-            raise ModelError(f"class ids are distinct and within 1 to {MAX_CLASS_ID}, not {ids}")
+            raise ModelError(f"class ids are distinct and within 1 to {MAX_CLASS_ID}, not {shown(ids)}")
         if self.architecture:
             self._check_architecture()
-        if not all(isinstance(value, int) for value in (*ids, self.tile_size, self.overlap)):
-            raise ModelError(
-                f"ids, tile size and overlap are whole numbers, not {ids}, {self.tile_size}, {self.overlap}"
-            )
         if not ids or not self.bands:
             raise ModelError(f"a model has classes and bands, not {len(ids)} and {len(self.bands)}: name at least one")
-        if not 0 <= self.overlap <= self.tile_size // 2 or self.tile_size < 1:
+        if not 0 <= self.overlap <= self.tile_size // 2 or not 1 <= self.tile_size <= MAX_TILE_SIZE:
             raise ModelError(
-                f"tiles have at least 1 pixel and share at most half of them, not {self.overlap} of {self.tile_size}"
+                f"tiles have at least 1 pixel, at most {MAX_TILE_SIZE}, and share at most half of them, not "
+                f"{shown(self.overlap)} of {shown(self.tile_size)}"
+            )
+        names = [item.name for item in self.classes]
+        if len(set(names)) != len(names):
+            raise ModelError(f"every class has a name of its own, not {shown(', '.join(names))}: rename the doubles")
+        if self.positive is not None and (self.positive not in names or len(names) > 2):
+            raise ModelError(
+                f"positive names one of the one or two classes of a network of one channel, not "
+                f"{shown(self.positive)} of {shown(', '.join(names))}"
             )
         self._check_values()
 
@@ -122,12 +152,16 @@ class Contract:
     def to_json(self) -> str:
         """Write the contract as one JSON object.
 
-        A band's scale and offset are left out where they are 1 and 0, so that earlier readers take the file, too.
+        What only later readers know is left out where it says nothing (a band's scale and offset, `output`,
+        `positive`), so that earlier ones take the file, too.
         """
         values = dataclasses.asdict(self)
         for stated, band in zip(values["bands"], self.bands, strict=True):
             if not band.is_scaled:
                 del stated["scale"], stated["offset"]
+        for key in ("output", "positive"):
+            if values[key] is None:
+                del values[key]
         return json.dumps(values, ensure_ascii=False)
 
     @classmethod
@@ -138,9 +172,10 @@ class Contract:
             ModelError: if it is of another format version, or not a contract.
         """
         try:
-            return cls.from_mapping(json.loads(text))
-        except json.JSONDecodeError as error:
-            raise ModelError(f"the model file's contract is not readable ({error}): save the model again") from error
+            values = json.loads(text)
+        except (ValueError, RecursionError) as error:  # ValueError: of the syntax, or a number of thousands of digits
+            raise _unreadable(f"{error}") from error
+        return cls.from_mapping(values)
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> "Contract":
@@ -152,59 +187,111 @@ class Contract:
             ModelError: if the values are of another format version, or are not a contract.
         """
         try:
+            check_mapping(values, "a contract")
             plain = dict(values)
             version = plain.get("format_version", FORMAT_VERSION)
             if version != FORMAT_VERSION:
                 raise ModelError(
-                    f"this GeoDeepLab reads model files of format {FORMAT_VERSION}, not {version}: "
+                    f"this GeoDeepLab reads model files of format {FORMAT_VERSION}, not {shown(version)}: "
                     "install the version that wrote the file, or save the model again"
                 )
-            plain["classes"] = tuple(ModelClass(**{**c, "color": tuple(c["color"])}) for c in plain["classes"])
-            plain["bands"] = tuple(ModelBand(**band) for band in plain["bands"])
+            refuse_unknown(plain, "a contract", [item.name for item in dataclasses.fields(cls)])
+            plain["classes"] = tuple(_class_of(item) for item in _listed(plain["classes"], "classes"))
+            plain["bands"] = tuple(_band_of(item) for item in _listed(plain["bands"], "bands"))
             if "value_range" in plain:
-                plain["value_range"] = tuple(plain["value_range"])
-            if "overlap" not in plain and "tile_size" in plain:
+                plain["value_range"] = tuple(_listed(plain["value_range"], "value_range"))
+            if "overlap" not in plain and isinstance(plain.get("tile_size"), int):
                 plain["overlap"] = min(cls.overlap, plain["tile_size"] // 2)
             return cls(**plain)
-        except (KeyError, TypeError, ValueError) as error:
-            if isinstance(error, ModelError):
-                raise
-            raise ModelError(
-                f"the model file's contract is not readable ({_reason(error)}): save the model again, or write name, "
-                "classes (id, name, color) and bands (name, mean, std)"
-            ) from error
+        except KeyError as error:
+            raise _unreadable(f"{error} is missing") from error
+        except TypeError as error:
+            raise _unreadable(str(error)) from error
+
+    def _check_types(self) -> None:
+        """Check that everything is of its type.
+
+        Raises:
+            TypeError: if something is not.
+            ModelError: for a name that files cannot hold.
+        """
+        check_name(self.name, "the model's name")
+        for item in self.classes:
+            check_name(item.name, "a class's name")
+            if isinstance(item.id, bool) or not isinstance(item.id, int):
+                raise TypeError(f"the id of class '{item.name}' is a whole number, not {shown(item.id)}")
+            if not isinstance(item.color, list | tuple):
+                raise TypeError(f"the colour of class '{item.name}' is red, green, blue, not {shown(item.color)}")
+        if len(self.bands) > MAX_BANDS:
+            raise TypeError(f"bands are up to {MAX_BANDS}, not {len(self.bands)}")
+        for band in self.bands:
+            check_name(band.name, "a band's name")
+            for key in ("mean", "std", "scale", "offset"):
+                check_number(getattr(band, key), f"{key} of band '{band.name}'")
+        for key in ("tile_size", "overlap"):
+            value = getattr(self, key)
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise TypeError(f"{key} is a whole number, not {shown(value)}")
+        for key in ("architecture", "provenance", "metrics"):
+            check_mapping(getattr(self, key), key)
+        check_text(self.licence, "licence")
+        if len(self.value_range) != 2:
+            raise TypeError(f"value_range is two numbers, not {shown(self.value_range)}")
+        for value in self.value_range:
+            check_number(value, "each end of value_range")
+        if self.gsd_m is not None:
+            check_number(self.gsd_m, "gsd_m")
+        if self.output not in (None, *OUTPUTS):
+            raise TypeError(f"output is {' or '.join(OUTPUTS)}, not {shown(self.output)}")
 
     def _check_architecture(self) -> None:
-        """Check the numbers that the architecture and the contract both state."""
-        if self.architecture.get("num_classes") != len(self.classes):
+        """Check the architecture, and the numbers that it and the contract both state."""
+        architecture = Architecture.from_mapping(self.architecture)
+        if architecture.num_classes != len(self.classes):
+            raise ModelError(f"the network gives {architecture.num_classes} classes, the contract {len(self.classes)}")
+        if architecture.in_channels != len(self.bands):
             raise ModelError(
-                f"the network gives {self.architecture.get('num_classes')} classes, the contract {len(self.classes)}"
+                f"the network reads {architecture.in_channels} bands, the contract names {len(self.bands)}"
             )
-        if self.architecture.get("in_channels") != len(self.bands):
+        if self.output == "probabilities" or self.positive is not None:
             raise ModelError(
-                f"the network reads {self.architecture.get('in_channels')} bands, the contract names {len(self.bands)}"
+                "output and positive are said of networks from elsewhere; the network of a model file gives a logit a "
+                "class: leave them out"
             )
 
     def _check_values(self) -> None:
-        """Check the numbers that pixels are computed with, and the colours."""
+        """Check the numbers that pixels are computed with, the colours, and that the rest can be written."""
         for band in self.bands:
-            if not all(math.isfinite(value) for value in (band.mean, band.std, band.scale, band.offset)):
+            if not all(is_finite(value) for value in (band.mean, band.std, band.scale, band.offset)):
                 raise ModelError(f"mean, std, scale and offset of band '{band.name}' are finite numbers: correct them")
-            if band.std <= 0 or band.scale == 0:
+            if np.float32(band.std) <= 0 or band.scale == 0:
                 raise ModelError(
                     "the standard deviation of every band is above 0 and its scale is not 0, "
                     f"not {band.std:g} and {band.scale:g} as of band '{band.name}'"
                 )
         low, high = self.value_range
-        if not (math.isfinite(low) and math.isfinite(high) and low < high):
-            raise ModelError(f"the value range is two finite numbers, the lower one first, not {low:g}, {high:g}")
+        if not (is_finite(low) and is_finite(high) and low < high):
+            raise ModelError(
+                f"the value range is two finite numbers, the lower one first, not {_brief(low)}, {_brief(high)}"
+            )
+        if self.gsd_m is not None and not 0 < self.gsd_m <= MAX_GSD_M:
+            raise ModelError(f"gsd_m is metres above 0, up to {MAX_GSD_M}, not {shown(self.gsd_m)}: correct it")
         for item in self.classes:
-            if len(item.color) != 3 or not all(isinstance(part, int) and 0 <= part <= 255 for part in item.color):
-                raise ModelError(f"a colour is red, green, blue from 0 to 255, not {item.color} as of '{item.name}'")
+            if len(item.color) != 3 or not all(_is_color_part(part) for part in item.color):
+                raise ModelError(
+                    f"a colour is red, green, blue from 0 to 255, not {shown(item.color)} as of '{item.name}'"
+                )
+        if not isinstance(self.dtype, str) or self.dtype not in PIXEL_DTYPES:
+            raise ModelError(f"dtype is a type of pixels such as uint8 or float32, not {shown(self.dtype)}")
         try:
-            np.dtype(self.dtype)
-        except TypeError as error:
-            raise ModelError(f"dtype is a type of pixels such as uint8 or float32, not {self.dtype!r}") from error
+            self.to_json().encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise _unreadable(f"provenance or metrics is nothing that JSON can hold, {shown(error)}") from error
+
+
+def with_tile_size(contract: Contract, tile_size: int) -> Contract:
+    """Give the contract for tiles of another size; the overlap stays, up to half a tile."""
+    return dataclasses.replace(contract, tile_size=tile_size, overlap=min(contract.overlap, tile_size // 2))
 
 
 def read_contract_file(path: str | os.PathLike[str]) -> Contract:
@@ -221,6 +308,50 @@ def read_contract_file(path: str | os.PathLike[str]) -> Contract:
         raise ModelError(f"{path}: {error}") from error
 
 
-def _reason(error: Exception) -> str:
-    """Say what a constructor or a look-up complained of."""
-    return f"{error} is missing" if isinstance(error, KeyError) else str(error)
+def _listed(value: object, what: str) -> list[Any]:
+    """Give a list of a contract.
+
+    Raises:
+        TypeError: if it is none.
+    """
+    if not isinstance(value, list | tuple):
+        raise TypeError(f"{what} is a list, not {shown(value)}")
+    return list(value)
+
+
+def _class_of(values: object) -> ModelClass:
+    if isinstance(values, ModelClass):
+        return values
+    check_mapping(values, "a class")
+    assert isinstance(values, Mapping)
+    refuse_unknown(values, "a class", ("id", "name", "color"))
+    return ModelClass(id=values["id"], name=values["name"], color=tuple(_listed(values["color"], "a colour")))
+
+
+def _band_of(values: object) -> ModelBand:
+    if isinstance(values, ModelBand):
+        return values
+    check_mapping(values, "a band")
+    assert isinstance(values, Mapping)
+    refuse_unknown(values, "a band", [item.name for item in dataclasses.fields(ModelBand)])
+    missing = [key for key in ("name", "mean", "std") if key not in values]
+    if missing:
+        raise KeyError(missing[0])
+    return ModelBand(**values)
+
+
+def _is_color_part(part: object) -> bool:
+    return isinstance(part, int) and not isinstance(part, bool) and 0 <= part <= 255
+
+
+def _brief(value: float) -> str:
+    """Write a number briefly, one beyond floats, too."""
+    return f"{value:g}" if isinstance(value, float) or abs(value) < 2**63 else shown(value)
+
+
+def _unreadable(reason: str) -> ModelError:
+    """Say that something is of another kind than a contract has."""
+    return ModelError(
+        f"the model file's contract is not readable ({reason}): save the model again, or write name, "
+        "classes (id, name, color) and bands (name, mean, std)"
+    )

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from geodeeplab.atomic import write_output
-from geodeeplab.errors import OptionError
-from geodeeplab.models.files.contract import Contract
-from geodeeplab.models.files.model_file import HEADER_KEY
+from geodeeplab.errors import ModelError, OptionError
+from geodeeplab.models.files.contract import HEADER_KEY, Contract, with_tile_size
+from geodeeplab.models.files.foreign import ForeignNetwork
 from geodeeplab.models.files.normalise import Normalisation
 
 OPSET = 18
@@ -60,6 +60,7 @@ def export_onnx(
         batch_size: N, fixed in the file; by default any.
 
     Raises:
+        ModelError: if the network gives probabilities by its contract, and is not one of `as_model`.
         OptionError: if the extra `onnx` is not installed, or a size is below 1.
         OutputError: if the file cannot be written.
     """
@@ -71,6 +72,12 @@ def export_onnx(
     for name, value in (("tile", tile_size), ("batch", batch_size)):
         if value is not None and value < 1:
             raise OptionError(f"the {name} size is at least 1, not {value}: choose another, or leave it out")
+    if contract.output == "probabilities" and not isinstance(network, ForeignNetwork):
+        raise ModelError(
+            f"an exported file gives logits, and the network of '{contract.name}' probabilities by its contract: "
+            "export the network and the contract of gdl.as_model"
+        )
+    contract = dataclasses.replace(contract, output=None, positive=None)  # of what is inside
     contract = with_tile_size(contract, contract.tile_size if tile_size is None else tile_size)
     graph = ExportedGraph(copy.deepcopy(network).cpu().float(), contract).eval()
     sample = torch.zeros(batch_size or 2, len(contract.bands), contract.tile_size, contract.tile_size)
@@ -92,8 +99,3 @@ def export_onnx(
         part.ClearField("metadata_props")  # stack traces, with this machine's paths
     onnx.helper.set_model_props(proto, {HEADER_KEY: contract.to_json()})
     write_output(dst_path, proto.SerializeToString())
-
-
-def with_tile_size(contract: Contract, tile_size: int) -> Contract:
-    """Give the contract for tiles of another size; the overlap stays, up to half a tile."""
-    return dataclasses.replace(contract, tile_size=tile_size, overlap=min(contract.overlap, tile_size // 2))

@@ -1,125 +1,27 @@
 """The model, and the model file: one safetensors file whose header is the input contract. Loading never unpickles."""
 
-import hashlib
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 
 from geodeeplab.atomic import write_output
-from geodeeplab.errors import ModelError, OptionError
-from geodeeplab.models.build import build_model
-from geodeeplab.models.files.contract import Contract
-from geodeeplab.models.files.normalise import Normalisation, RawPixels, ValueMap
+from geodeeplab.errors import ModelError
+from geodeeplab.models.architecture import Architecture
+from geodeeplab.models.assembly import build_network
+from geodeeplab.models.files.contract import HEADER_KEY, Contract
+from geodeeplab.models.files.model import Model
+from geodeeplab.models.files.onnx_graph import ONNX_SUFFIX, read_onnx_contract
 from geodeeplab.models.network import SegmentationNetwork
 
-HEADER_KEY = "geodeeplab"
 BUNDLED_FOLDER = Path(__file__).parents[2] / "bundled"
 DEFAULT_MODEL = "landcover-aerial"
-
-
-ONNX_SUFFIX = ".onnx"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Model:
-    """A network in evaluation mode with its contract; `load_model` and `as_model` make it."""
-
-    network: nn.Module
-    """Maps images (N, C, T, T) float32 and `valid` (N, T, T) to logits (N, K, T, T) float32."""
-    contract: Contract
-    """What it was trained on."""
-    path: Path | None = None
-    """The file it came from; None for a network that was handed over."""
-    input: Literal["normalised", "raw"] = "normalised"
-    """What its images are: by the contract's means and deviations, 0 where invalid; or numbers as the training scenes
-    have them, NaN where invalid, for a network that normalises by itself."""
-    fixed_tile_size: int | None = None
-    """The only tile size T that it takes, in pixels; None for any."""
-    fixed_batch: int | None = None
-    """The only number N of tiles that it takes at once; None for any."""
-    precisions: tuple[str, ...] = ("fp32", "bf16", "fp16")
-    """Precisions that it can run at."""
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """Every file that it reads: its own, and those where an ONNX file keeps weights; none where it has no path."""
-        if self.path is None:
-            return ()
-        if self.path.suffix.lower() != ONNX_SUFFIX:
-            return (self.path,)
-        from geodeeplab.models.files.onnx_model import find_weight_files
-
-        return (self.path, *find_weight_files(self.path))
-
-    @cached_property
-    def checksum(self) -> str:
-        """SHA-256 in hex of the file, or of the weights where there is no file; the contract is no part of it."""
-        if self.path is None or not self.path.is_file():
-            return _checksum_of_weights(self.network)
-        digests = []
-        for path in self.files:
-            with open(path, "rb") as file:
-                digests.append(hashlib.file_digest(file, "sha256"))
-        for other in digests[1:]:
-            digests[0].update(other.digest())
-        return digests[0].hexdigest()
-
-    def preparation(self, values: ValueMap | None = None) -> nn.Module:
-        """Give what maps pixels (N, C, H, W) of a scene and `valid` (N, H, W) to the network's images.
-
-        Args:
-            values: how the scene's numbers become the contract's; without it they are the contract's.
-        """
-        return RawPixels(values) if self.input == "raw" else Normalisation(self.contract, values=values)
-
-    def settle_precision(self, precision: str) -> str:
-        """Give the precision to run at: as asked for, and in place of `auto` the only one that there is.
-
-        Raises:
-            OptionError: if the network cannot run at it.
-        """
-        if precision == "auto":
-            return self.precisions[0] if len(self.precisions) == 1 else "auto"
-        if precision in Model.precisions and precision not in self.precisions:  # an unknown name is the device's matter
-            raise OptionError(
-                f"model '{self.contract.name}' runs at {' or '.join(self.precisions)}, not {precision}: "
-                "leave the precision at auto"
-            )
-        return precision
-
-    def settle_tile_size(self, tile_size: int | None) -> int:
-        """Give the tile size to run at: as asked for, else the contract's.
-
-        Raises:
-            OptionError: if the network takes another one only.
-        """
-        if self.fixed_tile_size is not None and tile_size not in (None, self.fixed_tile_size):
-            raise OptionError(
-                f"model '{self.contract.name}' takes tiles of {self.fixed_tile_size} px only, not {tile_size}: "
-                "leave out the tile size, or export the network for another one"
-            )
-        return self.fixed_tile_size or tile_size or self.contract.tile_size
-
-    def settle_batch_size(self, batch_size: int | None) -> int | None:
-        """Give the number of tiles per forward as asked for, or the only one that there is; None where it is free.
-
-        Raises:
-            OptionError: if the network takes another one only.
-        """
-        if self.fixed_batch is not None and batch_size not in (None, self.fixed_batch):
-            raise OptionError(
-                f"model '{self.contract.name}' takes {self.fixed_batch} tiles at once only, not {batch_size}: "
-                "leave out the batch size, or export the network for any"
-            )
-        return self.fixed_batch or batch_size
+FLOATS = ("F16", "BF16", "F32", "F64")
+"""What safetensors calls the types of weights."""
 
 
 def iter_bundled() -> Iterator[str]:
@@ -153,8 +55,6 @@ def read_contract(name_or_path: str | os.PathLike[str]) -> Contract:
     """
     path = find_model(name_or_path)
     if path.suffix.lower() == ONNX_SUFFIX:
-        from geodeeplab.models.files.onnx_model import read_onnx_contract
-
         return read_onnx_contract(path)
     try:
         with safe_open(path, framework="pt") as file:
@@ -180,18 +80,18 @@ def load_model(name_or_path: str | os.PathLike[str] = DEFAULT_MODEL) -> Model:
         raise ModelError(f"{path} is an ONNX file, not a model file: open it with geodeeplab.models.as_model")
     contract = read_contract(path)
     try:
-        network = build_model(**contract.architecture)
-    except (TypeError, ModelError) as error:
+        architecture = Architecture.from_mapping(contract.architecture)
+        with torch.device("meta"):  # shapes without memory
+            wanted = build_network(architecture).state_dict()
+    except ModelError as error:
         raise ModelError(f"{path} names an architecture that cannot be built ({error}): save it again") from error
+    _check_tensors(path, wanted)
+    network = build_network(architecture)
     with safe_open(path, framework="pt") as file:
-        weights = {key: file.get_tensor(key).float() for key in file.keys()}
-    try:
-        network.load_state_dict(weights, strict=True)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ModelError(
-            f"the weights in {path} do not fit the architecture it names ({reason}): save it again"
-        ) from error
+        network.load_state_dict({key: file.get_tensor(key).float() for key in wanted}, strict=True)
+    for key, tensor in network.state_dict().items():
+        if not tensor.isfinite().all():
+            raise ModelError(f"the tensor {key} in {path} is not finite: the file is damaged, copy or save it again")
     return Model(network=network.eval(), contract=contract, path=path)
 
 
@@ -213,18 +113,34 @@ def save_model(
     write_output(dst_path, save(weights, metadata={HEADER_KEY: contract.to_json()}))
 
 
+def _check_tensors(path: Path, wanted: Mapping[str, Tensor]) -> None:
+    """Compare a file's tensors with a network's before anything of their size is built.
+
+    Raises:
+        ModelError: if one is missing, too many, or of another shape or type.
+    """
+    with safe_open(path, framework="pt") as file:
+        slices = {key: file.get_slice(key) for key in file.keys()}
+        there = {key: (tuple(one.get_shape()), one.get_dtype()) for key, one in slices.items()}
+    reason = ""
+    for key, tensor in wanted.items():
+        shape, dtype = there.get(key, (None, None))
+        if shape is None:
+            reason = f"{key} is missing"
+        elif shape != tuple(tensor.shape):
+            reason = f"{key} has the shape {shape}, not {tuple(tensor.shape)}"
+        elif tensor.is_floating_point() and dtype not in FLOATS:
+            reason = f"{key} is stored as {dtype}, not as one of {', '.join(FLOATS)}"
+        if reason:
+            break
+    excess = [key for key in there if key not in wanted]
+    if not reason and excess:
+        reason = f"it has no place for {excess[0][:80]!r}"
+    if reason:
+        raise ModelError(f"the weights in {path} do not fit the architecture it names ({reason}): save it again")
+
+
 def _stored(tensor: Tensor, half: bool) -> Tensor:
     """Give the tensor as it is stored."""
     shrink = half and tensor.is_floating_point() and tensor.ndim > 1
     return tensor.detach().cpu().to(torch.float16 if shrink else tensor.dtype).contiguous()
-
-
-def _checksum_of_weights(network: nn.Module) -> str:
-    """Hash the kind of network, and each of its tensors by name, type, shape and bytes."""
-    digest = hashlib.sha256(f"{type(network).__module__}.{type(network).__qualname__}".encode())
-    for key, tensor in sorted(network.state_dict().items()):
-        if isinstance(tensor, Tensor):  # a module may keep other state beside its tensors
-            digest.update(f"\0{key}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
-            content = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-            digest.update(content.numpy().tobytes())
-    return digest.hexdigest()

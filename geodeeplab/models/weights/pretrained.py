@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from geodeeplab.errors import ModelError, OptionError
-from geodeeplab.models.build import MAX_CLASSES, build_model
+from geodeeplab.models.architecture import MAX_CLASSES, Architecture
+from geodeeplab.models.assembly import build_network
 from geodeeplab.models.network import SegmentationNetwork
 from geodeeplab.models.weights.inflate import RGB, inflate_first_convolution, plain_name
 from geodeeplab.models.weights.key_layouts import FileTensor, name_as_network, required
@@ -165,7 +166,7 @@ def _source_classes(
         if not 2 <= number <= MAX_CLASSES:
             continue
         with torch.device("meta"):  # shapes without memory
-            twin = build_model(**{**architecture, "num_classes": number}).state_dict()
+            twin = build_network(Architecture.from_mapping({**architecture, "num_classes": number})).state_dict()
         if all(twin[key].shape == shape for key, shape in shapes.items()):
             return number
     return None

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 from torchvision.models import get_model_weights, list_models
 
 from geodeeplab.errors import ModelError
-from geodeeplab.models.files.contract import Contract
-from geodeeplab.models.files.model_file import HEADER_KEY, find_model, iter_bundled
+from geodeeplab.models.files.contract import HEADER_KEY, Contract
+from geodeeplab.models.files.model_file import find_model, iter_bundled
 from geodeeplab.models.weights.inflate import RGB
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".tar")
@@ -117,11 +117,14 @@ def _read(path: Path) -> Weights:
             f"{path} is damaged, or holds Python objects beside tensors, which are not loaded: copy it again, "
             "or save its state dict alone where you trust it"
         ) from error
-    except (OSError, EOFError, RuntimeError, ValueError, SafetensorError) as error:
+    except Exception as error:  # whatever torch raises of bytes that are no weights
         reason = " ".join(str(error).split())[:200]
         raise ModelError(f"{path} is not a readable file of weights ({reason}): copy or save it again") from error
     tensors = {OLD_DENSENET.sub(r"\1\2", key): tensor for key, tensor in tensors.items()}
-    bands = Contract.from_json(header).band_names if header else None
+    try:
+        bands = Contract.from_json(header).band_names if header else None
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
     return Weights(source=str(path), tensors=tensors, bands=bands)
 
 

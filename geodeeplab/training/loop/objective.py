@@ -167,6 +167,12 @@ def find_ignored(classes: Sequence[ModelClass], wanted: Sequence[str | int]) -> 
             known = ", ".join(f"{item.name} ({item.id})" for item in classes)
             raise OptionError(f"no class is called {one!r}: ignore_classes are some of {known}")
         indices.add(found[0])
+    if len(classes) == 1:
+        raise OptionError(
+            f"two classes or more are told apart, and these labels have only '{classes[0].name}', as ground without a "
+            "label is ignored: make that ground a class with background='background' (--background background), and "
+            "where the labels are not complete, say with labelled=POLYGONS (--labelled) where they are"
+        )
     if len(classes) - len(indices) < 2:
         raise OptionError(
             f"at least two classes are learned; of {len(classes)}, {len(indices)} are ignored: ignore fewer"

@@ -232,6 +232,8 @@ def test_classes_to_ignore_by_name_or_id(drawn_data: TrainingData) -> None:
         find_ignored(drawn_data.classes, ["lake"])
     with pytest.raises(OptionError, match="at least two classes are learned; of 3, 2 are ignored"):
         find_ignored(drawn_data.classes, ["field", 2])
+    with pytest.raises(OptionError, match=r"only 'field', .* background='background' .* labelled=POLYGONS"):
+        find_ignored(drawn_data.classes[:1], [])
 
 
 @pytest.mark.parametrize(
