@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from geodeeplab.errors import ModelError, OptionError
-from geodeeplab.models.files.contract import Contract, read_contract_file, with_tile_size
+from geodeeplab.models.contract import Contract, read_contract_file, with_tile_size
 from geodeeplab.models.files.foreign import ForeignNetwork, settle_output
 from geodeeplab.models.files.model import Model
 from geodeeplab.models.files.model_file import find_model, load_model

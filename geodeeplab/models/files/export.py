@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from geodeeplab.atomic import write_output
 from geodeeplab.errors import ModelError, OptionError
-from geodeeplab.models.files.contract import HEADER_KEY, Contract, with_tile_size
+from geodeeplab.models.contract import HEADER_KEY, Contract, with_tile_size
 from geodeeplab.models.files.foreign import ForeignNetwork
 from geodeeplab.models.files.normalise import Normalisation
 

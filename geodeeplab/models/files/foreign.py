@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from geodeeplab.errors import ModelError
-from geodeeplab.models.files.contract import Contract, ModelClass
+from geodeeplab.models.contract import Contract, ModelClass
 from geodeeplab.models.heads.aspp import resize
 
 OUTPUT_KEYS = ("out", "logits")

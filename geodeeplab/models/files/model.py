@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from geodeeplab.errors import OptionError
-from geodeeplab.models.files.contract import MAX_TILE_SIZE, Contract
+from geodeeplab.models.contract import MAX_TILE_SIZE, Contract
 from geodeeplab.models.files.normalise import Normalisation, RawPixels, ValueMap
 from geodeeplab.models.files.onnx_graph import ONNX_SUFFIX, find_weight_files
 

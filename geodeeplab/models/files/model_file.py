@@ -13,7 +13,7 @@ from geodeeplab.atomic import write_output
 from geodeeplab.errors import ModelError
 from geodeeplab.models.architecture import Architecture
 from geodeeplab.models.assembly import build_network
-from geodeeplab.models.files.contract import HEADER_KEY, Contract
+from geodeeplab.models.contract import HEADER_KEY, Contract
 from geodeeplab.models.files.model import Model
 from geodeeplab.models.files.onnx_graph import ONNX_SUFFIX, read_onnx_contract
 from geodeeplab.models.network import SegmentationNetwork

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from geodeeplab.errors import ContractError
-from geodeeplab.models.files.contract import Contract
+from geodeeplab.models.contract import Contract
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from geodeeplab.errors import ModelError, OptionError
 from geodeeplab.models.checks import shown
-from geodeeplab.models.files.contract import HEADER_KEY, MAX_TILE_SIZE, Contract
+from geodeeplab.models.contract import HEADER_KEY, MAX_TILE_SIZE, Contract
 from geodeeplab.models.files.onnx_model import CPU, import_onnxruntime, open_session
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from geodeeplab.errors import ModelError, OptionError
-from geodeeplab.models.files.contract import MAX_TILE_SIZE, Contract
+from geodeeplab.models.contract import MAX_TILE_SIZE, Contract
 from geodeeplab.models.files.foreign import ForeignNetwork
 from geodeeplab.models.files.model import Model
 from geodeeplab.models.files.onnx_model import OnnxNetwork

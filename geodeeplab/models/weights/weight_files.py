@@ -15,7 +15,7 @@ from torch import Tensor
 from torchvision.models import get_model_weights, list_models
 
 from geodeeplab.errors import ModelError
-from geodeeplab.models.files.contract import HEADER_KEY, Contract
+from geodeeplab.models.contract import HEADER_KEY, Contract
 from geodeeplab.models.files.model_file import find_model, iter_bundled
 from geodeeplab.models.weights.inflate import RGB
 
