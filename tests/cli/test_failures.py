@@ -37,8 +37,15 @@ class TestBrokenScenes:
         return scene
 
     def test_a_scene_that_breaks_off_keeps_the_old_outputs_and_the_work(
-        self, expect_kept: Kept, expect_refused: Refused, broken: Path, tiny_model: Path, out: Path
+        self,
+        expect_kept: Kept,
+        expect_refused: Refused,
+        broken: Path,
+        tiny_model: Path,
+        out: Path,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
+        monkeypatch.setattr("torch.get_num_threads", lambda: 2)  # tiles in flight when it breaks off
         polygons, labels = out / "a.gpkg", out / "a.tif"
         polygons.write_text("old polygons")
         labels.write_text("old labels")
