@@ -221,16 +221,21 @@ def open_array(
     return Scene(ArraySource(array, transform=transform, crs=crs, bands=bands, nodata=nodata, valid=valid))
 
 
-def open_stack(paths: Sequence[str | PathLike[str]]) -> Scene:
+def open_stack(paths: Sequence[str | PathLike[str]], *, local_only: bool = False) -> Scene:
     """Open files that hold a band each, or some, as one scene of all their bands, in this order.
 
     All have the same bounds; files of coarser pixels, by a whole factor, are repeated onto the finest. A band without a
     name is named after its file.
 
+    Args:
+        paths: of the files.
+        local_only: see `open_scene`.
+
     Raises:
         SceneError: a file cannot be a scene, or the files do not fit together.
     """
-    return Scene(open_stacked(paths))
+    with local_files_only(local_only):
+        return Scene(open_stacked(paths))
 
 
 def names_stac(scene: SceneLike) -> bool:

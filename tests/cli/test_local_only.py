@@ -10,6 +10,7 @@ from click.testing import CliRunner
 import geodeeplab as gdl
 from geodeeplab.cli import commands
 from geodeeplab.errors import GeoDeepLabError
+from geodeeplab.raster.scene import open_stack
 from geodeeplab.raster.sources.local_only import is_local_only
 
 REFUSED = "cannot be opened with `local_only=True`"
@@ -58,6 +59,8 @@ def test_functions(foreign: str, tmp_path: Path) -> None:
         lambda: gdl.vectorize(foreign, tmp_path / "a.gpkg", local_only=True),
         lambda: gdl.evaluate(foreign, foreign, local_only=True),
         lambda: gdl.prepare_data(scenes=foreign, labels=foreign, local_only=True),
+        lambda: gdl.export_chips(foreign, foreign, tmp_path / "chips", local_only=True),
+        lambda: open_stack([foreign], local_only=True),
     ):
         with pytest.raises(GeoDeepLabError, match=REFUSED):
             run()
@@ -70,3 +73,5 @@ def test_chips_are_looked_at_before_any_is_opened(foreign: str, tmp_path: Path) 
         (tmp_path / "chips" / name / "a.tif").write_bytes(Path(foreign).read_bytes())
     with pytest.raises(GeoDeepLabError, match=REFUSED):
         gdl.prepare_data(tmp_path / "chips", class_mapping={1: "a"}, local_only=True)
+    with pytest.raises(GeoDeepLabError, match=REFUSED):
+        gdl.open_chip_folder(tmp_path / "chips", class_mapping={1: "a"}, local_only=True)

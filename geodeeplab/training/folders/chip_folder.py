@@ -8,7 +8,7 @@ from typing import Any
 
 from geodeeplab.errors import OptionError, SceneError
 from geodeeplab.models import ModelClass
-from geodeeplab.raster import Scene, read_classes
+from geodeeplab.raster import Scene, local_files_only, read_classes
 from geodeeplab.raster.sources.local_only import check_raster, is_local_only
 from geodeeplab.raster.sources.lossy import lossy_compression
 from geodeeplab.raster.sources.remote import open_file, spread
@@ -69,6 +69,7 @@ def open_chip_folder(
     ignore_unknown: bool = False,
     skip_unpaired: bool = False,
     group_by_folder: bool = True,
+    local_only: bool = False,
 ) -> ChipFolder:
     """Open folders of chips. Nothing but folders and text files is read, unless the classes are in the label files.
 
@@ -88,6 +89,7 @@ def open_chip_folder(
             that lists them.
         skip_unpaired: leave out images without a label, and labels without an image.
         group_by_folder: chips of one folder are of one group, where there are several folders.
+        local_only: see `open_scene`.
 
     Raises:
         SceneError: a folder does not exist, holds no chips, or has files without a partner.
@@ -96,9 +98,10 @@ def open_chip_folder(
     folders = [chips for one in _paths_of(path) for chips in _chip_folders(one, image_folder, label_folder)]
     found = [_find(folder, image_folder, label_folder, skip_unpaired=skip_unpaired) for folder in folders]
     labels = tuple(pair.label for one in found for pair in one.pairs)
-    _check_files(found)
-    _refuse_lossy(labels)
-    listed, source = _listed_classes(found, labels, is_stated=class_mapping is not None or classes is not None)
+    with local_files_only(local_only):
+        _check_files(found)
+        _refuse_lossy(labels)
+        listed, source = _listed_classes(found, labels, is_stated=class_mapping is not None or classes is not None)
     names, code = make_label_code(
         listed,
         class_mapping=class_mapping,
@@ -241,7 +244,7 @@ def _listed_classes(
         counts = count_codes(labels, is_color=is_color)
     raise OptionError(
         f"nothing says what the {'colours' if is_color else 'values'} of the labels stand for "
-        f"({describe_counts(counts, is_color=is_color)}): name them with class_mapping, such as "
+        f"({describe_counts(counts, is_color=is_color)}): name them with `class_mapping=`, such as "
         + ("{(60, 16, 152): 'building'}" if is_color else "{1: 'building'}")
     )
 

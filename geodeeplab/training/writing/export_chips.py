@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from geodeeplab.raster import AoiLike, paths_in
+from geodeeplab.raster import AoiLike, local_files_only, paths_in
 from geodeeplab.raster.polygons.burn import Overlap
 from geodeeplab.training.folders.chip_files import ImageFormat
 from geodeeplab.training.scenes.class_table import ClassesLike, ClassMapping
@@ -40,6 +40,7 @@ def export_chips(
     keep_unlabelled: bool = False,
     layout: Layout = "esri",
     image_format: ImageFormat = "tif",
+    local_only: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -72,6 +73,7 @@ def export_chips(
         layout: "esri" for its "Classified Tiles" with all text files, "pairs" for images and labels alone.
         image_format: "tif" for any bands, "png" for 1 or 3 of 8 or 16 bits, "jpg" for 1 or 3 of 8 bits, with loss.
             Labels are TIFF beside TIFF, else PNG.
+        local_only: see `open_scene`.
         overwrite: replace a folder of chips that is there.
         progress: called with the pixels that are done and all there are.
 
@@ -106,8 +108,9 @@ def export_chips(
         layer=layer,
         encoding=labels_encoding,
     )
-    opened = open_labelled_scenes(scenes, labels, rule, bands=bands, gsd_m=gsd_m)
-    inputs = [*paths_in(scenes, labels, labelled), *(file for scene in opened.scenes for file in scene.files)]
-    return write_chips(
-        opened.scenes, opened.classes, dst_folder, options, inputs=inputs, overwrite=overwrite, progress=progress
-    )
+    with local_files_only(local_only):
+        opened = open_labelled_scenes(scenes, labels, rule, bands=bands, gsd_m=gsd_m)
+        inputs = [*paths_in(scenes, labels, labelled), *(file for scene in opened.scenes for file in scene.files)]
+        return write_chips(
+            opened.scenes, opened.classes, dst_folder, options, inputs=inputs, overwrite=overwrite, progress=progress
+        )
