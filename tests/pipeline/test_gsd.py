@@ -162,6 +162,13 @@ def test_what_nobody_asked_for_is_said(
     with pytest.warns(gdl.GeoDeepLabWarning, match=r"pixels of 1 m are scaled to the model's 3 m \(`gsd_m='native'`"):
         gdl.segment(path, label_raster=tmp_path / "a.tif", model=model)
     gdl.segment(path, label_raster=tmp_path / "b.tif", model=model, gsd_m="native")
+    with rasterio.open(path, "r+") as dst:
+        dst.scales = (1e-4,) * 3
+    with pytest.warns(gdl.GeoDeepLabWarning) as told:
+        done = gdl.segment(path, label_raster=tmp_path / "c.tif", model=model)
+    assert [str(one.message) for one in told] == list(done.facts["notes"])
+    assert "scaled to the model's 3 m" in done.facts["notes"][0], "both changes are told"
+    assert "the scene states a scale or offset" in done.facts["notes"][1]
 
 
 @given(st.data(), st.integers(1, 40), factors)
