@@ -236,7 +236,7 @@ def test_a_line_an_epoch_where_there_is_no_terminal(tmp_path: Path, capsys: pyte
 
 def test_options_that_contradict_each_other() -> None:
     learner = make_learner()
-    with pytest.raises(OptionError, match="leave checkpoint=True with them"):
+    with pytest.raises(OptionError, match="leave `checkpoint=True` with them"):
         learner.fit(1, 1e-2, checkpoint=False, resume=True)
     with pytest.raises(OptionError, match="resume goes on with the run in a folder: pass folder"):
         learner.fit(1, 1e-2, resume=True)
@@ -254,7 +254,7 @@ def test_weights_that_are_not_there_are_one_line(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
-    with pytest.raises(ModelError, match=r"cannot be downloaded .*no route.* with weights=None") as error:
+    with pytest.raises(ModelError, match=r"cannot be downloaded .*no route.* with `weights=None`") as error:
         DeepLab(draw_data(), "resnet18")
     assert "\n" not in str(error.value)
 

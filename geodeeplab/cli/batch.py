@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from geodeeplab.cli.text import as_options
 from geodeeplab.errors import GeoDeepLabError, OptionError, OutputError
 
 RASTER_ENDINGS = (".tif", ".tiff", ".vrt", ".jp2", ".img", ".png", ".jpg", ".jpeg")
@@ -133,7 +134,7 @@ def run_batch(
 def _told(scene: str, error: Exception) -> str:
     """Say in one line why a scene failed; our own errors name it, others need not."""
     words = str(error) if isinstance(error, GeoDeepLabError) else f"{scene}: {type(error).__name__}: {error}"
-    return f"error: {' '.join('; '.join([words, *getattr(error, '__notes__', [])]).split())}"
+    return f"error: {' '.join(as_options('; '.join([words, *getattr(error, '__notes__', [])])).split())}"
 
 
 def _is_folder(path: str) -> bool:

@@ -34,7 +34,7 @@ def as_options(message: str, command: click.Command | None = None) -> str:
     """Write the arguments that a message names as options of a command, by default of the one that is running.
 
     Messages name arguments as Python does, between backticks, so that one text serves both: `tile_size=` becomes
-    --tile-size, and `overwrite=True` --overwrite.
+    --tile-size, and `overwrite=True` --overwrite. What `train` has in its TOML file only is told as such.
     """
     context = click.get_current_context(silent=True)
     if command is None and context is not None:
@@ -46,12 +46,14 @@ def as_options(message: str, command: click.Command | None = None) -> str:
 
 def _option(names: Mapping[str, str], argument: str, value: str) -> str:
     name = argument if argument in names else PARAMETERS.get(argument, argument)
+    if name not in names and "config" in names:
+        return f"{name} in the --config file"
     option = names.get(name, f"--{name.replace('_', '-')}")
     if value in ("", "True"):
         return option
-    if value in ("False", "None"):
+    if value == "False":
         return f"no {option}"
-    return f"{option} {value.strip('()[]').replace(', ', ',').translate(_QUOTES)}"
+    return f"{option} {value.strip('()[]').replace('None', 'none').replace(', ', ',').translate(_QUOTES)}"
 
 
 _QUOTES = str.maketrans("", "", "\"'")

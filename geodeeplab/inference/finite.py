@@ -20,7 +20,7 @@ def check_non_finite(non_finite: str) -> str:
         OptionError: if there is no such choice.
     """
     if non_finite not in NON_FINITE:
-        raise OptionError(f"non_finite is {' or '.join(NON_FINITE)}, not {non_finite!r}: choose one of them")
+        raise OptionError(f"`non_finite=` is {' or '.join(NON_FINITE)}, not {non_finite!r}: choose one of them")
     return non_finite
 
 

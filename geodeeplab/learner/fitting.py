@@ -38,7 +38,7 @@ def schedule_name(schedule: str | None, *, one_cycle: bool) -> str:
     if schedule is None:
         return "one_cycle" if one_cycle else "constant"
     if not one_cycle and schedule == "one_cycle":
-        raise OptionError("one_cycle=False and schedule='one_cycle' contradict each other: leave one of them out")
+        raise OptionError("`one_cycle=False` and `schedule='one_cycle'` contradict each other: leave one of them out")
     return schedule
 
 
@@ -57,7 +57,7 @@ def run_folder(
     """
     if not checkpoint:
         if folder is not None or resume or tensorboard:
-            raise OptionError("folder, resume and tensorboard keep files: leave checkpoint=True with them")
+            raise OptionError("folder, resume and tensorboard keep files: leave `checkpoint=True` with them")
         return None
     if folder is not None:
         return Path(folder)

@@ -38,7 +38,7 @@ def build_network(numbers: Architecture) -> SegmentationNetwork:
     if arch in VGG_ONLY and backbone not in VGGS:
         raise ModelError(
             f"{arch} is a network on VGG, whose layers fc6 and fc7 it turns into convolutions, not on {backbone}: "
-            f"choose one of {', '.join(VGGS)}, or arch='fcn'"
+            f"choose one of {', '.join(VGGS)}, or `arch='fcn'`"
         )
     stride = _output_stride(numbers)
     options = numbers.head_options
@@ -61,10 +61,12 @@ def _output_stride(numbers: Architecture) -> int:
     if numbers.keep_dilation:
         return published if output_stride is None else output_stride
     if not numbers.pointrend:
-        raise ModelError("keep_dilation=False leaves the detail to PointRend: set pointrend=True, or output_stride=32")
+        raise ModelError(
+            "`keep_dilation=False` leaves the detail to PointRend: set `pointrend=True`, or `output_stride=32`"
+        )
     if arch == "dilatednet" or output_stride not in (None, 32):
         raise ModelError(
-            f"keep_dilation=False means output stride 32, which {arch} at {output_stride or published} contradicts: "
+            f"`keep_dilation=False` means output stride 32, which {arch} at {output_stride or published} contradicts: "
             "leave one of them out"
         )
     return 32

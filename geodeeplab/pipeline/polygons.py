@@ -76,23 +76,23 @@ class PolygonOptions:
         """
         for one, other in (("tolerance_m", "tolerance_px"), ("min_area_m2", "min_area_px")):
             if getattr(self, one) is not None and getattr(self, other) is not None:
-                raise OptionError(f"{one} and {other} say the same in two units: give one of them")
+                raise OptionError(f"`{one}=` and `{other}=` say the same in two units: give one of them")
         for name in ("tolerance_m", "tolerance_px"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
-                raise OptionError(f"{name} is a distance above 0, not {value}: leave it out for the exact outlines")
+                raise OptionError(f"`{name}=` is a distance above 0, not {value}: leave it out for the exact outlines")
         for name in ("min_area_m2", "min_area_px"):
             areas = getattr(self, name)
             for area in areas.values() if isinstance(areas, Mapping) else [] if areas is None else [areas]:
                 if not 0 <= area < float("inf"):
-                    raise OptionError(f"{name} is an area of 0 or more, not {area}")
+                    raise OptionError(f"`{name}=` is an area of 0 or more, not {area}")
         if self.simplify not in ("vw", "dp"):
             raise OptionError(f"lines are simplified by vw or dp, not {self.simplify!r}")
         if self.connectivity not in (4, 8):
             raise OptionError(f"pixels have 4 or 8 neighbours, not {self.connectivity}")
         if not self.is_simplified and (self.smooth or self.keep_outline):
-            what = "smooth rounds" if self.smooth else "keep_outline leaves out some of"
-            raise OptionError(f"{what} the lines that are simplified: give a tolerance too, say tolerance_px=1")
+            what = "`smooth=` rounds" if self.smooth else "`keep_outline=` leaves out some of"
+            raise OptionError(f"{what} the lines that are simplified: give a tolerance too, say `tolerance_px=1`")
         if self.fill_holes and not self.is_sieved:
             raise OptionError(
                 "holes fill up below a minimum area: give `min_area_px=` or `min_area_m2=` with `fill_holes=`"

@@ -88,6 +88,8 @@ class Request:
                 f"a tile has at least {MIN_TILE_SIZE} pixels a side, not {self.tile_size}: choose a larger one"
             )
         if self.crf_bands is not None and self.crf is None:
-            raise OptionError("bands for the CRF need the CRF: pass crf=True, too")
+            raise OptionError("bands for the CRF need the CRF: pass `crf=True`, too")
         if self.other and self.classes is None and not self.min_confidence:
-            raise OptionError("a class `other` needs something that it stands for: pass classes or min_confidence, too")
+            raise OptionError(
+                "a class `other` needs something that it stands for: pass `classes=` or `min_confidence=`, too"
+            )

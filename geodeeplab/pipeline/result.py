@@ -53,7 +53,7 @@ class Segmentation:
             OptionError: if no label raster was asked for, or rioxarray is not installed.
         """
         if self.label_raster_path is None:
-            raise OptionError("this run wrote no label raster: pass label_raster='labels.tif' to segment")
+            raise OptionError("this run wrote no label raster: pass `label_raster='labels.tif'` to segment")
         try:
             import rioxarray
         except ImportError as error:

@@ -118,7 +118,9 @@ def segment(
     former = take_former_names(options)
     polygons, label_raster = former.get("polygons", polygons), former.get("label_raster", label_raster)
     if isinstance(polygons, PolygonOptions):
-        raise OptionError("polygons is the path of the file to write: what they look like goes into polygon_options")
+        raise OptionError(
+            "`polygons=` is the path of the file to write: what they look like goes into `polygon_options=`"
+        )
     outputs = check_outputs(
         polygons=polygons,
         label_raster=label_raster,

@@ -31,8 +31,8 @@ class Augmentation:
         if not 0 < low <= high:
             raise OptionError(f"scale is two numbers above 0, the lower one first, not {low:g}, {high:g}")
         if not 0 <= self.rotation_share <= 1:
-            raise OptionError(f"rotation_share is a share from 0 to 1, not {self.rotation_share:g}")
+            raise OptionError(f"`rotation_share=` is a share from 0 to 1, not {self.rotation_share:g}")
         if not 0 <= self.recolour_share <= 1:
-            raise OptionError(f"recolour_share is a share from 0 to 1, not {self.recolour_share:g}")
+            raise OptionError(f"`recolour_share=` is a share from 0 to 1, not {self.recolour_share:g}")
         if self.strength < 0:
             raise OptionError(f"strength is 0 or more, not {self.strength:g}")

@@ -198,14 +198,14 @@ def find_doubts(
     doubts = []
     if split.kind == "random":
         doubts.append(
-            "split='random' leaks: validation chips adjoin training chips and show the same objects, and scenes of the "
-            "same ground are on both sides, so scores are too good; split='blocks' keeps them apart"
+            "`split='random'` leaks: validation chips adjoin training chips and show the same objects, and scenes of "
+            "the same ground are on both sides, so scores are too good; `split='blocks'` keeps them apart"
         )
     if leakage.share:
         pairs = _listed([f"'{train}' and '{val}'" for train, val in leakage.pairs])
         doubts.append(
             f"the split leaks: {100 * leakage.share:.0f} % of the validation scenes' ground is in training scenes, too "
-            f"({pairs}), so scores are too good; split='blocks' keeps them apart"
+            f"({pairs}), so scores are too good; `split='blocks'` keeps them apart"
         )
     if split.kind == "blocks" and leakage.unknown and len(grounds_of([scene.grid for scene in scenes])) > 1:
         doubts.append(

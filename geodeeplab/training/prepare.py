@@ -206,8 +206,8 @@ def _open_folder(
         one is not None for one in (rule.class_mapping, rule.classes, rule.background, bands)
     ):
         raise OptionError(
-            "an open folder of chips has its classes and bands: pass class_mapping, classes, background, bands and "
-            "ignore_unknown to open_chip_folder"
+            "an open folder of chips has its classes and bands: pass `class_mapping=`, `classes=`, `background=`, "
+            "`bands=` and `ignore_unknown=` to open_chip_folder"
         )
     size = choose_pixel_size(
         [one.grid for one in path.scenes], [one.name for one in path.scenes], gsd_m=gsd_m, zoom=zoom
@@ -233,7 +233,7 @@ def _rgb_channels(bands: Sequence[Band], wanted: Sequence[str | int] | None) -> 
             return names.index("red"), names.index("green"), names.index("blue")
         return None
     if isinstance(wanted, str) or len(wanted) != 3:
-        raise OptionError(f"rgb_bands are three bands to show as red, green and blue, not {wanted!r}")
+        raise OptionError(f"`rgb_bands=` are three bands to show as red, green and blue, not {wanted!r}")
     channels = [_channel(bands, one) for one in wanted]
     return channels[0], channels[1], channels[2]
 
@@ -256,7 +256,9 @@ def _numbers(val_scenes: Sequence[int | str | PathLike[str]], scenes: Sequence[L
             found = [number for number, scene in enumerate(scenes) if _is_named(scene, fspath(wanted))]
         if not found:
             names = ", ".join(scene.name for scene in scenes[:8])
-            raise OptionError(f"val_scenes has {wanted!r}, which is no scene: give numbers from 0, or names ({names})")
+            raise OptionError(
+                f"`val_scenes=` has {wanted!r}, which is no scene: give numbers from 0, or names ({names})"
+            )
         numbers += found
     return tuple(dict.fromkeys(numbers))
 

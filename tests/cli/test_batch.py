@@ -114,6 +114,13 @@ class TestFailures:
         assert run(*batch).status == 0
         assert [name for name in names_in(out) if name.endswith(".tif")] == ["a.tif", "b.tif", "c.tif"]
 
+    def test_what_is_said_of_one_that_fails_speaks_of_options(
+        self, run: Run, batch: list[object], scenes: Path, make_raster: MakeRaster
+    ) -> None:
+        make_raster(np.ones((4, 60, 80), np.uint8), "scenes/b.tif", photometric="minisblack")
+        first, *_ = run(*batch).err.splitlines()
+        assert "pass --bands or choose a model" in first
+
     def test_ctrl_c_ends_the_batch_and_says_what_is_done(
         self, run: Run, batch: list[object], out: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

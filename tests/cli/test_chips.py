@@ -82,10 +82,10 @@ def test_what_is_refused_leaves_nothing(
     expect_refused: Callable[..., None], image: Path, polygons: Path, out: Path
 ) -> None:
     args = ["chips", image, "--labels", polygons, "-o", out / "chips"]
-    expect_refused(*args, "--tile-size", 0, match="tile_size is at least 1 pixel")
+    expect_refused(*args, "--tile-size", 0, match="--tile-size is at least 1 pixel")
     expect_refused(*args, "--class-field", "color", match="no field 'color'")
     expect_refused(*args, "--class-field", "kind", "--classes", "field", match="'roof' in 1 polygon; the classes are")
-    expect_refused(*args, "--stride", 600, match=r"stride is 1 to tile_size \(512\)")
+    expect_refused(*args, "--stride", 600, match=r"--stride is 1 to --tile-size \(512\)")
     expect_refused(*args, "--min-labelled", 0.99, match="no chip is left to write, 1 have too few labelled pixels")
     expect_refused(*args, "--bands", "nir", match="has no band 'nir'")
     expect_refused("chips", image.with_name("no.tif"), *args[2:], match="no.tif' does not exist")

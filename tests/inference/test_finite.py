@@ -146,5 +146,5 @@ def test_finite_logits_whose_sum_is_not_lose_nothing() -> None:
 
 
 def test_there_are_two_choices() -> None:
-    with pytest.raises(OptionError, match="non_finite is error or nodata, not 'zero'"):
+    with pytest.raises(OptionError, match="`non_finite=` is error or nodata, not 'zero'"):
         engine(0.0, non_finite="zero")

@@ -108,7 +108,7 @@ def test_a_training_batch_of_one_is_refused_clearly_where_batch_norm_needs_more(
         ({"arch": "deeplabv1", "atrous_rates": (6, 12)}, "one atrous rate, not 2"),
         ({"atrous_rates": (0, 12)}, "whole numbers from 1"),
         ({"scales": (0.5, 1.0)}, "scales begin with 1"),
-        ({"keep_dilation": False}, "set pointrend=True"),
+        ({"keep_dilation": False}, "set `pointrend=True`"),
         ({"keep_dilation": False, "pointrend": True, "output_stride": 8}, "means output stride 32"),
         ({"pointrend": True, "fine_levels": (0, 4)}, "distinct numbers of 0, 1, 2, 3"),
         ({"arch": "dilatednet", "backbone": "vgg16", "context": "huge"}, "no context module is called 'huge'"),

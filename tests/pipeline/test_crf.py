@@ -185,5 +185,5 @@ class TestSegment:
         np.testing.assert_array_equal(read_labels(tmp_path / "a.tif"), read_labels(tmp_path / "b.tif"))
 
     def test_bands_for_the_crf_need_it(self, make_raster: MakeRaster, blocks: Blocks, tmp_path: Path) -> None:
-        with pytest.raises(OptionError, match="need the CRF: pass crf=True, too"):
+        with pytest.raises(OptionError, match="need the CRF: pass `crf=True`, too"):
             gdl.segment(make_raster(blocks(20, 20)), label_raster=tmp_path / "a.tif", crf_bands=["red"])

@@ -372,7 +372,7 @@ def test_class_balance_shows_rare_classes() -> None:
         chips = [data.train.draw(index, epoch=epoch) for epoch in range(2) for index in range(len(data.train))]
         shares.append(np.mean([(chip.labels == 1).any().item() for chip in chips]))
     assert shares[1] > shares[0] + 0.2
-    with pytest.raises(OptionError, match="class_balance is a share"):
+    with pytest.raises(OptionError, match="`class_balance=` is a share"):
         _prepare(scenes=image, labels=labels, class_balance=2.0)
 
 

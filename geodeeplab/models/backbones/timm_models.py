@@ -64,7 +64,7 @@ class TimmBackbone(nn.Module):
         if found != NATIVE_STRIDES[-1]:
             raise ModelError(
                 f"{refusal}: its strides are not one chain of convolutions and pools, as in networks of patches, of "
-                "attention or of parallel branches: use output stride 32, with arch='deeplabv3plus' for fine edges"
+                "attention or of parallel branches: use output stride 32, with `arch='deeplabv3plus'` for fine edges"
             )
         self._try(refusal)
 

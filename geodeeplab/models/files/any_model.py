@@ -71,7 +71,7 @@ def _of_module(module: nn.Module, contract: Contract | None) -> Model:
     if contract is None:
         raise ModelError(
             f"a network such as {type(module).__name__} needs a contract that names its classes and bands: "
-            "pass contract="
+            "pass `contract=`"
         )
     network = module
     if not isinstance(module, SegmentationNetwork):
@@ -127,8 +127,8 @@ def _load_onnx(path: Path, contract: Contract | None) -> Model:
     chosen = graph.contract or contract
     if chosen is None:
         raise ModelError(
-            f"{path} carries no GeoDeepLab contract: pass one that names its classes and bands, as a JSON file or as "
-            "contract="
+            f"{path} carries no GeoDeepLab contract: pass one that names its classes and bands, such as a JSON "
+            "file, with `contract=`"
         )
     if graph.channels not in (None, len(chosen.bands)):
         raise ModelError(

@@ -48,7 +48,9 @@ def read_onnx_contract(path: Path) -> Contract:
     """
     contract = read_graph(path).contract
     if contract is None:
-        raise ModelError(f"{path} carries no GeoDeepLab contract: write one with geodeeplab export, or pass contract=")
+        raise ModelError(
+            f"{path} carries no GeoDeepLab contract: write one with geodeeplab export, or pass `contract=`"
+        )
     return contract
 
 

@@ -181,17 +181,17 @@ def _adapt(
     reads = f"the first convolution of {found.source} reads {channels} bands"
     if bands is None:
         if source_bands is not None:
-            raise OptionError("source_bands are matched with the bands of the network: pass bands too")
+            raise OptionError("`source_bands=` are matched with the bands of the network: pass `bands=` too")
         if channels == count:
             return weight, ""
         if channels != len(RGB):
-            raise ModelError(f"{reads}, the network {count}: name both, with bands and source_bands")
+            raise ModelError(f"{reads}, the network {count}: name both, with `bands=` and `source_bands=`")
         how = "the sum" if count == 1 else f"repeated in order, × {channels}/{count}"
         return inflate_first_convolution(weight, bands=count), f"{channels} → {count} bands: {how}"
     if isinstance(bands, str) or len(bands) != count:
         raise ModelError(f"the network reads {count} bands: bands name each of them, not {bands!r}")
     if names is None:
-        raise ModelError(f"{reads} and does not say which: name them in their order, with source_bands")
+        raise ModelError(f"{reads} and does not say which: name them in their order, with `source_bands=`")
     own = {plain_name(name) for name in names}
     if [plain_name(name) for name in bands] == [plain_name(name) for name in names]:
         return inflate_first_convolution(weight, bands=bands, source_bands=names), ""

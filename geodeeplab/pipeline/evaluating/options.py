@@ -19,7 +19,7 @@ def check_numbers(*, window: int, error_max_px: int, distance_px: int | None, ob
     least = {"window": window, "error_max_px": error_max_px, "distance_px": 1 if distance_px is None else distance_px}
     for name, value in least.items():
         if value < 1:
-            raise OptionError(f"{name} is at least 1 pixel, not {value}: give more")
+            raise OptionError(f"`{name}=` is at least 1 pixel, not {value}: give more")
     if not 0 <= object_iou < 1:
         raise OptionError(f"objects match above an IoU from 0 to less than 1, not {object_iou:g}: give e.g. 0.5")
 
@@ -62,7 +62,7 @@ def _band_width(pixels: int | None, metres: float | None, gsd_m: tuple[float, fl
     if metres is None:
         return BOUNDARY_PX if pixels is None else pixels
     if gsd_m is None:
-        raise OptionError("a distance in metres needs labels with a CRS: give it in pixels (distance_px)")
+        raise OptionError("a distance in metres needs labels with a CRS: give it in pixels (`distance_px=`)")
     if not metres > 0:
         raise OptionError(f"the distance of a boundary is a positive number of metres, not {metres:g}: give e.g. 2")
     return max(1, round(metres / math.sqrt(gsd_m[0] * gsd_m[1])))

@@ -47,7 +47,7 @@ class ChipFiles:
             OptionError: it cannot.
         """
         if self.image_format not in IMAGE_FORMATS:
-            raise OptionError(f"image_format is one of {', '.join(IMAGE_FORMATS)}, not {self.image_format!r}")
+            raise OptionError(f"`image_format=` is one of {', '.join(IMAGE_FORMATS)}, not {self.image_format!r}")
         if self.image_format == "tif":
             return
         known, count = DTYPES[self.image_format], len(self.bands)

@@ -102,7 +102,7 @@ def check_partners(folder: Path, lonely: Sequence[str], *, what: str, skip_unpai
         named = some_of(path.removeprefix(str(folder)).lstrip("/\\") for path in lonely)
         raise SceneError(
             f"chip folder '{folder}': {len(lonely)} {what} ({named}): add the partners, remove the files, or "
-            "pass skip_unpaired to leave them out"
+            "pass `skip_unpaired=True` to leave them out"
         )
 
 
@@ -151,7 +151,7 @@ def _split_by_words(folder: Path) -> tuple[list[str], list[str]]:
     if images and not labels:
         raise SceneError(
             f"chip folder '{folder}' has images but no labels: labels lie in a folder of their own (labels, masks) or "
-            "have 'label' or 'mask' in their names; name the folders with image_folder and label_folder"
+            "have 'label' or 'mask' in their names; name the folders with `image_folder=` and `label_folder=`"
         )
     return images, labels
 

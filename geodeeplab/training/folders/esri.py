@@ -64,7 +64,7 @@ def read_esri(folder: Path) -> EsriExport | None:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise SceneError(
             f"{DEFINITION_NAME} or {STATISTICS_NAME} in '{folder}' is not as Esri writes it ({error!r}): export the "
-            "chips again, or remove both and pass class_mapping"
+            "chips again, or remove both and pass `class_mapping=`"
         ) from error
     return EsriExport(
         classes=tuple(sorted(classes, key=lambda item: item.value)),

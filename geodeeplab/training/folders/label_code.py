@@ -134,7 +134,7 @@ def parse_key(key: object) -> int | Color | str:
     if isinstance(key, tuple | list) and len(key) == 3 and all(0 <= int(part) <= 255 for part in key):
         return int(key[0]), int(key[1]), int(key[2])
     raise OptionError(
-        "a key of class_mapping is a label value (0 or more), a colour (red, green, blue) of 0 to 255 each, or the "
+        "a key of `class_mapping=` is a label value (0 or more), a colour (red, green, blue) of 0 to 255 each, or the "
         f"name of a class, not {key!r}: correct it"
     )
 
@@ -157,7 +157,7 @@ def _have_colors(keys: Mapping[int | Color | str, str | None]) -> bool:
     are_colors = {isinstance(key, tuple) for key in keys}
     if len(are_colors) > 1:
         raise OptionError(
-            "keys of class_mapping are all label values and names, or all colours (red, green, blue), not "
+            "keys of `class_mapping=` are all label values and names, or all colours (red, green, blue), not "
             f"{', '.join(map(str, keys))}: use one kind"
         )
     return True in are_colors
@@ -169,7 +169,7 @@ def _values(name: str, listed: Sequence[ListedClass]) -> list[int]:
     if not values:
         there = ", ".join(dict.fromkeys(item.name for item in listed))
         raise OptionError(
-            f"class_mapping has the class '{name}', which the labels do not name"
+            f"`class_mapping=` has the class '{name}', which the labels do not name"
             + (f": theirs are {there}" if there else ": use label values or colours (red, green, blue) as keys")
         )
     return values

@@ -122,7 +122,7 @@ def _code_bands(source: Source, *, is_color: bool) -> list[int]:
     if not is_color:
         if len(numbers) != 1:
             raise SceneError(
-                f"label '{source.path}' has {len(numbers)} bands, so its colours count: give class_mapping with "
+                f"label '{source.path}' has {len(numbers)} bands, so its colours count: give `class_mapping=` with "
                 "colours, such as {(60, 16, 152): 'building'}, or labels of one band"
             )
         return numbers
@@ -133,7 +133,7 @@ def _code_bands(source: Source, *, is_color: bool) -> list[int]:
         dtypes = ", ".join(str(source.bands[number - 1].dtype) for number in numbers)
         raise SceneError(
             f"label '{source.path}' has no colours (bands of {dtypes}), which are one or three bands of uint8: give "
-            "class_mapping with label values"
+            "`class_mapping=` with label values"
         )
     return numbers
 

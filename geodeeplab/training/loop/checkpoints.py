@@ -55,8 +55,8 @@ def open_run_folder(folder: Path, run: Mapping[str, Any], *, resume: bool, overw
         return []
     if not resume:
         raise OptionError(
-            f"{folder} holds the checkpoints of an earlier fit: pass resume=True to go on with it, overwrite=True to "
-            "begin anew, or another folder"
+            f"{folder} holds the checkpoints of an earlier fit: pass `resume=True` to go on with it, `overwrite=True` "
+            "to begin anew, or another folder"
         )
     state = read_checkpoint(last)[CHECKPOINT_KEY]
     theirs, ours = (json.loads(json.dumps(facts)) for facts in (state["run"], run))  # where a tuple is a list

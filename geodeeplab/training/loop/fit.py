@@ -111,11 +111,11 @@ def fit_network(
                 use_distributed_sampler=False,  # the loaders know their process
             )
             if is_temporary and trainer.world_size > 1:
-                raise OptionError("several processes share the folder of their checkpoints: leave checkpoint=True")
+                raise OptionError("several processes share the folder of their checkpoints: leave `checkpoint=True`")
             _run(trainer, module, folder / LAST if history else None, folder)
             history = read_history(folder)
         elif not (folder / BEST).exists():
-            raise OptionError(f"{folder} has lost its best weights: pass overwrite=True to begin anew")
+            raise OptionError(f"{folder} has lost its best weights: pass `overwrite=True` to begin anew")
         read_weights(network, folder / BEST)
     network.eval()
     return history

@@ -170,8 +170,8 @@ def find_ignored(classes: Sequence[ModelClass], wanted: Sequence[str | int]) -> 
     if len(classes) == 1:
         raise OptionError(
             f"two classes or more are told apart, and these labels have only '{classes[0].name}', as ground without a "
-            "label is ignored: make that ground a class with background='background' (--background background), and "
-            "where the labels are not complete, say with labelled=POLYGONS (--labelled) where they are"
+            "label is ignored: make that ground a class with `background='background'`, and where the labels are not "
+            "complete, say with `labelled=POLYGONS` where they are"
         )
     if len(classes) - len(indices) < 2:
         raise OptionError(

@@ -90,7 +90,7 @@ def check_batch_size(network: SegmentationNetwork, batch_size: int) -> None:
     least = 2 if any(isinstance(module, ImagePooling) for module in network.modules()) else 1
     if batch_size < least:
         raise OptionError(
-            f"a batch has {least} chips or more for this network, not {batch_size}: pass prepare_data a batch_size"
+            f"a batch has {least} chips or more for this network, not {batch_size}: give a `batch_size=`"
             + (
                 " of 2 (batch norm after image pooling needs two), smaller chips if memory is short"
                 if least > 1

@@ -63,8 +63,8 @@ class Recipe:
             raise OptionError(f"the learning rate is above 0, such as 0.001, not {self.lr:g}")
         if not (0 <= self.ema_decay < 1 and self.weight_decay >= 0 and self.clip > 0 and 0 < self.backbone_factor <= 1):
             raise OptionError(
-                "ema_decay is from 0 to below 1, weight_decay 0 or more, clip above 0, the backbone's factor up to 1, "
-                f"not {self.ema_decay:g}, {self.weight_decay:g}, {self.clip:g}, {self.backbone_factor:g}"
+                "`ema_decay=` is from 0 to below 1, `weight_decay=` 0 or more, `clip=` above 0, the backbone's factor "
+                f"up to 1, not {self.ema_decay:g}, {self.weight_decay:g}, {self.clip:g}, {self.backbone_factor:g}"
             )
         check_monitor(self.monitor)
 

@@ -34,7 +34,7 @@ def load_start(network: SegmentationNetwork, weights: str | os.PathLike[str], *,
         return load_pretrained(network, source, bands=list(bands) if named else None)
     except ModelError as error:
         if weights == IMAGENET:
-            raise ModelError(f"{error}; or train from scratch with weights=None") from error
+            raise ModelError(f"{error}; or train from scratch with `weights=None`") from error
         raise
 
 

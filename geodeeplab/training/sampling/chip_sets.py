@@ -53,7 +53,7 @@ class RandomChips:
             epoch_chips: chips of an epoch; None: about as many as cover the labelled ground.
         """
         if not 0 <= class_balance <= 1:
-            raise OptionError(f"class_balance is a share of chips from 0 to 1, not {class_balance:g}")
+            raise OptionError(f"`class_balance=` is a share of chips from 0 to 1, not {class_balance:g}")
         self._scenes = tuple(scenes)
         self._chip_size, self._augmentation, self._seed = chip_size, augmentation, seed
         self._class_balance = class_balance

@@ -53,7 +53,7 @@ class SplitRule:
             raise OptionError(f"a split is one of {', '.join(SPLITS)}, not {self.kind!r}")
         if not 0 < self.share < 1:
             raise OptionError(
-                f"val_split_pct is the share for validation, above 0 and below 1, not {self.share:g}: give e.g. 0.2"
+                f"`val_split_pct=` is the share for validation, above 0 and below 1, not {self.share:g}: give e.g. 0.2"
             )
         if (self.block_size is not None and self.block_size < 1) or (self.buffer is not None and self.buffer < 0):
             raise OptionError(
@@ -146,7 +146,7 @@ def _by_blocks(
     if best is None:
         raise OptionError(
             f"blocks of {sizes[-1]} pixels with a buffer of {buffer} leave no labelled ground to train or to validate "
-            "on: give a smaller chip_size, block_size or buffer, or another scene as val_scenes"
+            "on: give a smaller `chip_size=`, `block_size=` or `buffer=`, or another scene as `val_scenes=`"
         )
     return best
 
@@ -268,7 +268,7 @@ def _at_random(indices: Sequence[CellIndex], rule: SplitRule, chip_size: int, se
     if len(units) < 2:
         raise OptionError(
             f"chips of {chip_size} pixels make {len(units)} with labels, and a split needs two: give a smaller "
-            "chip_size, or another scene as val_scenes"
+            "`chip_size=`, or another scene as `val_scenes=`"
         )
     chosen = choose_units(counts, share=rule.share, rng=np.random.default_rng(seed), stratify=rule.stratify)
     val = np.sort(units[chosen])

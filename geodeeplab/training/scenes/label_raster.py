@@ -92,8 +92,8 @@ class LabelRaster:
             return as_label_scene(scene)
         if scene.dtype != np.uint8:
             raise OptionError(
-                f"label raster '{self.name}' has bands of {scene.dtype}, and colours are of uint8: give class_mapping "
-                "with label values, or a raster of colours"
+                f"label raster '{self.name}' has bands of {scene.dtype}, and colours are of uint8: give "
+                "`class_mapping=` with label values, or a raster of colours"
             )
         return scene
 

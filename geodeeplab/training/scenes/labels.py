@@ -224,7 +224,8 @@ class RasterSets:
             if not is_stated and any(one.name == one.value for one in values):
                 raise SceneError(
                     f"{what}, and nothing says which are classes of {counts}: make it again without loss from the "
-                    "original (gdal_translate -co COMPRESS=DEFLATE), or name the classes in class_mapping or classes"
+                    "original (gdal_translate -co COMPRESS=DEFLATE), or name the classes in `class_mapping=` or "
+                    "`classes=`"
                 )
             warnings.warn(f"{what}: it holds {counts}", GeoDeepLabWarning, stacklevel=2)
 

@@ -52,7 +52,7 @@ def choose_pixel_size(
     median = statistics.median_low(known) if known else None
     if zoom is not None:
         if gsd_m is not None:
-            raise OptionError("gsd_m and resize_to both say how large pixels are: give one of them")
+            raise OptionError("`gsd_m=` and `resize_to=` both say how large pixels are: give one of them")
         factor = None if zoom == 1 else (exact_factor(zoom), exact_factor(zoom))
         return PixelSize(factors=(factor,) * len(grids), gsd_m=None if median is None else median / float(zoom))
     if gsd_m is not None:

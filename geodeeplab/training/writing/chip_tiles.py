@@ -33,9 +33,11 @@ class ChipLattice:
             OptionError: if one is out of its range.
         """
         if self.tile_size < 1:
-            raise OptionError(f"tile_size is at least 1 pixel, not {self.tile_size}: give e.g. 256")
+            raise OptionError(f"`tile_size=` is at least 1 pixel, not {self.tile_size}: give e.g. 256")
         if not 1 <= self.step <= self.tile_size:
-            raise OptionError(f"stride is 1 to tile_size ({self.tile_size}), not {self.stride}: ground would be missed")
+            raise OptionError(
+                f"`stride=` is 1 to `tile_size=` ({self.tile_size}), not {self.stride}: ground would be missed"
+            )
         if not (0 <= self.rotation < 360):
             raise OptionError(f"rotation is 0 (none) or degrees up to 360, not {self.rotation:g}: give e.g. 90")
 

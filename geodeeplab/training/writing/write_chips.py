@@ -58,7 +58,7 @@ class ChipOptions:
             raise OptionError(f"the layout is one of {', '.join(LAYOUTS)}, not {self.layout!r}")
         for name, share in (("min_labelled", self.min_labelled), ("max_nodata", self.max_nodata)):
             if not 0 <= share <= 1:
-                raise OptionError(f"{name} is a share of the chip's pixels, from 0 to 1, not {share:g}")
+                raise OptionError(f"`{name}=` is a share of the chip's pixels, from 0 to 1, not {share:g}")
         if self.keep_unlabelled and self.min_labelled > 0:
             raise OptionError(
                 f"chips without a label have less than `min_labelled=` ({self.min_labelled:g}): leave out "
@@ -133,7 +133,7 @@ def write_chips(
             raise SceneError(
                 f"no chip is left to write, {left_out['unlabelled']} have too few labelled pixels and "
                 f"{left_out['nodata']} no data: check that labels and scenes lie on the same ground, or lower "
-                "min_labelled"
+                "`min_labelled=`"
             )
         _write_texts(folder, pairs, statistics, classes, files, options, scenes)
     return {

@@ -122,7 +122,7 @@ def test_models_and_model_files_are_what_they_are(tiny_model: Path) -> None:
         (Coarse(form="other"), make_contract(), "gives a dict where logits are expected"),
         (Coarse(form="labels"), make_contract(), r"gives a torch\.int64 tensor where"),
         (Coarse(form="long"), make_contract(), r"gives a torch\.int64 tensor where"),
-        (Coarse(), None, "such as Coarse needs a contract that names its classes and bands: pass contract="),
+        (Coarse(), None, "such as Coarse needs a contract that names its classes and bands: pass `contract=`"),
     ],
 )
 def test_what_does_not_fit_is_refused(module: nn.Module, contract: Contract | None, match: str) -> None:

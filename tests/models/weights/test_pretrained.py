@@ -429,7 +429,7 @@ def test_sentinel_2_filters_are_picked_by_name(tmp_path: Path) -> None:
 
 def test_bands_that_are_not_named_are_not_guessed(tmp_path: Path) -> None:
     path = put(make_state(resnet.resnet18, bands=13), tmp_path, "s2.pth")
-    with pytest.raises(ModelError, match="reads 13 bands, the network 4: name both, with bands and source_bands"):
+    with pytest.raises(ModelError, match="reads 13 bands, the network 4: name both, with `bands=` and `source_bands=`"):
         load_pretrained(small_network(in_channels=4), path)
     with pytest.raises(ModelError, match="reads 13 bands and does not say which"):
         load_pretrained(small_network(in_channels=2), path, bands=["red", "nir"])
@@ -437,7 +437,7 @@ def test_bands_that_are_not_named_are_not_guessed(tmp_path: Path) -> None:
         load_pretrained(small_network(in_channels=2), path, bands=["red", "nir"], source_bands=["red", "nir"])
     with pytest.raises(ModelError, match=r"the network reads 2 bands: bands name each of them, not \['red'\]"):
         load_pretrained(small_network(in_channels=2), path, bands=["red"], source_bands=SENTINEL2)
-    with pytest.raises(OptionError, match="pass bands too"):
+    with pytest.raises(OptionError, match="pass `bands=` too"):
         load_pretrained(small_network(in_channels=2), path, source_bands=SENTINEL2)
 
 

@@ -189,7 +189,7 @@ class TestPixels:
 
     @pytest.mark.parametrize("option", ["window", "error_max_px", "distance_px"])
     def test_numbers_out_of_range(self, write: Write, option: str) -> None:
-        with pytest.raises(OptionError, match=f"{option} is at least 1 pixel, not 0"):
+        with pytest.raises(OptionError, match=f"`{option}=` is at least 1 pixel, not 0"):
             gdl.evaluate(write(LABELS), write(TRUTH, "truth.tif"), **{option: 0})  # type: ignore[arg-type]
         with pytest.raises(OptionError, match="to less than 1, not 1"):
             gdl.evaluate(write(LABELS), write(TRUTH, "truth.tif"), object_iou=1)

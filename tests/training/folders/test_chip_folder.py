@@ -373,7 +373,7 @@ def test_colours_need_bytes_and_values_one_band(write: Write, tmp_path: Path) ->
     with pytest.raises(SceneError, match=r"has no colours \(bands of uint16\)"):
         read(open_chip_folder(tmp_path, class_mapping={(1, 1, 1): "a"}))
     write("labels/a.tif", image(3, 1, 2))
-    with pytest.raises(SceneError, match="has 3 bands, so its colours count: give class_mapping with colours"):
+    with pytest.raises(SceneError, match="has 3 bands, so its colours count: give `class_mapping=` with colours"):
         read(open_chip_folder(tmp_path, class_mapping=NAMES))
 
 

@@ -115,7 +115,7 @@ def test_statistics_are_kept_of_pretrained_backbones_in_small_batches() -> None:
 
 
 def test_a_batch_of_one_is_refused_where_image_pooling_normalises() -> None:
-    with pytest.raises(OptionError, match=r"2 chips or more for this network, not 1: pass .* batch_size of 2"):
+    with pytest.raises(OptionError, match=r"2 chips or more for this network, not 1: give a `batch_size=` of 2"):
         check_batch_size(make_network(), 1)
     check_batch_size(make_network("fcn", pointrend=False), 1)
 
@@ -232,7 +232,7 @@ def test_classes_to_ignore_by_name_or_id(drawn_data: TrainingData) -> None:
         find_ignored(drawn_data.classes, ["lake"])
     with pytest.raises(OptionError, match="at least two classes are learned; of 3, 2 are ignored"):
         find_ignored(drawn_data.classes, ["field", 2])
-    with pytest.raises(OptionError, match=r"only 'field', .* background='background' .* labelled=POLYGONS"):
+    with pytest.raises(OptionError, match=r"only 'field', .* `background='background'`, .*`labelled=POLYGONS`"):
         find_ignored(drawn_data.classes[:1], [])
 
 

@@ -103,5 +103,5 @@ def test_a_share_of_the_chips_is_recoloured() -> None:
 
 
 def test_a_share_beyond_one_is_refused() -> None:
-    with pytest.raises(OptionError, match=r"recolour_share is a share from 0 to 1, not 1\.5"):
+    with pytest.raises(OptionError, match=r"`recolour_share=` is a share from 0 to 1, not 1\.5"):
         Augmentation(recolour_share=1.5)

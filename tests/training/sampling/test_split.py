@@ -169,7 +169,7 @@ def test_a_random_split_warns() -> None:
 
 def test_a_scene_too_small_to_be_split_is_refused() -> None:
     scene = open_array(np.zeros((1, 40, 40), dtype=np.float32))
-    with pytest.raises(OptionError, match="smaller chip_size, block_size or buffer, or another scene as val_scenes"):
+    with pytest.raises(OptionError, match="smaller `chip_size=`, `block_size=` or `buffer=`, or another"):
         prepare_data(scenes=scene, labels=_labels((40, 40), 0), chip_size=256, batch_size=2)
     with pytest.raises(OptionError, match="chips of 256 pixels make 1 with labels"):
         prepare_data(scenes=scene, labels=_labels((40, 40), 0), chip_size=256, batch_size=2, split="random")

@@ -310,7 +310,7 @@ def test_scenes_with_other_bands_are_refused(tmp_path: Path) -> None:
         ("jpg", "uint16", 3, "a jpg image has 1 or 3 bands of uint8, not 3 of uint16: write tif, or choose bands"),
         ("png", "uint8", 4, "a png image has 1 or 3 bands of uint8 or uint16, not 4 of uint8"),
         ("png", "float32", 1, "not 1 of float32"),
-        ("bmp", "uint8", 3, "image_format is one of tif, png, jpg, not 'bmp'"),
+        ("bmp", "uint8", 3, "`image_format=` is one of tif, png, jpg, not 'bmp'"),
     ],
 )
 def test_what_a_format_cannot_hold(tmp_path: Path, image_format: Any, dtype: str, bands: int, match: str) -> None:  # noqa: ANN401
@@ -322,11 +322,11 @@ def test_what_a_format_cannot_hold(tmp_path: Path, image_format: Any, dtype: str
 @pytest.mark.parametrize(
     ("lattice", "others", "match"),
     [
-        ({"tile_size": 0}, {}, "tile_size is at least 1 pixel, not 0"),
-        ({"stride": 33}, {}, r"stride is 1 to tile_size \(32\), not 33"),
+        ({"tile_size": 0}, {}, "`tile_size=` is at least 1 pixel, not 0"),
+        ({"stride": 33}, {}, r"`stride=` is 1 to `tile_size=` \(32\), not 33"),
         ({"stride": 0}, {}, "not 0"),
         ({"rotation": 360}, {}, "rotation is 0 .none. or degrees up to 360, not 360"),
-        ({}, {"min_labelled": 1.5}, "min_labelled is a share of the chip's pixels, from 0 to 1, not 1.5"),
+        ({}, {"min_labelled": 1.5}, "`min_labelled=` is a share of the chip's pixels, from 0 to 1, not 1.5"),
         ({}, {"layout": "coco"}, "the layout is one of esri, pairs, not 'coco'"),
         ({}, {"min_labelled": 0.5, "keep_unlabelled": True}, "leave out `keep_unlabelled=True` or `min_labelled=`"),
     ],
