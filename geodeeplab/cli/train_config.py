@@ -17,6 +17,13 @@ NOT_TOLD = {"network", "checkpoint", "progress", "after_step", "resume", "overwr
 """Arguments that no file gives, or that the command line alone does."""
 MODEL_KEYS = {"output": None, "name": None, "licence": ""}
 LEARNER_KEYS = {"from_model": None, "freeze": False}
+KEY_TYPES: Tables = {
+    "data": {},
+    "learner": {"from_model": str, "freeze": bool},
+    "fit": {},
+    "model": dict.fromkeys(MODEL_KEYS, str),
+}
+"""Types of the keys that are no arguments' names."""
 
 
 def known_keys() -> Tables:
@@ -32,15 +39,29 @@ def known_keys() -> Tables:
     }
 
 
+def known_types() -> Tables:
+    """Give the annotated type of every key."""
+    from geodeeplab.learner import DeepLab
+    from geodeeplab.training.prepare import prepare_data
+
+    def annotations(function: Callable[..., object]) -> dict[str, Any]:
+        return {name: one.annotation for name, one in inspect.signature(function).parameters.items()}
+
+    data = annotations(prepare_data)
+    data["chips"] = data["path"]
+    told: Tables = {"data": data, "learner": annotations(DeepLab), "fit": annotations(DeepLab.fit), "model": {}}
+    return {table: told[table] | types for table, types in KEY_TYPES.items()}
+
+
 def read_config(path: Path, known: Tables) -> Tables:
     """Read a TOML file.
 
     Raises:
-        OptionError: if it cannot be read, or has a key that nobody knows.
+        OptionError: if it cannot be read, has a key that nobody knows, or a value of another type than its argument.
     """
     try:
         tables = tomllib.loads(decode_text(path.read_bytes()))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: of text, TOML, or too many digits
         raise OptionError(f"the configuration {path} cannot be read ({error}): give the path of a TOML file") from error
     for table, values in tables.items():
         if table not in known or not isinstance(values, dict):
@@ -51,7 +72,27 @@ def read_config(path: Path, known: Tables) -> Tables:
             if key not in known[table]:
                 keys = ", ".join(known[table])
                 raise OptionError(f"{path} has the key {key!r} in [{table}], which has {keys}: correct or remove it")
+    _check_types(tables, path)
     return tables
+
+
+def _check_types(tables: Mapping[str, Mapping[str, Any]], path: Path) -> None:
+    """Check values against the annotations of the arguments that they are for.
+
+    Raises:
+        OptionError: if one does not fit.
+    """
+    from geodeeplab.cli.config_types import described, fits
+    from geodeeplab.models.checks import shown
+
+    known = known_types()
+    for table, values in tables.items():
+        for key, value in values.items():
+            if not fits(value, known[table][key]):
+                raise OptionError(
+                    f"{path} has {key} = {shown(value)} in [{table}], which is {described(known[table][key])}: "
+                    "correct it"
+                )
 
 
 def merge(known: Tables, *told: Mapping[str, Mapping[str, Any]]) -> Tables:

@@ -3,7 +3,6 @@
 import json
 import os
 import threading
-import warnings
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
@@ -16,6 +15,7 @@ from geodeeplab.errors import GeoDeepLabError, OptionError
 from geodeeplab.inference import RunFacts
 from geodeeplab.pipeline.plan import Plan, open_plan
 from geodeeplab.pipeline.request import Request
+from geodeeplab.quiet import ignore_warnings
 from geodeeplab.raster import EncodedBlock, encode_block
 from geodeeplab.tiling import Shard
 from geodeeplab.vector import LabelRows, PackedBlock, Part, trace_part
@@ -148,8 +148,7 @@ def _plan_of(job: Job) -> Plan:
     name, threads = _this_worker()
     torch.set_num_threads(job.lanes or threads)
     with ExitStack() as stack:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the client has warned already
+        with ignore_warnings():  # the client has warned already
             try:
                 plan = stack.enter_context(open_plan(job.request))
             except GeoDeepLabError as error:

@@ -5,7 +5,6 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -21,7 +20,7 @@ from geodeeplab.models.checks import (
     refuse_unknown,
     shown,
 )
-from geodeeplab.text import decode_text, is_plain
+from geodeeplab.text import is_plain, parse_json, read_json
 
 FORMAT_VERSION = 1
 HEADER_KEY = "geodeeplab"
@@ -172,8 +171,8 @@ class Contract:
             ModelError: if it is of another format version, or not a contract.
         """
         try:
-            values = json.loads(text)
-        except (ValueError, RecursionError) as error:  # ValueError: of the syntax, or a number of thousands of digits
+            values = parse_json(text)
+        except ValueError as error:
             raise _unreadable(f"{error}") from error
         return cls.from_mapping(values)
 
@@ -300,10 +299,9 @@ def read_contract_file(path: str | os.PathLike[str]) -> Contract:
     Raises:
         ModelError: if the file is missing, or is not a contract.
     """
+    values = read_json(path, dict, error=ModelError, step="give the path of a contract, a JSON file")
     try:
-        return Contract.from_json(decode_text(Path(path).read_bytes()))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"the contract '{path}' cannot be read ({error}): give the path of a JSON file") from error
+        return Contract.from_mapping(values)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
 

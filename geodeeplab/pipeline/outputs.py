@@ -26,6 +26,7 @@ from geodeeplab.raster import (
     shard_paths,
     workspace_folder,
 )
+from geodeeplab.text import parse_json
 from geodeeplab.vector import POLYGON_SUFFIXES
 from geodeeplab.vector.layers import read_layer_metadata
 
@@ -107,8 +108,8 @@ def read_facts(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     found = []
     for key in ("GEODEEPLAB", "GEODEEPLAB_POLYGONS"):
         try:
-            value = json.loads(tags.get(key, "{}"))
-        except (ValueError, RecursionError):
+            value = parse_json(tags.get(key, "{}"))
+        except ValueError:
             value = {}
         found.append(value if isinstance(value, dict) else {})
     return found[0], found[1]

@@ -4,16 +4,16 @@ import colorsys
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 from rasterio.errors import RasterioError
 
-from geodeeplab.errors import OptionError
 from geodeeplab.raster.cog import LabelClass
 from geodeeplab.raster.scene import Scene
 from geodeeplab.raster.sources.opening import open_dataset
 from geodeeplab.raster.sources.remote import gdal_path
-from geodeeplab.text import to_plain
+from geodeeplab.text import parse_json, to_plain
 
 CLASSES_TAG = "GEODEEPLAB_CLASSES"
 GOLDEN_ANGLE = 0.381_966
@@ -38,11 +38,16 @@ def read_classes(scene: Scene, *, nodata: int = 0) -> list[LabelClass]:
         nodata: label that is no class.
     """
     try:
-        table = json.loads(scene.source.tags.get(CLASSES_TAG, "[]"))
-        ours = [LabelClass(id=item["id"], name=to_plain(item["name"]), color=tuple(item["color"])) for item in table]
-    except (json.JSONDecodeError, KeyError, TypeError, OptionError):
+        table = parse_json(scene.source.tags.get(CLASSES_TAG, "[]"))
+        ours = [_class_of(item["color"], value=int(item["id"]), name=str(item["name"])) for item in table]
+    except (ValueError, KeyError, TypeError, OverflowError):
         ours = []
     return ours or _foreign_classes(scene, nodata)
+
+
+def _class_of(color: Sequence[Any], *, value: int, name: str) -> LabelClass:
+    red, green, blue = map(int, color)
+    return LabelClass(id=value, name=to_plain(name), color=(red, green, blue))
 
 
 def _foreign_classes(scene: Scene, nodata: int) -> list[LabelClass]:

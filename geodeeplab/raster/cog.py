@@ -6,7 +6,6 @@ Format: https://gdal.org/en/stable/drivers/raster/cog.html.
 import glob
 import os
 import shutil
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from rasterio.windows import Window
 
 from geodeeplab.atomic import ALMOST_FULL_BYTES
 from geodeeplab.errors import OptionError, OutputError
+from geodeeplab.quiet import ignore_warnings
 from geodeeplab.raster.decoding import GDAL_ERRORS, small_block_cache
 from geodeeplab.raster.grid import Grid
 from geodeeplab.raster.outputs.checks import atomic_outputs, output_errors
@@ -243,8 +243,7 @@ def _check_free_space(path: Path, *, need: int) -> None:
 
 def _check_complete(path: Path, *, shape: tuple[int, int]) -> None:
     """Read what stands last in the file at each overview level: a file cut off in writing fails here."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    with ignore_warnings(NotGeoreferencedWarning):
         with rasterio.open(path) as src:
             complete = src.shape == tuple(shape)
             levels = len(src.overviews(1))

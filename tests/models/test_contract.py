@@ -79,7 +79,7 @@ def test_a_json_file(tmp_path: Path) -> None:
     path.write_text(json.dumps(MINIMAL), encoding="utf-8")
     assert read_contract_file(path) == Contract.from_mapping(MINIMAL)
     path.write_text("{", encoding="utf-8")
-    with pytest.raises(ModelError, match=r"contract\.json: the model file's contract is not readable"):
+    with pytest.raises(ModelError, match=r"contract\.json' is no JSON that can be read"):
         read_contract_file(path)
     path.write_text("[1]", encoding="utf-8")
     with pytest.raises(ModelError, match="not readable"):

@@ -3,7 +3,6 @@
 import copy
 import dataclasses
 import os
-import warnings
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +12,7 @@ from geodeeplab.errors import ModelError, OptionError
 from geodeeplab.models.contract import HEADER_KEY, Contract, with_tile_size
 from geodeeplab.models.files.foreign import ForeignNetwork
 from geodeeplab.models.files.normalise import Normalisation
+from geodeeplab.quiet import ignore_warnings
 
 OPSET = 18
 """The ONNX operator set of exported files: new enough for GridSample (16), old enough for runtimes since 2023."""
@@ -81,8 +81,7 @@ def export_onnx(
     contract = with_tile_size(contract, contract.tile_size if tile_size is None else tile_size)
     graph = ExportedGraph(copy.deepcopy(network).cpu().float(), contract).eval()
     sample = torch.zeros(batch_size or 2, len(contract.bands), contract.tile_size, contract.tile_size)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)  # torch 2.11 warns of itself
+    with ignore_warnings(FutureWarning, ".*LeafSpec"):  # torch 2.11 warns of itself
         program = torch.onnx.export(
             graph.to(memory_format=torch.contiguous_format),
             (sample,),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from geodeeplab.errors import OptionError
 from geodeeplab.evaluation import ObjectCounts, covered_shares, match_objects
 from geodeeplab.pipeline.evaluating.class_windows import UNKNOWN
+from geodeeplab.quiet import ignore_warnings
 from geodeeplab.raster import Aoi, Grid, LabelClass, PolygonLayer, atomic_outputs
 from geodeeplab.raster.crs import same_crs
 
@@ -120,8 +121,6 @@ def write_statuses(
 
     Columns are `class_name`, `status` and, for the labels, `iou` with the partner.
     """
-    import warnings
-
     import geopandas as gpd
 
     names = np.array([one.name for one in classes], dtype=object)
@@ -129,8 +128,8 @@ def write_statuses(
         "labels": (objects.found, objects.found_class, {"status": objects.found_status, "iou": objects.found_iou}),
         "truth": (objects.truth, objects.truth_class, {"status": objects.truth_status}),
     }
-    with atomic_outputs([path], overwrite=overwrite) as temporary, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="'crs' was not provided", category=UserWarning)
+    no_crs = ignore_warnings(UserWarning, "'crs' was not provided")
+    with atomic_outputs([path], overwrite=overwrite) as temporary, no_crs:
         for layer, (geometry, index, data) in columns.items():
             frame = gpd.GeoDataFrame({"class_name": names[index], **data}, geometry=list(geometry), crs=crs)
             frame.to_file(os.fspath(temporary[path]), layer=layer, driver="GPKG", geometry_type="Unknown")

@@ -6,6 +6,7 @@ With a model it opens the same plan as `segment`, so what it says is what `segme
 import json
 import math
 import os
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -206,10 +207,14 @@ def _metres(gsd_m: str | float | None) -> float | None:
         return None
 
 
+_recording = threading.Lock()
+"""One after the other: who records warnings puts back the list of filters that was there before."""
+
+
 @contextmanager
 def _each_warning_once() -> Iterator[None]:
     """Hold warnings back to the end, and give each of ours once, though the scene may be opened more than once."""
-    with warnings.catch_warnings(record=True) as caught:
+    with _recording, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
     told: set[str] = set()

@@ -16,10 +16,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeGuard, cast, get_args
+from typing import Literal, TypeGuard, cast, get_args
 
 from geodeeplab.atomic import read_plain, sync_folder, write_file
 from geodeeplab.errors import GeoDeepLabWarning, OutputError
+from geodeeplab.text import parse_json
 
 SIDECARS = (".aux.xml", ".ovr", ".msk", "-journal", "-wal", "-shm")
 """Endings of the files that stand beside an output and belong to it: GDAL's metadata, overviews, mask; SQLite's logs.
@@ -223,14 +224,6 @@ def told(folder: Path, output: Path) -> str:
         return place.as_posix()
 
 
-def parse_json(content: bytes | str) -> Any:  # noqa: ANN401 - any JSON
-    """Read JSON; None for whatever is none, too deep or with numbers too long for Python."""
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError):
-        return None
-
-
 def is_whole_number(value: object) -> TypeGuard[int]:
     """Tell whether a value from JSON is an integer that a file may have, from 0 to 2⁶³ - 1."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63
@@ -247,7 +240,7 @@ def _read_record(path: Path) -> _Record | None:
     """Read a record; None for what is no record: they are never cut off, so somebody else wrote it, or damaged it."""
     try:
         content = parse_json(read_plain(path))
-    except OSError:
+    except (OSError, ValueError):
         return None
     if not isinstance(content, dict) or content.get("version") != RECORD_VERSION:
         return None

@@ -4,7 +4,6 @@ import html
 import json
 import os
 import re
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
@@ -13,6 +12,7 @@ from urllib.parse import unquote
 import rasterio
 
 from geodeeplab.errors import OptionError
+from geodeeplab.quiet import ignore_warnings
 from geodeeplab.raster.outputs.commit import SIDECARS
 from geodeeplab.text import decode_text, is_wide
 
@@ -163,9 +163,7 @@ def _names_in(text: str) -> list[str]:
 def _files_of(path: str) -> list[str]:
     """List the files that GDAL says it opens a raster with."""
     try:
-        with warnings.catch_warnings(), rasterio.Env():
-            warnings.simplefilter("ignore")
-            with rasterio.open(path) as src:
-                return [os.path.abspath(file) for file in src.files if Path(file).is_file()]
+        with ignore_warnings(), rasterio.Env(), rasterio.open(path) as src:
+            return [os.path.abspath(file) for file in src.files if Path(file).is_file()]
     except Exception:  # it is no raster, or a damaged one: whoever reads it says so
         return []

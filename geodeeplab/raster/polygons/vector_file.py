@@ -1,11 +1,9 @@
 """The features of a vector file: whatever GDAL opens, and GeoParquet."""
 
 import codecs
-import json
 import re
 import shutil
 import tempfile
-import warnings
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from geodeeplab.errors import GeoDeepLabError, OptionError
+from geodeeplab.quiet import ignore_warnings
 from geodeeplab.raster.polygons.class_text import ENCODING_OPTIONS, listed
 from geodeeplab.raster.polygons.wkb import read_wkb
 from geodeeplab.raster.sources.local_only import check_vector
 from geodeeplab.raster.sources.remote import gdal_path
-from geodeeplab.text import decode_text, is_wide
+from geodeeplab.text import decode_text, is_wide, parse_json
 
 PARQUET_SUFFIXES = (".parquet", ".geoparquet")
 TEXT_SUFFIXES = (
@@ -132,8 +131,7 @@ def reading(what: str, encoding: str | None = None) -> Iterator[None]:
     try:
         if encoding is not None:
             codecs.lookup(encoding)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of rings and nulls, which are counted later
+        with ignore_warnings():  # of rings and nulls, which are counted later
             yield
     except GeoDeepLabError:
         raise
@@ -213,7 +211,7 @@ def _parquet_geometry(name: str) -> tuple[str, str, list[str], Any]:
     stated = (schema.metadata or {}).get(b"geo")
     if stated is None:
         raise ValueError("a Parquet file without the metadata of GeoParquet")
-    content = json.loads(stated)
+    content = parse_json(stated)
     column = content["primary_column"]
     about = content["columns"][column]
     return about["encoding"], column, list(schema.names), about.get("crs", "OGC:CRS84")

@@ -14,7 +14,7 @@ from geodeeplab.raster.bands import Band, band_name, is_spectral
 from geodeeplab.raster.decoding import GDAL_ERRORS, decode_bands, describe_window, iter_blocks, small_block_cache
 from geodeeplab.raster.grid import Grid
 from geodeeplab.raster.sources.opacity import measured_alphas, sample_band
-from geodeeplab.raster.sources.opening import root_cause
+from geodeeplab.raster.sources.opening import opening, root_cause
 from geodeeplab.raster.sources.source import Pixels
 from geodeeplab.raster.validity import nodata_range, valid_pixels
 
@@ -43,10 +43,11 @@ class FileSource:
         self._src = src
         self.path = path
         self.grid = Grid(shape=src.shape, transform=src.transform, crs=src.crs)
-        flagged = [number for number, one in enumerate(src.colorinterp, start=1) if one.name == "alpha"]
-        self.bands = _bands_of(src, _find_measured(src, flagged) if measured is None else measured)
-        self.driver = str(src.driver)
-        self.tags = dict(src.tags())
+        with opening(path):
+            flagged = [number for number, one in enumerate(src.colorinterp, start=1) if one.name == "alpha"]
+            self.bands = _bands_of(src, _find_measured(src, flagged) if measured is None else measured)
+            self.driver = str(src.driver)
+            self.tags = dict(src.tags())
         self.least_rows = LEAST_ROWS_VRT if self.driver == "VRT" else LEAST_ROWS
         self.files = tuple(dict.fromkeys((path, *src.files)))
         self._mask_numbers = lru_cache(maxsize=None)(self._find_masks)
@@ -102,7 +103,7 @@ class FileSource:
 
         Flags: "all_valid" and a band's "nodata" need no reading, "alpha" is read as a band.
         """
-        with rasterio.Env():  # the first look for masks may make GDAL warn
+        with opening(self.path), rasterio.Env():  # the first look for masks may make GDAL warn
             all_flags = [{flag.name for flag in flags} for flags in self._src.mask_flag_enums]
         flags = {number: all_flags[number - 1] for number in numbers}
         own = [number for number, names in flags.items() if not names]

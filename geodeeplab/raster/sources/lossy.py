@@ -1,7 +1,6 @@
 """Compression that changes pixels: harmless to a picture, not to a class number."""
 
 import sqlite3
-import warnings
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -10,6 +9,7 @@ import rasterio
 from rasterio import DatasetReader
 from rasterio.errors import NotGeoreferencedWarning
 
+from geodeeplab.quiet import ignore_warnings
 from geodeeplab.raster.decoding import GDAL_ERRORS
 from geodeeplab.raster.sources.remote import gdal_path, is_remote, remote_env
 
@@ -36,10 +36,9 @@ def lossy_compression(paths: Sequence[str]) -> str | None:
         if Path(path).suffix.lower() in (".xml", ".json", ".vrt", ".ovr", ".msk"):
             continue
         try:
-            with warnings.catch_warnings(), remote_env() if is_remote(path) else rasterio.Env():
-                warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                with rasterio.open(gdal_path(path)) as src:
-                    found = _compression(src, path)
+            quiet = ignore_warnings(NotGeoreferencedWarning)
+            with quiet, remote_env() if is_remote(path) else rasterio.Env(), rasterio.open(gdal_path(path)) as src:
+                found = _compression(src, path)
         except GDAL_ERRORS:
             continue
         if found is not None:

@@ -7,6 +7,7 @@ feathered edges.
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 
 import numpy as np
 import numpy.typing as npt
@@ -54,7 +55,7 @@ def sample_band(src: DatasetReader, number: int) -> npt.NDArray[np.generic]:
             try:
                 found.append(src.read(number, window=window, out_shape=shape).ravel())
             except GDAL_ERRORS:
-                continue
+                _forget_error(src)
     return np.concatenate(found) if found else np.empty(0, dtype=src.dtypes[number - 1])
 
 
@@ -69,6 +70,12 @@ def warn_of_measured(bands: Sequence[Band], path: str, *, stacklevel: int) -> No
                 GeoDeepLabWarning,
                 stacklevel=stacklevel + 1,
             )
+
+
+def _forget_error(src: DatasetReader) -> None:
+    """Have rasterio forget a read that failed: it raises that error once more where it asks GDAL for a number."""
+    with suppress(*GDAL_ERRORS):
+        _ = src.colorinterp
 
 
 def _spread(height: int, width: int) -> Iterator[Window]:

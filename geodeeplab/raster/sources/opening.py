@@ -2,7 +2,8 @@
 
 import shlex
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from rasterio import DatasetReader
 from rasterio.errors import NotGeoreferencedWarning
 
 from geodeeplab.errors import GeoDeepLabWarning, SceneError
+from geodeeplab.quiet import ignore_warnings
 from geodeeplab.raster.bands import Band
 from geodeeplab.raster.crs import body_of, check_database, crs_name
 from geodeeplab.raster.decoding import GDAL_ERRORS
@@ -35,22 +37,32 @@ def open_dataset(path: str) -> DatasetReader:
         SceneError: it is missing, is no raster, holds complex numbers or is placed by GCPs, RPCs or geolocation arrays
             only; or it may not be opened, see `local_only`.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # `warn_if_not_georeferenced` says it in our words
+    with ignore_warnings(NotGeoreferencedWarning):  # `warn_if_not_georeferenced` says it in our words
         check_database()
         driver = check_raster(path)
-        try:
+        with opening(path):
             src = rasterio.open(path, driver=driver)
-        except GDAL_ERRORS as error:
-            raise _not_opened(path, error) from error
-        try:
-            _refuse_subdatasets(src, path)
-            _refuse_complex(src, path)
-            _refuse_without_grid(src, path)
-        except BaseException:
-            src.close()
-            raise
+            try:
+                _refuse_subdatasets(src, path)
+                _refuse_complex(src, path)
+                _refuse_without_grid(src, path)
+            except BaseException:
+                src.close()
+                raise
     return src
+
+
+@contextmanager
+def opening(path: str) -> Iterator[None]:
+    """Turn whatever GDAL says of a file that is opened, or asked what it is, into one line.
+
+    Raises:
+        SceneError: GDAL raised something.
+    """
+    try:
+        yield
+    except GDAL_ERRORS as error:
+        raise _not_opened(path, error) from error
 
 
 def root_cause(error: BaseException) -> str:

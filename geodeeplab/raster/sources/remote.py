@@ -81,16 +81,27 @@ def gdal_path(path: str) -> str:
     becomes a path, anything else is left as it is.
 
     Raises:
-        SceneError: the name is not UTF-8, as that of a file on Linux need not be.
+        SceneError: see `check_name`.
     """
-    if any("\ud800" <= letter <= "\udfff" for letter in path):
-        raise SceneError(f"the name {path!r} is not UTF-8, which GDAL cannot open: rename the file")
+    check_name(path)
     scheme = _scheme(path)
     if scheme == "file":
         return url2pathname(urlsplit(path).path)
     if scheme in VSI_OF_SCHEME:
         return VSI_OF_SCHEME[scheme] + path[len(scheme) + 3 :]
     return path
+
+
+def check_name(path: str) -> None:
+    """Refuse a path or URL that nothing can be opened by.
+
+    Raises:
+        SceneError: the name is not UTF-8, as that of a file on Linux need not be, or has a character of no value.
+    """
+    if any("\ud800" <= letter <= "\udfff" for letter in path):
+        raise SceneError(f"the name {path!r} is not UTF-8, which GDAL cannot open: rename the file")
+    if "\0" in path:
+        raise SceneError(f"the name {path!r} has a character of value 0, which no file has: correct the path")
 
 
 def public_name(path: str) -> str:

@@ -4,20 +4,20 @@ STAC 1.0 with the extensions `eo` 1 (`eo:bands`) and `raster` 1 (`raster:bands`)
 `raster` 2), see https://github.com/radiantearth/stac-spec and https://stac-extensions.github.io.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 from urllib.parse import urljoin, urlsplit
 from urllib.request import Request, urlopen
 
 from geodeeplab.errors import SceneError
 from geodeeplab.raster.sources.local_only import check_document
-from geodeeplab.raster.sources.remote import gdal_path, is_remote, public_name
+from geodeeplab.raster.sources.remote import check_name, gdal_path, is_remote, public_name
+from geodeeplab.text import parse_json, read_json
 
 SUFFIXES = (".json", ".geojson")
 TIMEOUT_S = 60
@@ -120,22 +120,23 @@ def read_stac(document: str | PathLike[str] | Mapping[str, Any]) -> list[StacIte
 
 def _load(path: str) -> Any:  # noqa: ANN401 - any JSON
     """Read a JSON document from a file or URL."""
+    step = "give a STAC item"
+    if not is_remote(path):
+        return read_json(gdal_path(path), object, error=SceneError, step=step)
     try:
-        if not is_remote(path):
-            return json.loads(Path(gdal_path(path)).read_bytes())
         if not path.lower().startswith(("http://", "https://")):
             raise SceneError(f"STAC item '{path}' can be read from disk or by http(s) only: copy it here first")
         accept = {"Accept": "application/geo+json, application/json", "User-Agent": "geodeeplab"}
         with urlopen(Request(path, headers=accept), timeout=TIMEOUT_S) as answer:
-            return json.load(answer)
-    except (OSError, URLError) as error:
+            return parse_json(answer.read())
+    except (OSError, HTTPException) as error:
         raise SceneError(
             f"STAC item '{public_name(path)}' cannot be read ({error}): check the path or address"
         ) from None
     except ValueError as error:
         if isinstance(error, SceneError):
             raise
-        raise SceneError(f"'{public_name(path)}' is no JSON ({error}): give a STAC item") from error
+        raise SceneError(f"'{public_name(path)}' is no JSON that can be read ({error}): {step}") from error
 
 
 def _item(content: Mapping[str, Any], base: str | None, *, path: str, folder: Path | None) -> StacItem:
@@ -205,6 +206,7 @@ def _is_raster(asset: Mapping[str, Any]) -> bool:
 
 def _resolve(href: str, base: str | None, *, where: str) -> str:
     """Give the place of an asset: an href that is relative is so to the item's file or URL."""
+    check_name(href)
     if "://" in href or href.startswith("/vsi") or Path(href).is_absolute():
         return href
     if base is None:
@@ -225,7 +227,10 @@ def _number(value: Any, *, where: str) -> float | None:  # noqa: ANN401 - checke
     if value is None:
         return None
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:  # an integer of more than 308 digits
+            return math.inf if value > 0 else -math.inf
     if value in ("nan", "inf", "-inf"):
         return math.nan if value == "nan" else math.inf if value == "inf" else -math.inf
     raise SceneError(f"{where} states {value!r} where a number belongs (scale, offset or nodata): correct the item")

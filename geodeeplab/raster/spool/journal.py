@@ -16,9 +16,10 @@ from typing import Any
 from geodeeplab.atomic import open_plain, read_plain, sync_folder, write_file
 from geodeeplab.errors import OutputError
 from geodeeplab.raster.outputs.checks import output_errors
-from geodeeplab.raster.outputs.commit import is_whole_number, parse_json
+from geodeeplab.raster.outputs.commit import is_whole_number
 from geodeeplab.raster.spool.boxes import Box
 from geodeeplab.raster.spool.encoded import EncodedBlock, SpoolLayer
+from geodeeplab.text import parse_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +91,10 @@ def _to_line(record: Mapping[str, object]) -> str:
 
 def _from_line(line: bytes) -> dict[str, Any] | None:
     """Give the record of a line, None if it is damaged."""
-    record = parse_json(line)
+    try:
+        record = parse_json(line)
+    except ValueError:
+        return None
     if not isinstance(record, dict):
         return None
     check = record.pop("check", None)

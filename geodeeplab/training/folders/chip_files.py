@@ -1,7 +1,6 @@
 """The files of one chip: an image, a label, and what says where they lie."""
 
 import json
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,10 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from geodeeplab.errors import OptionError, SceneError
 from geodeeplab.models import ModelClass
+from geodeeplab.quiet import ignore_warnings
 from geodeeplab.raster import NODATA_LABEL, Band, Grid
 from geodeeplab.raster.validity import nodata_range, valid_pixels
+from geodeeplab.text import read_json
 from geodeeplab.training.folders.label_code import ListedClass
 from geodeeplab.training.writing.chip_tiles import CutChip
 
@@ -123,8 +124,8 @@ class ChipFiles:
         count, height, width = array.shape
         whole: dict[str, Any] = {"driver": DRIVERS[image_format], "count": count, "height": height, "width": width}
         whole |= {"dtype": array.dtype, "crs": grid.crs, "transform": grid.transform, **CREATION[image_format]}
-        with warnings.catch_warnings(), rasterio.Env(GDAL_TIFF_INTERNAL_MASK="YES"):
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # so are the chips, if the scene is
+        without_grid = ignore_warnings(NotGeoreferencedWarning)  # so are the chips, if the scene is
+        with without_grid, rasterio.Env(GDAL_TIFF_INTERNAL_MASK="YES"):
             with rasterio.open(path, "w", **whole, **profile) as dst:
                 if bands:
                     dst.descriptions = [band.name for band in bands]
@@ -167,17 +168,18 @@ def read_index(folder: Path) -> ChipIndex | None:
     path = folder / INDEX_NAME
     if not path.is_file():
         return None
+    step = "write the chips again, or remove it"
+    content = read_json(path, object, error=SceneError, step=step)
+    if not isinstance(content, dict) or content.get("layout") != "pairs":
+        return None
     try:
-        content = json.loads(path.read_bytes())
-        if not isinstance(content, dict) or content.get("layout") != "pairs":
-            return None
         classes = tuple(
             ListedClass(value=int(item["id"]), name=str(item["name"]), color=tuple(item["color"]))
             for item in content["classes"]
         )
         return ChipIndex(classes=classes, band_names=tuple(map(str, content["bands"])))
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise SceneError(f"'{path}' is damaged ({error!r}): write the chips again, or remove it") from error
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise SceneError(f"'{path}' is damaged ({error!r}): {step}") from error
 
 
 def write_index(folder: Path, classes: Sequence[ModelClass], band_names: Sequence[str]) -> None:

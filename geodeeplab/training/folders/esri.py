@@ -8,7 +8,6 @@ Sources: https://pro.arcgis.com/en/pro-app/latest/help/analysis/image-analyst/de
 and exports that their owners have published.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from geodeeplab.errors import SceneError
-from geodeeplab.text import decode_text
+from geodeeplab.text import decode_text, read_json
 from geodeeplab.training.folders.chip_pairs import ChipPair, check_partners, list_rasters
 from geodeeplab.training.folders.label_code import ListedClass
 from geodeeplab.training.scenes.class_table import Color
@@ -61,7 +60,7 @@ def read_esri(folder: Path) -> EsriExport | None:
         classes = _classes_of(definition or {}) or _classes_of(statistics or {})
         names = tuple(str(name).strip() for name in both.get("InputRastersProps", {}).get("BandNames", []))
         extract = both.get("ExtractBands")
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise SceneError(
             f"{DEFINITION_NAME} or {STATISTICS_NAME} in '{folder}' is not as Esri writes it ({error!r}): export the "
             "chips again, or remove both and pass `class_mapping=`"
@@ -133,10 +132,7 @@ def _color_of(color: Sequence[Any]) -> Color | None:
 def _read_json(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
-    try:
-        content = json.loads(_read_text(path))
-    except ValueError as error:
-        raise SceneError(f"'{path}' is no JSON ({error}): export the chips again, or remove it") from error
+    content = read_json(path, object, error=SceneError, step="export the chips again, or remove it")
     return content if isinstance(content, dict) else {}
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from geodeeplab.atomic import atomic_file, output_errors, write_output
 from geodeeplab.errors import ModelError, OptionError, OutputError
+from geodeeplab.text import read_json
 from geodeeplab.training.loop.recipe import EpochRecord
 
 CHECKPOINT_VERSION = 1
@@ -132,7 +133,8 @@ def write_history(folder: Path, history: list[EpochRecord]) -> None:
 
 def read_history(folder: Path) -> list[EpochRecord]:
     """Read what `write_history` wrote."""
-    return [EpochRecord.from_mapping(values) for values in json.loads((folder / HISTORY).read_text())]
+    records = read_json(folder / HISTORY, list, error=ModelError, step="begin the fit anew")
+    return [EpochRecord.from_mapping(values) for values in records]
 
 
 def write_weights(network: nn.Module, path: Path) -> None:

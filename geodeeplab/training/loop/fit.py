@@ -2,7 +2,6 @@
 
 import logging
 import tempfile
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import nn
 
 from geodeeplab.errors import OptionError
 from geodeeplab.models.network import SegmentationNetwork
+from geodeeplab.quiet import ignore_warnings
 from geodeeplab.training.data import TrainingData
 from geodeeplab.training.loop.checkpoints import (
     BEST,
@@ -167,13 +167,14 @@ def _quiet_lightning() -> Iterator[None]:
     """Keep Lightning's advice about hardware and loaders, which were chosen on purpose, out of the way."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
+    with (
         # Workers are chosen by `default_workers`: on a CPU they would take the network's cores.
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        ignore_warnings(message=".*does not have many workers.*"),
         # The averaged copy, and norms that keep their statistics, are in evaluation mode on purpose.
-        warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
+        ignore_warnings(message=".*in eval mode at the start of training.*"),
         # Lightning 2.6 calls a class of torch's that torch 2.14 is about to drop.
-        warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated", category=FutureWarning)
+        ignore_warnings(FutureWarning, ".*LeafSpec.* is deprecated"),
+    ):
         for logger in loggers:
             logger.setLevel(logging.ERROR)
         try:

@@ -2,7 +2,6 @@
 
 import os
 import threading
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from geodeeplab.errors import GeoDeepLabWarning, OptionError
+from geodeeplab.quiet import ignore_warnings
 from geodeeplab.raster import ScaledSource, Scene, SceneLike, open_scene
 
 TrainingSceneLike: TypeAlias = SceneLike | Callable[[], Scene]
@@ -74,9 +74,8 @@ class ScenePixels:
 
 def _open_quietly(scene: SceneLike, bands: Sequence[str | int] | None, *, allow_palette: bool = False) -> Scene:
     """Open a scene; no CRS, and data that is flagged alpha, are said once for all, when training data are prepared."""
-    with warnings.catch_warnings():
-        said = ".* has no CRS, so outputs|.* has a CRS but no transform|.* is flagged alpha, but"
-        warnings.filterwarnings("ignore", said, GeoDeepLabWarning)
+    said = ".* has no CRS, so outputs|.* has a CRS but no transform|.* is flagged alpha, but"
+    with ignore_warnings(GeoDeepLabWarning, said):
         return open_scene(scene, bands=bands, allow_palette=allow_palette)
 
 

@@ -1,7 +1,6 @@
 """Write GeoPackage and FlatGeobuf: GDAL takes the features as one Arrow stream."""
 
 import os
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import pyogrio.raw
 from pyogrio.errors import CRSError, DataLayerError, DataSourceError, FeatureError
 
 from geodeeplab.errors import OutputError
+from geodeeplab.quiet import ignore_warnings
 from geodeeplab.raster.outputs.checks import output_errors
 from geodeeplab.vector.layers.layer import GEOMETRY, Layer
 from geodeeplab.vector.layers.qgis_style import add_style
@@ -77,8 +77,8 @@ def _write(
     stream = pa.RecordBatchReader.from_batches(layer.arrow_schema(), iter(source))
     errors = (CRSError, DataLayerError, DataSourceError, FeatureError)
     # In a thread other than the main one, GDAL would tell of an error on stderr, too.
-    with output_errors(path, *errors), _gdal_option("CPL_LOG", os.devnull), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="'crs' was not provided")  # it stays missing on purpose
+    no_crs = ignore_warnings(message="'crs' was not provided")  # it stays missing on purpose
+    with output_errors(path, *errors), _gdal_option("CPL_LOG", os.devnull), no_crs:
         try:
             pyogrio.raw.write_arrow(
                 stream,

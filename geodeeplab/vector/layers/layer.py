@@ -1,6 +1,5 @@
 """What a layer holds, and its features as Arrow columns."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from geodeeplab.raster.cog import LabelClass
+from geodeeplab.text import parse_json
 from geodeeplab.vector.layers.wkb import wkb_of
 from geodeeplab.vector.trace.batch import PolygonBatch
 
@@ -122,7 +122,7 @@ def read_layer_metadata(path: Path) -> dict[str, str]:
         return {key.decode(): value.decode() for key, value in pairs.items()}
     if path.suffix.lower() == ".geojson":
         with open(path, encoding="utf-8") as file:
-            head = json.loads(file.readline().rstrip().removesuffix('"features":[').removesuffix(",") + "}")
+            head = parse_json(file.readline().rstrip().removesuffix('"features":[').removesuffix(",") + "}")
         return dict(head.get("metadata", {}))
     import pyogrio
 

@@ -11,7 +11,7 @@ from affine import Affine
 from rasterio.windows import Window
 
 import geodeeplab as gdl
-from geodeeplab.errors import ContractError, GeoDeepLabWarning
+from geodeeplab.errors import ContractError, GeoDeepLabWarning, SceneError
 from geodeeplab.models import Contract, ModelBand, ModelClass
 from geodeeplab.pipeline.fit import select_bands
 from geodeeplab.raster import open_scene
@@ -172,3 +172,20 @@ def test_training_says_that_alpha_is_left_out(make_raster: MakeRaster) -> None:
         scenes=[scene], labels=[make_raster(labels, "t.tif")], chip_size=32, batch_size=2, epoch_chips=4
     )
     assert "left out: band 4 (alpha)" in str(data.describe())
+
+
+def test_a_damaged_block_of_an_alpha_band_is_told_when_it_is_read_only(make_raster: MakeRaster) -> None:
+    path = make_raster(
+        with_fourth(feathered(128, 128)), tiled=True, blockxsize=64, blockysize=64, compress="deflate",
+        interleave="band", photometric="RGB", ALPHA="YES",
+    )  # fmt: skip
+    with rasterio.open(path) as src:
+        offset = int(src.get_tag_item("BLOCK_OFFSET_1_1", "TIFF", bidx=4))
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(b"\xff" * 64)
+    with open_scene(path) as scene:
+        assert scene.shape == (128, 128)
+        scene.read(Window(0, 0, 64, 64))
+        with pytest.raises(SceneError, match="rows 64-127, columns 64-127"):
+            scene.read(Window(0, 0, 128, 128))

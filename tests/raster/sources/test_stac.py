@@ -295,3 +295,17 @@ def test_a_band_that_the_item_names_is_no_alpha(make_raster: MakeRaster, tmp_pat
     with open_scene(tmp_path / "naip.json") as scene:
         assert [band.name for band in scene.bands] == list(names)
         assert scene.select(["red"]).read(Window(0, 0, 5, 4)).valid.all()
+
+
+@pytest.mark.parametrize("href", ["a\0.tif", "\ud800.tif", "https://example.com/\0.tif"])
+def test_an_href_that_no_file_can_have(tmp_path: Path, href: str) -> None:
+    path = tmp_path / "item.json"
+    path.write_text(json.dumps(item({"B04": asset(href, "red")})))
+    with pytest.raises(SceneError, match=r"^the name '[^\n]+$"):
+        open_scene(path)
+
+
+def test_a_number_beyond_floats(tmp_path: Path) -> None:
+    described = asset("a.tif", "red", more={"raster:bands": [{"offset": -(10**400)}]})
+    (tmp_path / "item.json").write_text(json.dumps(item({"B04": described})))
+    assert read_stac(tmp_path / "item.json")[0].bands[0].offset == -math.inf

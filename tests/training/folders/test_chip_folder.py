@@ -155,6 +155,8 @@ def test_an_export_of_two_rasters_has_the_second_between_image_and_label(write: 
     [
         ("esri_accumulated_stats.json", '{"MetaDataMode": "RCNN_Masks"}', "metadata format RCNN_Masks, which holds no"),
         ("esri_model_definition.emd", "{", "is no JSON"),
+        ("esri_model_definition.emd", '{"a":' * 5000, "is no JSON that can be read"),
+        ("esri_model_definition.emd", '{"Classes": [{"Value": 1e999, "Name": "a"}]}', "is not as Esri writes it"),
         ("esri_model_definition.emd", '{"Classes": [{"Value": "x", "Name": "a"}]}', "is not as Esri writes it"),
         ("esri_model_definition.emd", '{"Classes": 5}', "is not as Esri writes it"),
         ("map.txt", "images/0.tif\n", "line 1 of '.*map.txt' names no image and label"),
