@@ -82,7 +82,7 @@ def test_a_json_file(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"contract\.json' is no JSON that can be read"):
         read_contract_file(path)
     path.write_text("[1]", encoding="utf-8")
-    with pytest.raises(ModelError, match="not readable"):
+    with pytest.raises(ModelError, match="is not a JSON object"):
         read_contract_file(path)
-    with pytest.raises(ModelError, match=r"cannot be read .*: give the path of a JSON file"):
+    with pytest.raises(ModelError, match=r"cannot be read .*: give the path of a contract, a JSON file"):
         read_contract_file(tmp_path / "none.json")

@@ -1,13 +1,13 @@
 """Rasters that may name other files: VRTs, what lies beside a raster, and archives; see `local_files_only`."""
 
 import re
-import warnings
 import zipfile
 from pathlib import Path
 
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 
+from geodeeplab.quiet import ignore_warnings
 from geodeeplab.raster.decoding import GDAL_ERRORS
 from geodeeplab.raster.sources.local_files import (
     BLANKS,
@@ -103,10 +103,9 @@ def _sidecars(files: LocalFiles, path: Path, folder: Path, depth: int) -> None:
 def _overviews(files: LocalFiles, path: str, driver: str) -> None:
     """Check that a raster has its overviews in itself."""
     try:
-        with warnings.catch_warnings(), rasterio.Env():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(path, driver=driver) as src:
-                is_elsewhere = "OVERVIEW_FILE" in src.tags(ns="OVERVIEWS")
+        quiet = ignore_warnings(NotGeoreferencedWarning)
+        with quiet, rasterio.Env(), rasterio.open(path, driver=driver) as src:
+            is_elsewhere = "OVERVIEW_FILE" in src.tags(ns="OVERVIEWS")
     except GDAL_ERRORS:
         return  # whoever opens it will say so
     if is_elsewhere:
