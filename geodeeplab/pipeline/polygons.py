@@ -12,17 +12,15 @@ from rasterio.crs import CRS
 
 from geodeeplab.errors import OptionError
 from geodeeplab.inference import Stage
+from geodeeplab.pipeline.output_crs import check_output_crs, choose_output_crs, output_bounds, way_to_output
 from geodeeplab.raster import Grid, LabelClass
-from geodeeplab.raster.crs import crs_name, same_crs, to_crs, transformer
 from geodeeplab.vector import (
-    OUTPUT_CRS,
     Generalisation,
     LabelRows,
     LineRule,
     Metric,
     Ruler,
     StripRow,
-    ToOutput,
     check_layer_crs,
     iter_strip_rows,
     metric_table,
@@ -33,8 +31,6 @@ from geodeeplab.vector import (
 from geodeeplab.vector import write_polygons as write_batches
 
 METRIC_CELL_PX = 256
-OUTLINE_POINTS = 33
-"""Points along each axis of the raster of which the bounds in another CRS are taken."""
 
 MinimumArea = float | Mapping[str | int, float]
 """One area for all classes, or areas by class name or id; 0 for classes that are not there."""
@@ -196,8 +192,8 @@ class PolygonPlan:
             overwrite: replace the file if it exists.
             threads: threads that trace; by default as many as there are cores.
         """
-        to_output = _to_output(self.grid.crs, self.crs)
-        ruler = Ruler(self.crs, _bounds(self.grid, to_output))
+        to_output = way_to_output(self.grid, self.crs)
+        ruler = Ruler(self.crs, output_bounds(self.grid, to_output))
         batches = trace_polygons(
             bands,
             shape=(self.grid.height, self.grid.width),
@@ -244,9 +240,9 @@ def plan_polygons(
         rule = Generalisation(method=options.simplify, tolerance=tolerance, smooth=options.smooth)
         lines = LineRule(generalisation=rule, metric=metric, keep_outline=options.keep_outline)
     area = options.min_area_px if options.min_area_m2 is None else options.min_area_m2
-    crs = _output_crs(options.out_crs, grid.crs, dst_path)
+    crs = choose_output_crs(options.out_crs, grid.crs, dst_path)
     check_layer_crs(dst_path, crs)
-    _bounds(grid, _to_output(grid.crs, crs))  # refuses what does not lie where that is defined
+    check_output_crs(grid, crs)
     return PolygonPlan(
         grid=grid,
         classes=classes,
@@ -275,60 +271,3 @@ def _by_id(area: MinimumArea, classes: Sequence[LabelClass], filled: int | None)
             raise OptionError(f"no class is called {name!r}, there are {known}: give a name or a class id")
         found[ids[name] if name in ids else int(name)] = float(value)
     return found if filled is None else {**found, filled: max(found.values(), default=0.0)}
-
-
-def _output_crs(asked: str | None, crs: CRS | None, dst_path: Path) -> CRS | None:
-    """Give the CRS of the output.
-
-    Raises:
-        OptionError: if it is unknown, the raster has none, or the format cannot hold it.
-    """
-    only = OUTPUT_CRS.get(dst_path.suffix.lower())
-    if asked is None and (only is None or crs is None):
-        return crs
-    wanted = to_crs(asked if asked is not None else only)
-    if crs is None:
-        raise OptionError(f"the raster has no CRS, so its polygons cannot be in {asked}: state its CRS first")
-    return wanted
-
-
-def _to_output(src: CRS | None, dst: CRS | None) -> ToOutput | None:
-    """Give what maps points from one CRS to another; None where they are the same.
-
-    Raises:
-        OptionError: nothing leads from one to the other.
-    """
-    if src is None or dst is None or same_crs(src, dst):
-        return None
-    way = transformer(
-        src,
-        dst,
-        what="what is labelled",
-        error=OptionError,
-        advice=(
-            "write .gpkg, .parquet or .fgb without an output CRS, or state the right one of the scene: "
-            "gdal_edit.py -a_srs EPSG:CODE"
-        ),
-    )
-
-    def move(points: NDArray[np.float64]) -> NDArray[np.float64]:
-        moved = np.column_stack(way.transform(points[:, 0], points[:, 1]))
-        if not np.isfinite(moved).all():
-            raise OptionError(
-                f"part of what is labelled lies where {crs_name(dst)} is not defined: choose another output CRS, or "
-                "write .gpkg, .parquet or .fgb in the scene's own"
-            )
-        return moved
-
-    return move
-
-
-def _bounds(grid: Grid, to_output: ToOutput | None) -> tuple[float, float, float, float]:
-    """Give the bounds of a grid in the CRS of the output: those of many points on it."""
-    side = np.linspace(0.0, 1.0, OUTLINE_POINTS)
-    col, row = (axis.ravel() for axis in np.meshgrid(side * grid.width, side * grid.height))
-    a, b, c, d, e, f = grid.transform[:6]
-    points = np.column_stack((a * col + b * row + c, d * col + e * row + f))
-    moved = points if to_output is None else to_output(points)
-    (left, bottom), (right, top) = moved.min(axis=0), moved.max(axis=0)
-    return float(left), float(bottom), float(right), float(top)

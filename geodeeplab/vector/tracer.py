@@ -75,7 +75,8 @@ def trace_polygons(
         connectivity: 4 or 8 neighbours.
         nodata: label that gets no polygon.
         lines: how lines are generalised; None leaves them.
-        to_output: from CRS coordinates to those of the output; None where they are the same.
+        to_output: from CRS coordinates to those of the output; None where they are the same. Long straight edges get
+            vertices on the way (`divide_edges`), as they are curves there.
         with_confidence: whether the labels have a confidence.
         folder: where to put what does not stay in memory; the system's folder by default.
         threads: blocks traced at once; by default the machine's cores.

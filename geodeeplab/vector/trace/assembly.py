@@ -14,6 +14,8 @@ from geodeeplab.vector.trace.joiner import ArcJoiner
 
 ToOutput = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """Maps points (N, 2) from the CRS of the raster to that of the output."""
+LONGEST_PX = 32
+"""Longer edges along rows and columns are divided on their way into another CRS, where they are curves."""
 
 
 class Assembler:
@@ -45,6 +47,7 @@ class Assembler:
         """
         self._joiner, self._store = joiner, store
         self._transform, self._to_output, self._ruler = transform @ Affine.scale(1 / subpixels), to_output, ruler
+        self._subpixels = subpixels
         self._eight, self._with_confidence = eight, with_confidence
         self._flip = transform.determinant > 0  # rows that go up turn anticlockwise rings round
         self._local = np.empty(0, np.int32)
@@ -78,6 +81,8 @@ class Assembler:
             self._local = np.full(len(self._joiner.references), -1, np.int32)
         arcs = arcs[: kernels.number_arcs(entries, self._local, arcs)]
         points, arc_offsets, directions = self._store.get(self._places[arcs])
+        if self._to_output is not None:
+            points, arc_offsets = divide_edges(points, arc_offsets, every=LONGEST_PX * self._subpixels)
         xy = self._to_xy(points)
         rings, ring_offsets, polygon_offsets = self._write_rings(entries, offsets, points, xy, arc_offsets, directions)
         sums = np.empty((len(features.heads), 2))  # in the order of the rings: to the bit, however they were traced
@@ -177,3 +182,37 @@ def _slice(features: ClosedFeatures, start: int, stop: int) -> ClosedFeatures:
         heads=features.heads[a:b],
         stop=features.stop,
     )
+
+
+def divide_edges(
+    points: NDArray[np.int32], arc_offsets: NDArray[np.int64], *, every: int
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Put vertices where edges along rows and columns pass a multiple of a length; other edges stay as they are.
+
+    The vertices depend on the line alone, so neighbours share them, whichever way an edge is followed.
+
+    Args:
+        points: (N, 2) of all arcs.
+        arc_offsets: (arcs + 1,) where each begins.
+        every: the length, in units of the points.
+
+    Returns:
+        The points of the same arcs, and where they begin.
+    """
+    start, stop = points[:-1].astype(np.int64), points[1:].astype(np.int64)
+    axis = (start[:, 0] == stop[:, 0]).astype(np.intp)  # 1 for edges along columns
+    edge = np.arange(len(start))
+    is_straight = start[edge, 1 - axis] == stop[edge, 1 - axis]
+    is_straight[arc_offsets[1:-1] - 1] = False  # from one arc to the next
+    low, high = np.minimum(start, stop)[edge, axis] // every, -(-np.maximum(start, stop)[edge, axis] // every)
+    counts = np.where(is_straight, np.maximum(high - low - 1, 0), 0)
+    before = np.concatenate(([0], np.cumsum(counts)))
+    owner = np.repeat(edge, counts)
+    number = np.arange(len(owner)) - before[owner]  # of a new vertex on its edge, from the edge's start
+    is_up = stop[owner, axis[owner]] > start[owner, axis[owner]]
+    divided = np.empty((len(points) + len(owner), 2), np.int32)
+    divided[np.arange(len(points)) + before] = points
+    new = points[owner]
+    new[np.arange(len(owner)), axis[owner]] = every * np.where(is_up, low[owner] + 1 + number, high[owner] - 1 - number)
+    divided[np.arange(len(owner)) + owner + 1] = new
+    return divided, arc_offsets + before[np.minimum(arc_offsets, len(points) - 1)]
