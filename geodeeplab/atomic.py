@@ -16,6 +16,8 @@ from typing import BinaryIO
 
 from geodeeplab.errors import GeoDeepLabError, OutputError
 
+ALL_WRITTEN = "all that the run was to write is written"
+"""What a run that is interrupted in its very last moments says."""
 ALMOST_FULL_BYTES = 64 << 10
 """Where no more is free, that is why a file cannot be written, in whatever words a library puts it."""
 PART_ENDING = ".geodeeplab-part"

@@ -7,6 +7,7 @@ from typing import NoReturn
 
 import click
 
+from geodeeplab.atomic import ALL_WRITTEN
 from geodeeplab.cli.process import keep_freed_memory, leave_quickly, let_signals_interrupt
 from geodeeplab.cli.text import as_options, let_all_be_printed
 from geodeeplab.errors import GeoDeepLabError, GeoDeepLabWarning
@@ -59,13 +60,21 @@ def main() -> None:
     except GeoDeepLabError as error:
         _fail(with_notes(str(error), error))
     except (KeyboardInterrupt, click.Abort) as error:
-        interruption = error.__cause__ or error  # Click makes an Abort of Ctrl-C
-        is_kept = hasattr(interruption, "__notes__")
-        _fail(with_notes("interrupted before the outputs were written", interruption) if is_kept else NOTHING_WRITTEN)
+        _fail(_interrupted(error.__cause__ or error))  # Click makes an Abort of Ctrl-C
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and "allocate" not in str(error):  # torch's words, on every device
             raise
         _fail(with_notes("out of memory: use a smaller --tile-size or --batch-size", error))
+
+
+def _interrupted(interruption: BaseException) -> str:
+    """Say what an interrupted run leaves: nothing, its work, or all outputs."""
+    notes = getattr(interruption, "__notes__", [])
+    if not notes:
+        return NOTHING_WRITTEN
+    if any(note.endswith(ALL_WRITTEN) for note in notes):
+        return with_notes("interrupted at the very end", interruption)
+    return with_notes("interrupted before the outputs were written", interruption)
 
 
 def with_notes(message: str, error: BaseException) -> str:

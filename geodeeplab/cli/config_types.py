@@ -1,5 +1,6 @@
 """Whether a value of a TOML file is of a type that an argument takes, by the argument's annotation."""
 
+import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ def fits(value: object, annotation: Any) -> bool:  # noqa: ANN401 - whatever sta
     """Tell whether a value from TOML, or within one, is of the annotated type.
 
     A list stands for any sequence, text for a path or one of several words (whoever takes it knows which), a table for
-    a mapping or an `Augmentation`. True is no number, nor is NaN, and text has no character of value 0.
+    a mapping or an `Augmentation`. True is no number, nor is what is not finite, and text has no character of value 0.
     """
     origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
     if annotation is Any:
@@ -33,7 +34,7 @@ def fits(value: object, annotation: Any) -> bool:  # noqa: ANN401 - whatever sta
     if annotation is int:
         return type(value) is int and -MOST < value < MOST
     if annotation is float:
-        return fits(value, int) or (isinstance(value, float) and value == value)
+        return fits(value, int) or (isinstance(value, float) and math.isfinite(value))
     if annotation is Augmentation:
         return isinstance(value, dict) and all(
             fits(value[one.name], one.type) for one in fields(Augmentation) if one.name in value

@@ -42,6 +42,11 @@ def check_interruption() -> None:
         raise KeyboardInterrupt
 
 
+def finish_undisturbed() -> None:
+    """Let requests to end come too late from now on: all is written, and what is left takes a moment."""
+    _requested.set()
+
+
 def _interrupt(number: int, frame: FrameType | None) -> None:
     """Interrupt once; then let the run tidy up undisturbed, unless somebody insists: it may end at any moment."""
     global _repeated

@@ -12,6 +12,7 @@ import click
 from geodeeplab.cli.batch import are_folders, plan_batch, run_batch
 from geodeeplab.cli.options import local_only_option, progress_bar
 from geodeeplab.cli.polygon_options import polygon_options
+from geodeeplab.cli.process import finish_undisturbed
 from geodeeplab.cli.report import closing_line
 from geodeeplab.cli.run_options import run_options
 from geodeeplab.errors import GeoDeepLabError
@@ -109,6 +110,7 @@ def command(
             facts, failed = run_batch(batch, lambda one: run_one(one.scene, one.outputs), overwrite=overwrite)
         else:
             facts = run_one(scenes[0] if len(scenes) == 1 else scenes, outputs)
+            finish_undisturbed()
     if as_json:
         click.echo(json.dumps(facts, indent=2))
     if failed:

@@ -12,12 +12,13 @@ from geodeeplab.errors import OptionError
 from geodeeplab.training.augmentation import Augmentation
 
 RIGHT = [
-    (1, float), (0.5, float), (float("inf"), float), (3, int | None), (True, bool), ("a", str), ("a", PathLike[str]),
+    (1, float), (0.5, float), (3, int | None), (True, bool), ("a", str), ("a", PathLike[str]),
     ("b", Literal["a", "b"]), (["a", 1], Sequence[str | int]), ({"a": [1, 2, 3]}, Mapping[str, tuple[int, int, int]]),
     ({"flips": False, "scale": [0.5, 2]}, Augmentation | bool), ([], Sequence[str]), ([{}], Sequence[Any]),
 ]  # fmt: skip
 WRONG = [
     (True, float), (True, int), (1, bool), (1.0, int), (2**63, int), (10**400, float), (float("nan"), float),
+    (float("inf"), float),
     ("1", int), (1, str), ("a\0", str), (["a"], str), ("a", Sequence[str]), ([1.5], Sequence[str | int]),
     ({"a": 1}, float), ({"a": [1, 2]}, Mapping[str, tuple[int, int, int]]), ({"flips": 1}, Augmentation | bool),
     ({"scale": 1.5}, Augmentation), ({}, Path), (1, inspect.Signature),

@@ -185,6 +185,21 @@ class TestInterruptions:
         assert f", {share:.0%} resumed; waited" in ran.out
         assert [path.name for path in out.iterdir()] == ["landcover.gpkg"]
 
+    def test_ctrl_c_when_all_is_written(
+        self, expect_refused: Refused, segment_args: list[object], out: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from geodeeplab.pipeline.writing import OutputWriter
+
+        publish = OutputWriter.publish
+
+        def interrupt(*args: Any, **named: Any) -> None:  # noqa: ANN401 - whatever `publish` takes
+            publish(*args, **named)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(OutputWriter, "publish", interrupt)
+        with pytest.raises(AssertionError, match=r"landcover\.gpkg"):  # where refused runs leave nothing
+            expect_refused(*segment_args, match=r"interrupted at the very end; .*: all that the run was to write is")
+
     def test_overwrite_starts_afresh(
         self,
         expect_kept: Kept,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from geodeeplab.cli.options import progress_bar
-from geodeeplab.cli.process import INSISTING, check_interruption, let_signals_interrupt
+from geodeeplab.cli.process import INSISTING, check_interruption, finish_undisturbed, let_signals_interrupt
 
 
 @pytest.fixture
@@ -58,3 +58,10 @@ def test_an_ignored_signal_stays_ignored() -> None:
     signal.raise_signal(signal.SIGTERM)
     check_interruption()
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no signals to a process")
+@pytest.mark.usefixtures("handlers")
+def test_a_request_that_comes_when_all_is_written_is_too_late() -> None:
+    finish_undisturbed()
+    signal.raise_signal(signal.SIGTERM)

@@ -206,6 +206,12 @@ def recover_outputs(record: Path, outputs: Sequence[Path], *, give_up: bool = Fa
     return found.state == "done"
 
 
+def is_done(record: Path) -> bool:
+    """Tell whether a record says that all outputs have their final names."""
+    found = _read_record(record)
+    return found is not None and found.state == "done"
+
+
 def stamp_of(path: Path) -> Stamp | None:
     """Give what tells a file, or a link, from any other; None where nothing is."""
     try:

@@ -42,15 +42,14 @@ def _polygons(data: bytes) -> Any:  # noqa: ANN401 - a shapely geometry
     import shapely
 
     try:
-        found = list(_iter_polygons(data))
-    except (ValueError, struct.error):
+        polygons = []
+        for rings in _iter_polygons(data):
+            shell, *holes = [_closed(ring) for ring in rings] or [None]
+            if shell is not None:
+                polygons.append(shapely.Polygon(shell, [hole for hole in holes if hole is not None]))
+        return shapely.MultiPolygon(polygons)
+    except (ValueError, struct.error, shapely.errors.GEOSException):  # of GEOS: a ring that begins with NaN
         return None
-    polygons = []
-    for rings in found:
-        shell, *holes = [_closed(ring) for ring in rings] or [None]
-        if shell is not None:
-            polygons.append(shapely.Polygon(shell, [hole for hole in holes if hole is not None]))
-    return shapely.MultiPolygon(polygons)
 
 
 def _closed(ring: Ring) -> Ring | None:

@@ -11,17 +11,17 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from geodeeplab.atomic import PART_ENDING, sync_folder
+from geodeeplab.atomic import ALL_WRITTEN, PART_ENDING, sync_folder
 from geodeeplab.errors import OptionError, OutputError
 from geodeeplab.raster.outputs.checks import atomic_outputs, check_distinct, check_place, output_errors
-from geodeeplab.raster.outputs.commit import PRIVATE_ENDING, recover_outputs, stamp_of, to_stamp, told
+from geodeeplab.raster.outputs.commit import PRIVATE_ENDING, is_done, recover_outputs, stamp_of, to_stamp, told
 from geodeeplab.raster.spool.encoded import SpoolLayer
 from geodeeplab.raster.spool.store import JOURNAL_NAME, BlockSpool, SpoolJournal, read_spool_journal
 
@@ -54,14 +54,19 @@ class Workspace:
     """Share of the scene's pixels that an earlier run has done."""
     kept_note: str | None = None
     """After a run that failed: how much is kept, where, and how to go on; None where nothing is kept."""
+    is_published: bool = False
+    """Whether all outputs have their final names."""
     _is_discarded: bool = field(default=False, repr=False)
 
-    def publish(self) -> AbstractContextManager[dict[Path, Path]]:
+    @contextmanager
+    def publish(self) -> Iterator[dict[Path, Path]]:
         """Lend temporary paths for the outputs as `atomic_outputs` does.
 
         Whatever moment the process is killed, the next run beside this output cleans up.
         """
-        return atomic_outputs(self.outputs, overwrite=self.overwrite, record=self.folder / RECORD_NAME)
+        with atomic_outputs(self.outputs, overwrite=self.overwrite, record=self.folder / RECORD_NAME) as temporary:
+            yield temporary
+        self.is_published = True
 
     def discard(self) -> None:
         """Declare that nothing here is worth keeping: the folder goes at the end of the run, even if it fails."""
@@ -110,10 +115,10 @@ def open_workspace(
         workspace.note = "; ".join(filter(None, [workspace.note, note])) or None
         try:
             yield workspace
+            _remove(folder)
         except BaseException as error:
             _end_failed(workspace, error)
             raise
-        _remove(folder)
 
 
 def finished_before(outputs: Sequence[Path]) -> bool:
@@ -310,8 +315,14 @@ def _flatten(value: Any, prefix: str = "") -> dict[str, str]:  # noqa: ANN401 - 
 
 
 def _end_failed(workspace: Workspace, error: BaseException) -> None:
-    """Keep the work of a run that failed if there is any, and say so."""
+    """Keep the work of a run that failed if there is any, and say so; an interruption may come after all was done."""
     spool = workspace.spool
+    record = workspace.folder / RECORD_NAME
+    if workspace.is_published or is_done(record):
+        recover_outputs(record, workspace.outputs, give_up=True)  # what is left of the old files
+        _remove(workspace.folder)
+        error.add_note(f"{', '.join(map(str, workspace.outputs))}: {ALL_WRITTEN}")
+        return
     if workspace._is_discarded or not spool.block_count:
         _remove(workspace.folder)
         return

@@ -1,5 +1,6 @@
 """Geometries that GEOS refuses."""
 
+import math
 import struct
 from collections.abc import Sequence
 from typing import Any
@@ -71,7 +72,16 @@ def test_collections_and_surfaces() -> None:
 
 
 @pytest.mark.parametrize(
-    "wkb", [b"", b"\x01", polygon(SQUARE)[:-3], polygon(SQUARE, kind=99), struct.pack("<BII", 1, 3, 2**31)]
+    "wkb",
+    [
+        b"",
+        b"\x01",
+        polygon(SQUARE)[:-3],
+        polygon(SQUARE, kind=99),
+        struct.pack("<BII", 1, 3, 2**31),
+        polygon([(math.nan, 0.0), *SQUARE]),
+        collection(polygon(SQUARE), polygon([(0.0, math.nan), *SQUARE])),
+    ],
 )
 def test_what_cannot_be_read_is_none(wkb: bytes) -> None:
     (found, none), notes = read(wkb, None)

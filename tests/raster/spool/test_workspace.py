@@ -12,9 +12,11 @@ import pytest
 from filelock import FileLock
 
 from geodeeplab import atomic
+from geodeeplab.atomic import ALL_WRITTEN
 from geodeeplab.errors import OptionError, OutputError
 from geodeeplab.raster.outputs import checks as outputs_module
 from geodeeplab.raster.outputs import commit as commit_module
+from geodeeplab.raster.spool import workspace as workspace_module
 from geodeeplab.raster.spool.encoded import EncodedBlock, SpoolLayer, encode_block
 from geodeeplab.raster.spool.workspace import Workspace, finished_before, open_workspace, workspace_folder
 
@@ -86,6 +88,26 @@ class TestLife:
         with start(resume=True) as again:
             assert (again.note, again.resumed_share, again.spool.block_count) == (None, 0.75, 3)
             finish(again)
+        assert names_in(tmp_path) == ["a.gpkg", "a.tif"]
+
+    @pytest.mark.parametrize("when", ["while the record is removed", "afterwards"])
+    def test_an_interruption_after_all_is_written_is_told_as_such(
+        self, start: Open, paths: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+    ) -> None:
+        def press(*_: object, **__: object) -> None:
+            monkeypatch.undo()
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt) as caught, start() as workspace:  # noqa: PT012
+            workspace.spool.append(block(0))
+            with workspace.publish() as temporary:
+                for path in temporary.values():
+                    path.write_bytes(b"new")
+                if when == "while the record is removed":
+                    monkeypatch.setattr(commit_module, "remove_folders", press)
+            raise KeyboardInterrupt
+        assert caught.value.__notes__ == [f"{paths[0]}, {paths[1]}: {ALL_WRITTEN}"]
+        assert [path.read_bytes() for path in paths] == [b"new", b"new"]
         assert names_in(tmp_path) == ["a.gpkg", "a.tif"]
 
     def test_nothing_is_kept_of_no_work(self, start: Open, tmp_path: Path) -> None:
@@ -325,6 +347,7 @@ class TestKilledWhilePublishing:
             monkeypatch.setattr(os, "replace", replace)
             for module in (commit_module, outputs_module):
                 monkeypatch.setattr(module, "remove_folders", lambda replacements, keep_old=False: None)
+            monkeypatch.setattr(workspace_module, "_end_failed", lambda workspace, error: None)
             monkeypatch.setattr(commit_module, "remove_record", lambda path: None)
             monkeypatch.setattr(outputs_module, "remove_record", lambda path, state: None)
 
