@@ -17,8 +17,8 @@ from rasterio.windows import Window
 # GDAL keeps decoded blocks up to 5 % of the machine's memory, though ours are read once.
 BLOCK_CACHE_BYTES = 64 << 20
 
-GDAL_ERRORS = (RasterioError, CRSError, CPLE_BaseError)
-"""What rasterio raises for a file that is missing, broken or strange."""
+GDAL_ERRORS = (RasterioError, CRSError, CPLE_BaseError, UnicodeDecodeError)
+"""What rasterio raises for a file that is missing, broken or strange; the last of text in it that is not UTF-8."""
 
 
 def decode_bands(src: DatasetReader, numbers: Sequence[int], window: Window) -> npt.NDArray[Any]:

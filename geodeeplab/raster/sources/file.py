@@ -42,14 +42,14 @@ class FileSource:
         """
         self._src = src
         self.path = path
-        self.grid = Grid(shape=src.shape, transform=src.transform, crs=src.crs)
         with opening(path):
+            self.grid = Grid(shape=src.shape, transform=src.transform, crs=src.crs)
             flagged = [number for number, one in enumerate(src.colorinterp, start=1) if one.name == "alpha"]
             self.bands = _bands_of(src, _find_measured(src, flagged) if measured is None else measured)
             self.driver = str(src.driver)
             self.tags = dict(src.tags())
+            self.files = tuple(dict.fromkeys((path, *src.files)))
         self.least_rows = LEAST_ROWS_VRT if self.driver == "VRT" else LEAST_ROWS
-        self.files = tuple(dict.fromkeys((path, *src.files)))
         self._mask_numbers = lru_cache(maxsize=None)(self._find_masks)
 
     def block_shape(self, numbers: Sequence[int]) -> tuple[int, int]:

@@ -173,3 +173,13 @@ def test_root_cause_is_one_line() -> None:
     outer = ValueError("see above")
     outer.__cause__ = OSError("two\n  lines.")
     assert root_cause(outer) == "two lines"
+
+
+@pytest.mark.parametrize("where", [b"<Description>\xd2</Description>", b""])
+def test_text_that_is_not_utf_8(make_raster: Callable[..., Path], where: bytes) -> None:
+    path = make_raster(np.ones((1, 8, 8), dtype=np.uint8)).with_name("a.vrt")
+    source = b'<SimpleSource><SourceFilename relativeToVRT="1">\xd2.tif</SourceFilename><SourceBand>1</SourceBand>'
+    band = b'<VRTRasterBand dataType="Byte" band="1">' + where + source + b"</SimpleSource></VRTRasterBand>"
+    path.write_bytes(b'<VRTDataset rasterXSize="8" rasterYSize="8">' + band + b"</VRTDataset>")
+    with pytest.raises(SceneError, match="'utf-8' codec can't decode byte 0xd2"):
+        open_scene(path)
