@@ -25,12 +25,12 @@ def across(make_raster: MakeRaster) -> Path:
     return make_raster(labels, "labels.tif", **ACROSS)
 
 
-@pytest.mark.parametrize("options", [{}, {"tolerance_px": 1.0}])
-def test_polygons_across_the_antimeridian(across: Path, tmp_path: Path, options: dict[str, float]) -> None:
-    gdl.vectorize(across, tmp_path / "own.gpkg", gdl.PolygonOptions(**options))
+@pytest.mark.parametrize("tolerance", [None, 1.0])
+def test_polygons_across_the_antimeridian(across: Path, tmp_path: Path, tolerance: float | None) -> None:
+    gdl.vectorize(across, tmp_path / "own.gpkg", gdl.PolygonOptions(tolerance_px=tolerance))
     own = gpd.read_file(tmp_path / "own.gpkg", layer="landcover").sort_values("area_m2")
-    gdl.vectorize(across, tmp_path / "a.geojson", gdl.PolygonOptions(**options))
-    gdl.vectorize(across, tmp_path / "a.fgb", gdl.PolygonOptions(out_crs="EPSG:4326", **options))
+    gdl.vectorize(across, tmp_path / "a.geojson", gdl.PolygonOptions(tolerance_px=tolerance))
+    gdl.vectorize(across, tmp_path / "a.fgb", gdl.PolygonOptions(out_crs="EPSG:4326", tolerance_px=tolerance))
     for name in ("a.geojson", "a.fgb"):
         found = gpd.read_file(tmp_path / name).sort_values("area_m2")
         assert found.is_valid.all()

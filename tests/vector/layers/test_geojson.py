@@ -21,7 +21,7 @@ from tests.vector.polygon_batches import batch_of, batch_of_labels
 
 CRS84 = CRS.from_string("OGC:CRS84")
 DEGREES = Affine(1e-5, 0, 10, 0, -1e-5, 50)
-CLASSES = [LabelClass(id=7, name='"Straße"\n', color=(200, 0, 10))]
+CLASSES = [LabelClass(id=7, name='"Straße"/x', color=(200, 0, 10))]
 
 
 def write(batches: Any, path: Path, **options: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -34,7 +34,7 @@ def test_the_whole_file_by_hand(tmp_path: Path) -> None:
     write([batch], tmp_path / "a.geojson", metadata={"model": "x"})
     assert (tmp_path / "a.geojson").read_text("utf-8") == (
         '{"type":"FeatureCollection","name":"landcover","metadata":{"model":"x"},"features":[\n'
-        '{"type":"Feature","properties":{"class_id":7,"class_name":"\\"Straße\\"\\n","area_m2":0.125,"perimeter_m":1.5,'
+        '{"type":"Feature","properties":{"class_id":7,"class_name":"\\"Straße\\"/x","area_m2":0.125,"perimeter_m":1.5,'
         '"confidence":50.0,"confidence_min":5.0},"geometry":{"type":"Polygon","coordinates":'
         "[[[10.5,50],[10.5,50.25],[10,50.25],[10,50],[10.5,50]]]}}\n]}\n"
     )
