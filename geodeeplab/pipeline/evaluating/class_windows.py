@@ -14,6 +14,9 @@ from geodeeplab.raster.polygons.class_text import class_text, listed
 UNKNOWN = 255
 """Class index of pixels that have no class, or whose class is to be ignored."""
 
+MOST_SHOWN = 20
+"""Classes that a message lists."""
+
 
 class ClassWindows(Protocol):
     """Class indices that can be read by windows of a grid."""
@@ -157,8 +160,9 @@ class ClassNames:
 
 
 def classes_text(classes: Sequence[LabelClass]) -> str:
-    """List classes for a message."""
-    return ", ".join(f"{one.id} {one.name}" for one in classes)
+    """List classes for a message, no more than fit."""
+    shown = ", ".join(f"{one.id} {one.name}" for one in classes[:MOST_SHOWN])
+    return f"{shown} and {len(classes) - MOST_SHOWN} more" if len(classes) > MOST_SHOWN else shown
 
 
 def _folded(text: str) -> str:

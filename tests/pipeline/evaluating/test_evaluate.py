@@ -15,6 +15,7 @@ from shapely import box
 import geodeeplab as gdl
 from geodeeplab.errors import GeoDeepLabWarning, OptionError, OutputError, SceneError
 from geodeeplab.evaluation import boundary_counts, confusion_matrix
+from geodeeplab.pipeline.evaluating.class_windows import classes_text
 from geodeeplab.raster import LabelClass, classes_tag
 
 UTM = "EPSG:32633"
@@ -421,3 +422,9 @@ class TestOutputs:
         told: list[tuple[int, int]] = []
         gdl.evaluate(write(LABELS), write(TRUTH, "truth.tif"), window=2, progress=lambda *one: told.append(one))
         assert told == [(4, 16), (8, 16), (12, 16), (16, 16)]
+
+
+def test_a_message_lists_no_more_classes_than_fit() -> None:
+    classes = [LabelClass(id=number, name=f"c{number}", color=(0, 0, 0)) for number in range(1, 256)]
+    assert classes_text(classes[:2]) == "1 c1, 2 c2"
+    assert classes_text(classes).endswith("19 c19, 20 c20 and 235 more")
