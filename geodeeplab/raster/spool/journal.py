@@ -102,6 +102,7 @@ def _from_line(line: bytes) -> dict[str, Any] | None:
 
 
 _READ_BYTES = 1 << 20
+LARGEST_LABEL = 255
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -168,12 +169,15 @@ def entry_from(record: Mapping[str, Any], *, layers: int) -> SpoolEntry | None:
     rows, cols = _whole_numbers(record.get("rows")), _whole_numbers(record.get("cols"))
     if rows is None or cols is None or len(described) != layers or None in described or None in counted:
         return None
-    return SpoolEntry(
+    entry = SpoolEntry(
         box=(*rows, *cols),
         sizes=tuple(one[0] for one in described if one),
         checksums=tuple(one[1] for one in described if one),
         class_pixels=tuple(one for one in counted if one),
     )
+    classes = dict(entry.class_pixels)
+    is_counted = len(classes) == len(counted) and max(classes, default=0) <= LARGEST_LABEL
+    return entry if is_counted and sum(classes.values()) <= entry.pixel_count else None
 
 
 def _whole_numbers(pair: object) -> tuple[int, int] | None:

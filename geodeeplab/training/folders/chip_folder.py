@@ -155,7 +155,7 @@ def _chip_folders(folder: Path, image_folder: str | None, label_folder: str | No
     """Give a folder itself if it holds chips, else the folders in it that do, else itself: pairs beside each other."""
     if _holds_chips(folder, image_folder, label_folder):
         return [folder]
-    inner = sorted(Path(entry.path) for entry in os.scandir(folder) if entry.is_dir())
+    inner = sorted(Path(entry.path) for entry in os.scandir(folder) if os.path.isdir(entry))
     return [one for one in inner if _holds_chips(one, image_folder, label_folder)] or [folder]
 
 

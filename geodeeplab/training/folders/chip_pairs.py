@@ -119,7 +119,8 @@ def _subfolder(folder: Path, given: str | None, words: Sequence[str], option: st
         if not path.is_dir():
             raise SceneError(f"{option} '{path}' does not exist: give the name of a subfolder of '{folder}'")
         return path
-    candidates = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name.lower() in words)
+    inside = [entry.name for entry in os.scandir(folder) if entry.name.lower() in words]
+    candidates = sorted(name for name in inside if os.path.isdir(folder / name))
     if len(candidates) > 1:
         raise SceneError(
             f"chip folder '{folder}' has several folders that could be meant ({', '.join(candidates)}): choose one "

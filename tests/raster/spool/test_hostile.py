@@ -217,6 +217,7 @@ def test_a_forged_head_of_the_journal_is_one_line(output: Path, change: dict[str
 LINES: list[dict[str, Any]] = [
     {"rows": [0, 10**400]}, {"rows": [-1, 1]}, {"rows": [0.5, 1]}, {"rows": None}, {"rows": [True, 1]}, {"cols": [0]},
     {"cols": [0, 4]}, {"files": 5}, {"files": [5]}, {"files": []}, {"files": [{"bytes": "1", "crc32": []}]},
+    {"class_pixels": [[256, 1]]}, {"class_pixels": [[1, 4]]}, {"class_pixels": [[1, 1], [1, 2]]},
     {"class_pixels": {"1": 3}}, {"class_pixels": [[1]]}, {"class_pixels": [["a", 1]]}, {"rows": [1, 1]},
 ]  # fmt: skip
 

@@ -90,3 +90,9 @@ def test_files_without_a_partner(tmp_path: Path) -> None:
 def test_what_is_refused(tmp_path: Path, names: list[str], match: str) -> None:
     with pytest.raises(SceneError, match=match):
         find_pairs(make_files(tmp_path, *names))
+
+
+def test_a_link_that_leads_to_itself_is_passed_over(tmp_path: Path) -> None:
+    folder = make_files(tmp_path, "images/a.tif", "labels/a.tif")
+    (folder / "chips.json").symlink_to("chips.json")
+    assert paired(folder) == [("a", "images/a.tif", "labels/a.tif")]
