@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from geodeeplab.cli.options import local_only_option, progress_bar, split_names
+from geodeeplab.cli.process import finish_undisturbed
 
 if TYPE_CHECKING:
     from geodeeplab.raster.polygons.burn import Overlap
@@ -104,6 +105,7 @@ def command(
             overwrite=overwrite,
             progress=progress,
         )
+    finish_undisturbed()
     if as_json:
         click.echo(json.dumps(facts, indent=2))
         return

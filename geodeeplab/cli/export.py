@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from geodeeplab.cli.process import finish_undisturbed
+
 
 @click.command("export")
 @click.argument("model")
@@ -21,4 +23,5 @@ def command(model: str, output: Path, tile_size: int | None, batch_size: int | N
     path = check_output(output, suffixes=[".onnx"], overwrite=overwrite, inputs=[find_model(model)])
     loaded = load_model(model)
     export_onnx(loaded.network, loaded.contract, path, tile_size=tile_size, batch_size=batch_size)
+    finish_undisturbed()
     click.echo(path)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from geodeeplab.cli.options import local_only_option, split_names
+from geodeeplab.cli.process import finish_undisturbed
 from geodeeplab.cli.text import as_options
 from geodeeplab.cli.train_config import Tables, known_keys, merge, read_config, to_toml
 from geodeeplab.errors import OptionError
@@ -98,6 +99,7 @@ def command(
         provenance={"configuration": _plain(tables)},
         overwrite=overwrite or resume,
     )
+    finish_undisturbed()
     facts = _facts(learner, path, time.perf_counter() - started)
     click.echo(json.dumps(facts, indent=2) if as_json else _closing_line(facts))
 

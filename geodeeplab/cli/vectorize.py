@@ -8,6 +8,7 @@ import click
 
 from geodeeplab.cli.options import local_only_option, progress_bar
 from geodeeplab.cli.polygon_options import polygon_options
+from geodeeplab.cli.process import finish_undisturbed
 
 if TYPE_CHECKING:
     from geodeeplab.pipeline.polygons import PolygonOptions
@@ -50,6 +51,7 @@ def command(
             overwrite=overwrite,
             progress=progress,
         ).facts
+    finish_undisturbed()
     if as_json:
         click.echo(json.dumps(facts, indent=2))
         return
