@@ -99,8 +99,6 @@ class TestVectorize:
     @pytest.mark.parametrize(
         ("dtype", "options", "match"),
         [
-            ("float32", [], "integers of at most 32 bits, .*holds float32: convert it"),
-            ("int64", [], "integers of at most 32 bits, .*holds int64: convert it"),
             ("uint8", ["--nodata", 256], "labels of uint8 are never 256: choose"),
             ("uint8", ["--band", 2], "has no band '2', it has 1 band"),
         ],
