@@ -30,7 +30,8 @@ def mutate_geometries(shapes: Sequence[Geometry], rng: np.random.Generator) -> t
         names = list(MUTATIONS)
         name = names[int(rng.integers(len(names)))]
         shape = changed[which]
-        ring = shape["coordinates"][0] if shape and shape["type"] == "Polygon" else None
+        rings = shape["coordinates"] if shape and shape["type"] == "Polygon" else None
+        ring = rings[0] if rings else None
         if ring and isinstance(ring[0], list):
             changed[which] = MUTATIONS[name]([list(point) for point in ring], rng)
             told.append(f"{name} {which}")

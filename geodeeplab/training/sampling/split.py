@@ -129,7 +129,7 @@ def _by_blocks(
     buffer = chip_size // 4 if rule.buffer is None else rule.buffer
     sizes = [2 * chip_size, chip_size, max(1, chip_size // 2)] if rule.block_size is None else [rule.block_size]
     places = _places(scenes, indices)
-    reach = buffer + max(_protrusion(one) for one in places)
+    reach = min(buffer + max(_protrusion(one) for one in places), _extent(places))
     best = None
     for size in sizes:
         keys = [_block_keys(one.plane, one.centre, size) for one in places]
@@ -191,6 +191,18 @@ def _protrusion(places: CellPlaces) -> float:
         reach = np.maximum(places.centre - places.low, places.high - places.centre)
     finite = reach[np.isfinite(reach)]
     return float(finite.max()) if finite.size else 0.0
+
+
+def _extent(places: Sequence[CellPlaces]) -> float:
+    """Give the longest side of any plane's ground: a reach of that already covers all of it."""
+    longest = 0.0
+    for plane in {one.plane for one in places}:
+        corners = [corner for one in places if one.plane == plane for corner in (one.low, one.high)]
+        for axis in range(2):
+            along = np.concatenate([corner[axis].reshape(-1) for corner in corners])
+            finite = along[np.isfinite(along)]
+            longest = max(longest, float(np.ptp(finite)) if finite.size else 0.0)
+    return longest
 
 
 def _block_roles(

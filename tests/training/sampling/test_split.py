@@ -175,6 +175,12 @@ def test_a_scene_too_small_to_be_split_is_refused() -> None:
         prepare_data(scenes=scene, labels=_labels((40, 40), 0), chip_size=256, batch_size=2, split="random")
 
 
+def test_a_buffer_beyond_all_ground_is_refused_at_once() -> None:
+    scene = open_array(np.zeros((1, 200, 230), dtype=np.float32))
+    with pytest.raises(OptionError, match=r"buffer of 1000000000 leave no labelled ground"):
+        prepare_data(scenes=scene, labels=_labels((200, 230), 3), chip_size=32, batch_size=2, buffer=10**9)
+
+
 def test_groups_and_files_stay_whole() -> None:
     arrays = [np.full((1, 64, 64), value, dtype=np.float32) for value in (1, 2, 3, 4)]
     labels = [_labels((64, 64), 1) for _ in arrays]
