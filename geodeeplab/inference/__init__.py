@@ -7,7 +7,6 @@ from geodeeplab.inference.device import Device, pick_device
 from geodeeplab.inference.engine import Engine, FinishedRows, RunFacts
 from geodeeplab.inference.forward import Forward
 from geodeeplab.inference.refine import CRFRefiner
-from geodeeplab.inference.stages import Stage
 from geodeeplab.inference.tiles import TileBatch, Wanted, iter_batches
 
 __all__ = [
@@ -23,7 +22,6 @@ __all__ = [
     "Forward",
     "RollingBand",
     "RunFacts",
-    "Stage",
     "TileBatch",
     "Wanted",
     "average",

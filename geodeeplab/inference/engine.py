@@ -22,9 +22,9 @@ from geodeeplab.inference.decision import Decision
 from geodeeplab.inference.finite import check_non_finite, describe_lost, mark_lost
 from geodeeplab.inference.forward import Forward
 from geodeeplab.inference.lanes import Lanes, torch_threads
-from geodeeplab.inference.stages import Stage
 from geodeeplab.inference.tiles import TileBatch, Wanted, iter_batches
 from geodeeplab.raster import Scene
+from geodeeplab.stages import Stage
 from geodeeplab.tiling import Lattice, Shard, Tile
 
 

@@ -168,7 +168,7 @@ class TrainedNetwork:
             ModelError: if it is of another network, of other classes or bands.
         """
         model = load_model(path)
-        check_same(self._contract("", "", {}, {}), model.contract, path)
+        check_same(self._contract("learner", "", {}, {}), model.contract, path)
         self.network.load_state_dict(model.network.state_dict())
         self.start, self._scored = str(path), None
 

@@ -31,6 +31,8 @@ from geodeeplab.vector import POLYGON_SUFFIXES
 from geodeeplab.vector.layers import read_layer_metadata
 
 OutputPath = str | os.PathLike[str]
+NOT_COMPARED = ("batch_size", "non_finite")
+"""Pins of an output that a run may have otherwise and yet be the same: found on the way, or of no effect on what is done."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,10 +83,10 @@ class Outputs:
         """
         if not finished_before(self.paths):
             return False
-        now = _as_json({key: value for key, value in pins.items() if key != "batch_size"})
+        now = _as_json({key: value for key, value in pins.items() if key not in NOT_COMPARED})
         for path in self.paths:
             facts, polygons = read_facts(path)
-            before = {key: value for key, value in facts.items() if key != "batch_size"}
+            before = {key: value for key, value in facts.items() if key not in NOT_COMPARED}
             difference = describe_difference(before, now) if facts else "something else"
             if facts and path == self.polygons:
                 difference = difference or describe_difference(polygons, _as_json(polygon_options))

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from geodeeplab.errors import OptionError
-from geodeeplab.inference import Stage
 from geodeeplab.pipeline.output_crs import check_output_crs, choose_output_crs, output_bounds, way_to_output
 from geodeeplab.raster import Grid, LabelClass
+from geodeeplab.stages import Stage
 from geodeeplab.vector import (
     Generalisation,
     LabelRows,

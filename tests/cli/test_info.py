@@ -55,7 +55,7 @@ class TestScene:
         ("bands", "options", "valid"),
         [
             (1, {"nodata": 7}, "everywhere unless it is 7"),
-            (2, {"dtype": "float32"}, "everywhere unless a band is NaN"),
+            (2, {"dtype": "float32"}, "everywhere unless a band is not finite"),
             (4, {"photometric": "rgb", "alpha": "yes"}, "everywhere unless alpha (band 4) is 0"),
             (1, {"mask": np.eye(4, 5, dtype=bool)}, "everywhere unless the file's mask is 0"),
         ],

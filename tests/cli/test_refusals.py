@@ -136,7 +136,7 @@ class TestOptions:
             (["--tile-size", 1, "--overlap", 0], "at least 32 pixels a side, not 1: choose a larger"),
             (["--tile-size", 8, "--overlap", 0], "at least 32 pixels a side, not 8: choose a larger"),
             (["--tile-size", 32, "--overlap", 32], r"at most half the tile size \(16\), not 32"),
-            (["--tile-size", 10**12], "out of memory: use a smaller --tile-size"),
+            (["--tile-size", 10**12], r"a tile has 1 to 8192 pixels along each axis, not 1000000000000: try 512"),
             (["--batch-size", 0], "a batch has at least one tile, not 0: choose"),
             (["--batch-size", -4], "a batch has at least one tile, not -4"),
             (["--rescale", "3"], "rescale is two values .*not '3': try 0,3000 or 2%,98%"),
@@ -219,13 +219,16 @@ class TestModels:
     @pytest.mark.parametrize(
         ("changes", "match"),
         [
-            ({"architecture": {"magic": True}}, "architecture that cannot be built .*'magic'.*: save it again"),
+            (
+                {"architecture": {"magic": True}},
+                "the architecture has no key 'magic': the keys are .*: save the model again",
+            ),
             ({"architecture": {"backbone": "vgg17"}}, "cannot be built .*'vgg17': choose one of"),
             ({"architecture": {"aspp_channels": 17}}, "weights in .* do not fit the architecture"),
             ({"architecture": {"num_classes": 9}}, "gives 9 classes, the contract 3"),
             ({"format_version": 99}, "format 1, not 99: install the version"),
             ({"bands": [{"name": "red"}]}, "contract is not readable"),
-            ({"tile_size": "large"}, "whole numbers, not .*large"),
+            ({"tile_size": "large"}, "tile_size is a whole number, not 'large'"),
             (None, "no GeoDeepLab contract: save it with"),
         ],
     )

@@ -89,6 +89,7 @@ def fit_and_die(folder: str, step: int, threads: int) -> None:
 def test_a_killed_fit_goes_on_along_the_same_curve(drawn_data: TrainingData, tmp_path: Path) -> None:
     whole_network, whole = fit(drawn_data, tmp_path / "whole")
     code = f"""
+        from tests.training.loop.test_fit import fit_and_die
         fit_and_die({str(tmp_path / "killed")!r}, 5, {torch.get_num_threads()})
     """
     ran = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=Path(__file__).parents[2], check=False)

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from geodeeplab.inference import Stage
+from geodeeplab.stages import Stage
 
 
 def test_items_arrive_in_order() -> None:
