@@ -32,7 +32,7 @@ from geodeeplab.vector.layers import read_layer_metadata
 
 OutputPath = str | os.PathLike[str]
 NOT_COMPARED = ("batch_size", "non_finite")
-"""Pins of an output that a run may have otherwise and yet be the same: found on the way, or of no effect on what is done."""
+"""Pins that may differ though a run is the same: what was found on the way, and what changes nothing that is done."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -221,7 +221,7 @@ class TestModels:
         [
             (
                 {"architecture": {"magic": True}},
-                "the architecture has no key 'magic': the keys are .*: save the model again",
+                "the architecture has no key 'magic': the keys are .*: save",
             ),
             ({"architecture": {"backbone": "vgg17"}}, "cannot be built .*'vgg17': choose one of"),
             ({"architecture": {"aspp_channels": 17}}, "weights in .* do not fit the architecture"),

@@ -119,7 +119,7 @@ def test_a_complete_run_has_nothing_to_go_on_with(drawn_data: TrainingData, tmp_
     assert same == history
     assert torch.equal(next(network.parameters()), next(again.parameters()))
 
-    with pytest.raises(OptionError, match="holds the checkpoints of an earlier fit: pass resume=True"):
+    with pytest.raises(OptionError, match="holds the checkpoints of an earlier fit: pass `resume=True`"):
         fit(drawn_data, tmp_path, recipe=recipe)
     with pytest.raises(OptionError, match=r"holds another run: its epochs is 1, not 3: repeat its options"):
         fit(drawn_data, tmp_path, resume=True)
