@@ -23,6 +23,7 @@ def pins_of(plan: "Plan") -> dict[str, Any]:
         "geodeeplab": geodeeplab.__version__,
         "torch": torch.__version__,
         "torchvision": version("torchvision"),
+        "cudnn": torch.backends.cudnn.version() if device.torch_device.type == "cuda" else None,
         "scene": plan.scene.path,
         "scene_files": files_of(plan.scene),
         "shape": list(plan.scene.shape),
