@@ -64,8 +64,8 @@ class RollingBand:
         self._skips_nan = skips_nan
         self.lattice = lattice
         self.tile_rows, self.tile_cols = lattice.touching(shard)
-        entering = torch.from_numpy(ramp(lattice.overlap, blend, margin=margin)).to(device)
-        self._enter, self._leave = entering, 1 - entering
+        entering = torch.from_numpy(ramp(lattice.overlap, blend, margin=margin))
+        self._enter, self._leave = entering.to(device), (1 - entering).to(device)
         first, last = lattice.cols.start(self.tile_cols[0]), lattice.cols.start(self.tile_cols[-1])
         self._origin = first
         width = last - first + lattice.tile_size

@@ -18,6 +18,8 @@ from geodeeplab.inference.tiles import TileBatch
 from geodeeplab.models.files.trial import is_out_of_memory
 
 Result = TypeVar("Result")
+UNKNOWN_TO_METAL = (torch.float64, torch.uint16, torch.uint32, torch.uint64)
+"""Types that MPS has not; numbers travel there as float32."""
 Refine = Callable[[np.ndarray, np.ndarray, Tensor], Tensor]
 """From pixels (N, C, T, T), `valid` (N, T, T) and logits (N, K, T, T) to better logits, each tile by itself."""
 
@@ -51,6 +53,8 @@ class Forward:
         """
         check_tta(tta)
         self.device = device
+        if device.torch_device.type == "mps":
+            network = known_to_metal(network)
         self.network = network.eval().to(device.torch_device).to(memory_format=torch.channels_last)
         self.normalise = normalise.to(device.torch_device)
         self.batch_size = batch_size or device.default_batch
@@ -165,9 +169,8 @@ class Forward:
     def to_device(self, tensor: Tensor) -> Tensor:
         """Copy to the device; from page-locked memory on a stream of its own, while the GPU computes."""
         if self._copies is None:
-            if self.device.torch_device.type == "mps" and tensor.dtype == torch.uint16:
-                tensor = tensor.float()  # Metal has no such type
-            return tensor.to(self.device.torch_device)
+            is_known = self.device.torch_device.type != "mps" or tensor.dtype not in UNKNOWN_TO_METAL
+            return (tensor if is_known else tensor.float()).to(self.device.torch_device)
         with torch.cuda.stream(self._copies):
             copy = tensor.to(self.device.torch_device, non_blocking=True)
         current = torch.cuda.current_stream(self.device.torch_device)
@@ -190,6 +193,12 @@ class Forward:
             GeoDeepLabWarning,
             stacklevel=2,
         )
+
+
+def known_to_metal(network: nn.Module) -> nn.Module:
+    """Give the network, in float32 where a tensor of it has more bits, which Metal has no type for; in place."""
+    has_double = any(one.dtype == torch.float64 for one in (*network.parameters(), *network.buffers()))
+    return network.float() if has_double else network
 
 
 def _no_room(what: str) -> str:

@@ -56,7 +56,7 @@ def with_room(make: Callable[[], Result], *, device: torch.device, what: str = "
 
 
 def host_tensor(shape: tuple[int, ...], dtype: torch.dtype, *, pin: bool) -> Tensor:
-    """Give a tensor on the host, not filled; if asked, in page-locked memory, from which a GPU copies while it computes.
+    """Give a tensor on the host, not filled; in page-locked memory if asked, from which a GPU copies while it computes.
 
     Where the system has no such memory left it is an ordinary one, with a warning: copies are slower then.
     """
