@@ -226,7 +226,7 @@ class Engine:
                 facts.tiles_skipped += slot is None
                 with torch.inference_mode():
                     final = band.add(tile, None if slot is None or done.logits is None else done.logits[slot])
-                    if final is not None:
+                    if final is not None and slot is not None:
                         if done.lost is not None:
                             doubtful.append((tile, done.lost[slot]))
                         canvas.paint(tile.col_start, make(partial(self._decide, final, done, slot)))

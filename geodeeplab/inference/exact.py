@@ -8,9 +8,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch.backends import cudnn, mkldnn
+
+cuda: Any = torch.backends.cuda
+cudnn: Any = torch.backends.cudnn
+mkldnn: Any = torch.backends.mkldnn
+"""Their switches are made as torch is loaded, so types know nothing of them."""
 
 ROUNDED = ("tf32", "bf16")
 """What torch may round float32 to before it multiplies."""
@@ -58,9 +63,9 @@ _shared = _Shared()
 class _Switches:
     """torch's switches, which hold for the whole process; those that it can no longer tell are None."""
 
-    cuda: tuple[str, str, str]
+    on_cuda: tuple[str, str, str]
     """How float32 is multiplied on CUDA: matrices, convolutions, recurrent networks."""
-    mkldnn: tuple[str, str]
+    on_cpu: tuple[str, str]
     """The same on a CPU: matrices, convolutions."""
     matmul: str | None
     """The former name for matrices everywhere; torch refuses to tell where it contradicts the present ones."""
@@ -80,8 +85,8 @@ class _Switches:
         with suppress(RuntimeError):
             is_cudnn_rounding = cudnn.allow_tf32
         return cls(
-            cuda=(torch.backends.cuda.matmul.fp32_precision, cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision),
-            mkldnn=(mkldnn.matmul.fp32_precision, mkldnn.conv.fp32_precision),
+            on_cuda=(cuda.matmul.fp32_precision, cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision),
+            on_cpu=(mkldnn.matmul.fp32_precision, mkldnn.conv.fp32_precision),
             matmul=matmul,
             is_cudnn_rounding=is_cudnn_rounding,
             is_deterministic=cudnn.deterministic,
@@ -91,7 +96,9 @@ class _Switches:
     @property
     def are_exact(self) -> bool:
         """True where nothing has to be set."""
-        is_rounding = any(one in ROUNDED for one in (*self.cuda, *self.mkldnn)) or self.is_cudnn_rounding is not False
+        is_rounding = (
+            any(one in ROUNDED for one in (*self.on_cuda, *self.on_cpu)) or self.is_cudnn_rounding is not False
+        )
         return not is_rounding and self.matmul == "highest" and self.is_deterministic and not self.is_benchmarking
 
     def restore(self) -> None:
@@ -100,8 +107,8 @@ class _Switches:
             cudnn.allow_tf32 = self.is_cudnn_rounding
         if self.matmul is not None:
             torch.set_float32_matmul_precision(self.matmul)
-        torch.backends.cuda.matmul.fp32_precision, cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision = self.cuda
-        mkldnn.matmul.fp32_precision, mkldnn.conv.fp32_precision = self.mkldnn
+        cuda.matmul.fp32_precision, cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision = self.on_cuda
+        mkldnn.matmul.fp32_precision, mkldnn.conv.fp32_precision = self.on_cpu
         cudnn.deterministic, cudnn.benchmark = self.is_deterministic, self.is_benchmarking
 
 

@@ -110,8 +110,7 @@ class Forward:
             raise OptionError(_no_room("one tile")) from warm
         free = free_bytes(device) // sharing
         one, two = (self._attempt(lambda count=count: self._peak_bytes(count, shape)) for count in (1, 2))  # type: ignore[misc]
-        both_fit = isinstance(one, int) and isinstance(two, int)
-        self.batch_size = fitting_batch(one, two, free) if both_fit else 1
+        self.batch_size = fitting_batch(one, two, free) if isinstance(one, int) and isinstance(two, int) else 1
         return self.batch_size
 
     def release(self) -> None:

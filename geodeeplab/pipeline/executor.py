@@ -33,8 +33,11 @@ class Executor(Protocol):
 
     threads_per_pass: int | None
     """Threads of each forward pass on a CPU, the same in all its processes; None for what suits the network."""
-    processes_per_device: int
-    """Processes that compute on one GPU at once, and share its memory."""
+
+    @property
+    def processes_per_device(self) -> int:
+        """Processes that compute on one GPU at once, and share its memory."""
+        ...
 
     def cut(self, plan: Plan) -> list[Shard]:
         """Cut the scene into shards, which partition it; the same plan gives the same shards."""

@@ -4,7 +4,7 @@ import hashlib
 import os
 from contextlib import suppress
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -62,8 +62,8 @@ def device_name(device: torch.device) -> str:
 def cudnn_version() -> int | None:
     """Give the version of cuDNN, whose algorithms decide the last bits of convolutions; None without it."""
     with suppress(RuntimeError):  # of a GPU that is too old for it, which torch tells the first time only
-        return torch.backends.cudnn.version()
-    return torch.backends.cudnn.version()
+        return cast("int | None", torch.backends.cudnn.version())
+    return cast("int | None", torch.backends.cudnn.version())
 
 
 def files_of(scene: "Scene") -> list[list[str | int]]:

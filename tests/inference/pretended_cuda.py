@@ -9,7 +9,7 @@ Each time that the host waits for a device is counted, with the line of the pack
 import collections
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -51,7 +51,7 @@ class Machine:
         """Bytes that the allocator keeps for later, on each device."""
         self.freed_at: list[int] = []
         """Bytes that were allocated, each time that what is kept was given back."""
-        self.before: Callable[[str, list[Tensor]], None] = lambda name, tensors: None
+        self.before: Callable[[str, Sequence[Tensor]], None] = lambda name, tensors: None
         """Called before each operation on a device."""
 
     def default(self, index: int) -> "Stream":
@@ -98,7 +98,7 @@ class Stream:
         machine.streams += 1
         self.number = machine.streams
         self.seen: collections.Counter[int] = collections.Counter()
-        self.copies: list[Callable[[], None]] = []
+        self.copies: list[Callable[[], object]] = []
         """Copies to the host that are on their way."""
 
     def tick(self) -> int:
@@ -120,7 +120,7 @@ class Stream:
     def synchronize(self) -> None:
         machine.wait("stream")
 
-    def arrive(self, copies: list[Callable[[], None]]) -> None:
+    def arrive(self, copies: list[Callable[[], object]]) -> None:
         for copy in copies:
             if copy in self.copies:
                 self.copies.remove(copy)
@@ -133,7 +133,7 @@ class Event:
     def __init__(self, **_: object) -> None:
         self.seen: collections.Counter[int] = collections.Counter()
         self.stream: Stream | None = None
-        self.copies: list[Callable[[], None]] = []
+        self.copies: list[Callable[[], object]] = []
 
     def record(self, stream: Stream | None = None) -> None:
         self.stream = stream or machine.current()
@@ -172,14 +172,14 @@ class Block:
 
 
 class Pretended(Tensor):
-    """A tensor that says it is on a GPU; `inner` holds its values."""
+    """A tensor that says it is on a GPU; `held` is its values."""
 
-    inner: Tensor
+    held: Tensor
     block: Block
 
     @staticmethod
     def __new__(cls: type["Pretended"], inner: Tensor, device: torch.device, block: Block) -> "Pretended":
-        made: Pretended = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+        made: Pretended = torch.Tensor._make_wrapper_subclass(
             cls,
             inner.shape,
             strides=inner.stride(),
@@ -191,7 +191,7 @@ class Pretended(Tensor):
         return made
 
     def __init__(self, inner: Tensor, device: torch.device, block: Block) -> None:
-        self.inner, self.block = inner, block
+        self.held, self.block = inner, block
 
     def __repr__(self) -> str:  # type: ignore[override]
         return f"Pretended({tuple(self.shape)}, {self.dtype}, {self.device})"
@@ -200,12 +200,15 @@ class Pretended(Tensor):
         self.block.recorded.add(stream.number)
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]  # noqa: ANN401
         return _run(func, args, kwargs or {})
 
 
 class _Mode(TorchDispatchMode):
     """Sends whatever concerns a GPU, or page-locked memory, to the pretended ones; in one thread."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # torch's
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
         kwargs = kwargs or {}
@@ -285,14 +288,14 @@ def _kernel(func: Any, name: str, args: Any, kwargs: dict[str, Any]) -> Any:  # 
     stream = machine.current(ours[0].device if ours else kwargs.get("device", "cuda"))
     is_in_place = (name.endswith("_") and not name.endswith("__")) or "out" in kwargs
     changed = kwargs.get("out", args[0]) if is_in_place else None
-    inner = {id(one): _read(one, stream) if one is not changed else one.inner for one in ours}
+    inner = {id(one): _read(one, stream) if one is not changed else one.held for one in ours}
     plain = tree_map(lambda one: inner[id(one)] if isinstance(one, Pretended) else one, (args, kwargs))
     here = {"device": "cpu"} if "device" in kwargs else {}
     found = func(*plain[0], **plain[1] | here | ({"pin_memory": False} if "pin_memory" in kwargs else {}))
-    if is_in_place:
+    if isinstance(changed, Pretended):
         _write(changed, stream)
         return changed
-    blocks = {one.inner.untyped_storage().data_ptr(): one.block for one in ours}
+    blocks = {one.held.untyped_storage().data_ptr(): one.block for one in ours}
     return tree_map(lambda one: _wrap(one, stream, blocks, name) if isinstance(one, Tensor) else one, found)
 
 
@@ -312,9 +315,9 @@ def _read(source: Pretended, stream: Stream) -> Tensor:
     number, tick = source.block.written
     source.block.used[stream.number] = stream.seen[stream.number] + 1
     if stream.seen[number] >= tick:
-        return source.inner
+        return source.held
     machine.faults.append(f"read before it was written at {_line()}")
-    return _poison(source.inner.clone())
+    return _poison(source.held.clone())
 
 
 def _write(target: Pretended, stream: Stream) -> None:
@@ -401,7 +404,7 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
     }
     for name, value in instead.items():
         monkeypatch.setattr(torch.cuda, name, value)
-    torch._C._ensureCUDADeviceGuardSet()  # type: ignore[attr-defined]
+    torch._C._ensureCUDADeviceGuardSet()
     monkeypatch.setattr(torch, "tensor", _tensor)
     monkeypatch.setattr(torch, "inference_mode", torch.no_grad)  # its tensors take no wrappers
     monkeypatch.setattr(stages.Stage, "_run", _in_mode(stages.Stage._run))

@@ -1,6 +1,6 @@
 """Runs on a pretended GPU: the CPU's pixels to the bit, in CUDA's order, and nobody waits for a tile."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from geodeeplab.errors import GeoDeepLabWarning, ModelError, OptionError
-from geodeeplab.inference import RunFacts, canvas, decision, pick_device
+from geodeeplab.inference import RunFacts, decision, pick_device
 from geodeeplab.models import Contract, Model, ModelBand, ModelClass, PointHead, subdivide
 from geodeeplab.models.crf import DenseCRF
 from geodeeplab.pipeline.plan import Plan, open_plan
@@ -69,7 +69,11 @@ def scene(*, dtype: str = "uint8", rows: int = HEIGHT) -> Scene:
 def ask(device: str, **options: Any) -> Request:  # noqa: ANN401
     """Ask for a run of `scene` by `model`."""
     dtype, gsd_m, loses = options.pop("dtype", "uint8"), options.pop("model_gsd_m", None), options.pop("loses", False)
-    settled = {"scene": scene(dtype=dtype, rows=options.pop("rows", HEIGHT)), "precision": "fp32", "batch_size": 4}
+    settled: dict[str, Any] = {
+        "scene": scene(dtype=dtype, rows=options.pop("rows", HEIGHT)),
+        "precision": "fp32",
+        "batch_size": 4,
+    }
     settled |= {"model": model(dtype=dtype, gsd_m=gsd_m, loses=loses), "device": device, "threads": 1}
     return Request(**settled | options)
 
@@ -143,7 +147,7 @@ def without_event(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def with_an_event_of_another_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(canvas.torch.cuda, "current_stream", lambda device=None: pretended_cuda.machine.current(0))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device=None: pretended_cuda.machine.current(0))
 
 
 def without_wait(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,10 +197,10 @@ ALLOCATING = ("abs", "add", "clone", "eq", "gt", "mul", "zeros")
 
 def refuse_more_than(
     tiles: int, *, channels: int = 3, words: str = "CUDA out of memory."
-) -> Callable[[str, list[Tensor]], None]:
+) -> Callable[[str, Sequence[Tensor]], None]:
     """Refuse memory to convolutions of more tiles, those that read so many channels."""
 
-    def refuse(name: str, tensors: list[Tensor]) -> None:
+    def refuse(name: str, tensors: Sequence[Tensor]) -> None:
         if name == "convolution" and len(tensors[0]) > tiles and tensors[0].shape[1] == channels:
             raise RuntimeError(words)
 
@@ -219,11 +223,11 @@ def test_halved_batches_give_the_same_pixels_and_free_first(cuda: Machine) -> No
     assert cuda.faults == []
 
 
-def out_of_memory_in(place: str, *, times: int) -> Callable[[str, list[Tensor]], None]:
+def out_of_memory_in(place: str, *, times: int) -> Callable[[str, Sequence[Tensor]], None]:
     """Refuse memory so many times to operations that a line of a file asks for."""
     left = times
 
-    def refuse(name: str, tensors: list[Tensor]) -> None:
+    def refuse(name: str, tensors: Sequence[Tensor]) -> None:
         nonlocal left
         if left and name in ALLOCATING and pretended_cuda._line().startswith(place):
             left -= 1

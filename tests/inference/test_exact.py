@@ -4,17 +4,16 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
-from torch.backends import cudnn, mkldnn
 
-from geodeeplab.inference.exact import _Switches, exact_arithmetic
+from geodeeplab.inference.exact import _Switches, cuda, cudnn, exact_arithmetic, mkldnn
 
 SETTINGS: dict[str, Callable[[], None]] = {
     "nothing": lambda: None,
     "high": lambda: torch.set_float32_matmul_precision("high"),
     "medium": lambda: torch.set_float32_matmul_precision("medium"),
-    "former name, matrices": lambda: setattr(torch.backends.cuda.matmul, "allow_tf32", True),
+    "former name, matrices": lambda: setattr(cuda.matmul, "allow_tf32", True),
     "former name, convolutions": lambda: setattr(cudnn, "allow_tf32", False),
-    "matrices": lambda: setattr(torch.backends.cuda.matmul, "fp32_precision", "tf32"),
+    "matrices": lambda: setattr(cuda.matmul, "fp32_precision", "tf32"),
     "convolutions": lambda: setattr(cudnn.conv, "fp32_precision", "tf32"),
     "recurrent networks": lambda: setattr(cudnn.rnn, "fp32_precision", "ieee"),
     "on a CPU": lambda: setattr(mkldnn.conv, "fp32_precision", "bf16"),
@@ -28,7 +27,7 @@ SETTINGS: dict[str, Callable[[], None]] = {
 def as_torch_begins() -> Iterator[None]:
     before = _Switches.now()
     yield
-    torch.backends.fp32_precision = "none"
+    setattr(torch.backends, "fp32_precision", "none")  # noqa: B010 - types do not know it
     before.restore()
 
 
@@ -39,7 +38,7 @@ def test_it_is_exact_within_and_as_it_was_after(setting: Callable[[], None]) -> 
     with exact_arithmetic():
         assert _Switches.now().are_exact
         with exact_arithmetic():
-            assert not torch.backends.cuda.matmul.allow_tf32, "torch still tells by the former names"
+            assert not cuda.matmul.allow_tf32, "torch still tells by the former names"
             assert not cudnn.allow_tf32
         assert _Switches.now().are_exact, "until the last one is out"
     assert _Switches.now() == before
@@ -47,10 +46,10 @@ def test_it_is_exact_within_and_as_it_was_after(setting: Callable[[], None]) -> 
 
 def test_both_names_at_once_are_set_aside_too() -> None:
     torch.set_float32_matmul_precision("high")
-    torch.backends.cuda.matmul.fp32_precision = "ieee"  # torch then refuses to multiply, or to tell
+    cuda.matmul.fp32_precision = "ieee"  # torch then refuses to multiply, or to tell
     before = _Switches.now()
     with exact_arithmetic():
-        assert not torch.backends.cuda.matmul.allow_tf32
+        assert not cuda.matmul.allow_tf32
     assert _Switches.now() == before
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from geodeeplab.errors import GeoDeepLabWarning, OptionError
 from geodeeplab.inference import Device, Forward, TileBatch
+from geodeeplab.inference.exact import cuda, cudnn
 from geodeeplab.inference.forward import known_to_metal
 from geodeeplab.models.files.trial import is_out_of_memory
 from geodeeplab.tiling import Lattice
@@ -118,7 +119,6 @@ def test_float32_is_float32_in_a_pass_and_torch_as_it_was_after_it(monkeypatch: 
 
     class Looking(nn.Module):
         def forward(self, images: Tensor, valid: Tensor) -> Tensor:
-            cuda, cudnn = torch.backends.cuda, torch.backends.cudnn
             seen.append((cuda.matmul.allow_tf32, cudnn.allow_tf32, cuda.matmul.fp32_precision))
             seen.append((cudnn.conv.fp32_precision, cudnn.deterministic, cudnn.benchmark))
             return images
