@@ -191,7 +191,7 @@ def _run(
     """Spool the finished rows, then write every output from the spool; give the run's facts."""
     shards, run = executor.cut(plan), RunFacts()
     outputs = outputs.with_windows(_pieces(plan, shards), read=plan.scene.source.files)
-    if resume and outputs.were_made(plan.pins | {"non_finite": plan.request.non_finite}, layer.options.facts()):
+    if resume and outputs.were_made(plan.pins, layer.options.facts()):
         return _facts_of_done(plan, outputs, shards, layer, clock)
     header = plan.pins | {"shards": [(shard.shape, shard.row_start, shard.col_start) for shard in shards]}
     clock.lap("open")

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from geodeeplab.inference import stages
+from geodeeplab import stages
 
 POISON = 0xAB
 ITEM, INDEX = ("_local_scalar_dense", "equal", "is_nonzero"), ("index", "index_put_", "_index_put_impl_")
