@@ -80,6 +80,13 @@ def stored_rate(folder: Path) -> float | None:
     return float(read_checkpoint(folder / LAST)[CHECKPOINT_KEY]["run"]["lr"])
 
 
+def stored_batch(folder: Path) -> int | None:
+    """Give the chips in a batch of the run in a folder, if there is one."""
+    if not (folder / LAST).exists():
+        return None
+    return int(read_checkpoint(folder / LAST)[CHECKPOINT_KEY]["run"]["batch_size"])
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint of a fit.
 
