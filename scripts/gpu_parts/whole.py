@@ -81,7 +81,7 @@ def make_learner(bench: Bench, precision: str, epoch_steps: int) -> Any:  # noqa
     from geodeeplab.learner import DeepLab
     from geodeeplab.training.prepare import prepare_data
 
-    batch, chip = (2, 64) if bench.is_quick else (16, 256)
+    batch, chip, width = (2, 128, 16) if bench.is_quick else (16, 256, None)
     data = prepare_data(
         scenes=SAMPLE / "rgbn.tif",
         labels=SAMPLE / "rgbn_labels.tif",
@@ -90,7 +90,8 @@ def make_learner(bench: Bench, precision: str, epoch_steps: int) -> Any:  # noqa
         batch_size=batch,
         epoch_chips=batch * epoch_steps,
     )
-    return DeepLab(data, bench.backbone, weights=None, pointrend=True, device=bench.device, precision=precision)
+    place: Any = {"device": bench.device, "precision": precision}
+    return DeepLab(data, bench.backbone, weights=None, pointrend=not bench.is_quick, aspp_channels=width, **place)
 
 
 def stop_after(steps: int) -> Callable[[], None]:

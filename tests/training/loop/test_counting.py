@@ -22,9 +22,7 @@ def test_counts_are_those_of_the_evaluation(
     pairs = list(zip(labels.numpy(), truth.numpy(), strict=True))
     matrices = [confusion_matrix(*pair, class_ids=range(classes), ignore=IGNORE_INDEX) for pair in pairs]
     np.testing.assert_array_equal(confusion_counts(labels, truth, classes=classes).numpy(), np.stack(matrices))
-    bands = [
-        boundary_counts(*pair, class_ids=range(classes), distance=distance, ignore=IGNORE_INDEX) for pair in pairs
-    ]
+    bands = [boundary_counts(*pair, class_ids=range(classes), distance=distance, ignore=IGNORE_INDEX) for pair in pairs]
     counts = boundary_band_counts(labels, truth, classes=classes, distance=distance)
     np.testing.assert_array_equal(counts.numpy(), np.sum(bands, axis=0))
 
