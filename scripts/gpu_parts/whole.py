@@ -110,7 +110,7 @@ def dask(bench: Bench) -> None:
     from geodeeplab.cluster import Dask
 
     path = bench.scene(4096 if bench.is_cuda else 400)
-    labels = []
+    labels: list[Any] = []
     for name, executor in (("this process", None), ("two workers", Dask(2, threads=1))):
         result = segment(
             path,
@@ -122,7 +122,7 @@ def dask(bench: Bench) -> None:
         )
         labels.append(read_labels(result.label_raster_path))
         bench.record(name, seconds=round(result.facts["seconds"]["total"], 1), shards=result.facts["shards"])
-    bench.record("labels to the bit", holds=np.array_equal(*labels))
+    bench.record("labels to the bit", holds=np.array_equal(labels[0], labels[1]))
 
 
 def onnx(bench: Bench) -> None:
@@ -132,7 +132,7 @@ def onnx(bench: Bench) -> None:
     model = load_model()
     export_onnx(model.network, model.contract, bench.folder / "model.onnx")
     path = bench.scene(2048 if bench.is_cuda else 400)
-    labels = []
+    labels: list[Any] = []
     for name, given in (("network", None), ("ONNX", bench.folder / "model.onnx")):
         options: Any = {} if given is None else {"model": given}
         result = segment(
