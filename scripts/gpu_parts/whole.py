@@ -49,9 +49,10 @@ def training(bench: Bench) -> None:
 def train(bench: Bench, precision: str) -> None:
     """Fit once whole, and once cut off and resumed; with what the host waits for in a step."""
     steps = 4 if bench.is_quick else STEPS
+    data = make_data(bench, steps // 2)
 
     def fit(folder: str, **options: Any) -> Any:  # noqa: ANN401 - the learner's
-        learner = make_learner(bench, precision, steps // 2)
+        learner = make_learner(bench, precision, data)
         workers = 0 if bench.is_quick else 4
         learner.fit(2, 1e-3, folder=bench.folder / f"{folder}-{precision}", progress=False, workers=workers, **options)
         return learner
@@ -76,13 +77,12 @@ def train(bench: Bench, precision: str) -> None:
     )
 
 
-def make_learner(bench: Bench, precision: str, epoch_steps: int) -> Any:  # noqa: ANN401 - the extra `train` may lack
-    """Make a learner on the sample scene and its labels."""
-    from geodeeplab.learner import DeepLab
+def make_data(bench: Bench, epoch_steps: int) -> Any:  # noqa: ANN401 - as the learner's
+    """Prepare chips of the sample scene and its labels."""
     from geodeeplab.training.prepare import prepare_data
 
-    batch, chip, width = (2, 128, 16) if bench.is_quick else (16, 256, None)
-    data = prepare_data(
+    batch, chip = (2, 128) if bench.is_quick else (16, 256)
+    return prepare_data(
         scenes=SAMPLE / "rgbn.tif",
         labels=SAMPLE / "rgbn_labels.tif",
         bands=[1, 2, 3],
@@ -90,8 +90,14 @@ def make_learner(bench: Bench, precision: str, epoch_steps: int) -> Any:  # noqa
         batch_size=batch,
         epoch_chips=batch * epoch_steps,
     )
-    place: Any = {"device": bench.device, "precision": precision}
-    return DeepLab(data, bench.backbone, weights=None, pointrend=not bench.is_quick, aspp_channels=width, **place)
+
+
+def make_learner(bench: Bench, precision: str, data: Any) -> Any:  # noqa: ANN401 - the extra `train` may lack
+    """Make a learner."""
+    from geodeeplab.learner import DeepLab
+
+    place: Any = {"device": bench.device, "precision": precision, "aspp_channels": 16 if bench.is_quick else None}
+    return DeepLab(data, bench.backbone, weights=None, pointrend=not bench.is_quick, **place)
 
 
 def stop_after(steps: int) -> Callable[[], None]:
