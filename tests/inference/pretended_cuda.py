@@ -17,7 +17,6 @@ import pytest
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
 
 from geodeeplab import stages
 
@@ -213,7 +212,7 @@ class _Mode(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
         kwargs = kwargs or {}
         device = kwargs.get("device")
-        is_ours = any(isinstance(one, Pretended) for one in tree_leaves((args, kwargs)))
+        is_ours = any(isinstance(one, Pretended) for one in _leaves((args, kwargs)))
         if is_ours or (device is not None and torch.device(device).type == "cuda"):
             return _run(func, args, kwargs)
         if kwargs.get("pin_memory"):
@@ -221,6 +220,25 @@ class _Mode(TorchDispatchMode):
             machine.pinned.append(made)
             return made
         return func(*args, **kwargs)
+
+
+def _leaves(value: Any) -> Iterator[Any]:  # noqa: ANN401
+    """Yield what lists, tuples and dictionaries hold; torch's own way to do it takes longer than the arithmetic."""
+    if isinstance(value, list | tuple | dict):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(one)
+    else:
+        yield value
+
+
+def _map(function: Callable[[Any], Any], value: Any) -> Any:  # noqa: ANN401
+    """Give the same with the function of each leaf."""
+    if isinstance(value, list | tuple):
+        found = [_map(function, one) for one in value]
+        return found if isinstance(value, list) else tuple(found)
+    if isinstance(value, dict):
+        return {key: _map(function, one) for key, one in value.items()}
+    return function(value)
 
 
 def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:  # noqa: ANN401 - whatever torch's operations take and give
@@ -270,7 +288,7 @@ def _to_host(target: Tensor, source: Pretended, non_blocking: bool) -> Tensor:
 
 def _kernel(func: Any, name: str, args: Any, kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
     """Run an operation on a device: on the thread's stream there, once it is known what it may read."""
-    leaves = tree_leaves((args, kwargs))
+    leaves = list(_leaves((args, kwargs)))
     ours = [one for one in leaves if isinstance(one, Pretended)]
     machine.before(name, ours)
     devices = {one.device for one in ours}
@@ -281,7 +299,7 @@ def _kernel(func: Any, name: str, args: Any, kwargs: dict[str, Any]) -> Any:  # 
     else:
         assert not strangers, f"{name} of tensors on a GPU and on the host"
     is_masked = name in INDEX and any(
-        one.dtype in (torch.bool, torch.uint8) for one in tree_leaves(args[1]) if one is not None
+        one.dtype in (torch.bool, torch.uint8) for one in _leaves(args[1]) if one is not None
     )
     if name in COUNTING or is_masked:
         machine.wait(name)
@@ -289,14 +307,14 @@ def _kernel(func: Any, name: str, args: Any, kwargs: dict[str, Any]) -> Any:  # 
     is_in_place = (name.endswith("_") and not name.endswith("__")) or "out" in kwargs
     changed = kwargs.get("out", args[0]) if is_in_place else None
     inner = {id(one): _read(one, stream) if one is not changed else one.held for one in ours}
-    plain = tree_map(lambda one: inner[id(one)] if isinstance(one, Pretended) else one, (args, kwargs))
+    plain = _map(lambda one: inner[id(one)] if isinstance(one, Pretended) else one, (args, kwargs))
     here = {"device": "cpu"} if "device" in kwargs else {}
     found = func(*plain[0], **plain[1] | here | ({"pin_memory": False} if "pin_memory" in kwargs else {}))
     if isinstance(changed, Pretended):
         _write(changed, stream)
         return changed
     blocks = {one.held.untyped_storage().data_ptr(): one.block for one in ours}
-    return tree_map(lambda one: _wrap(one, stream, blocks, name) if isinstance(one, Tensor) else one, found)
+    return _map(lambda one: _wrap(one, stream, blocks, name) if isinstance(one, Tensor) else one, found)
 
 
 def _wrap(values: Tensor, stream: Stream, blocks: dict[int, Block] | None = None, name: str = "copy") -> Pretended:
