@@ -13,7 +13,7 @@ PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --hypothesis-profil
 PYTHON ?= $(shell for python in python3.11 python3 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
 
-.PHONY: help setup demo test test-all check docs coverage format
+.PHONY: help setup demo test test-programs test-all check docs coverage format
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ demo: $(STAMP)  ## segment the sample scene into out/
 
 test: $(STAMP)  ## run the quick tests
 	$(PYTEST) -m "not slow and not gpu and not browser"
+
+test-programs: $(STAMP)  ## run the notebooks and the programs of scripts/ whole
+	$(PYTEST) -m "slow and not gpu and not browser" tests/notebooks tests/scripts
 
 test-all: EXAMPLES := full
 test-all: $(STAMP)  ## run the slow tests, too, with all examples of every law

@@ -12,7 +12,6 @@ from draw_architectures import (
     draw,
     figure_path,
     fill,
-    pairs_table,
     published_row,
     read_table,
 )
@@ -83,10 +82,6 @@ def test_the_table_of_published_networks_lists_them_all_as_the_catalogue_has_the
 @pytest.mark.parametrize("name", QUICK)
 def test_costs_in_the_table_are_those_of_the_networks(name: str) -> None:
     assert published_row(name) in read_table(PAGE.read_text(encoding="utf-8"), "published").splitlines()
-
-
-def test_the_table_of_pairs_is_up_to_date() -> None:
-    assert read_table(PAGE.read_text(encoding="utf-8"), "pairs") == pairs_table()
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from xyz_mosaic import tile_transform
 SMALL = "--epochs 1 --batch 2 --chip-size 32 --width 8 --device cpu --workers 0".split()
 
 
+@pytest.mark.slow
 def test_landcover_is_trained_reported_and_gone_on_with(data: Path, tmp_path: Path) -> None:
     options = ["landcover-aerial", "--data", str(data), "--out", str(tmp_path), "--synthetic", "0", *SMALL]
     train_bundled.main(options)
@@ -57,6 +58,7 @@ def places(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_buildings_are_split_by_country_and_reported_on_the_larger_area(places: Path, tmp_path: Path) -> None:
     train_bundled.main(["buildings-aerial", "--data", str(places), "--out", str(tmp_path / "out"), *SMALL])
     contract = read_contract(tmp_path / "out" / "buildings-aerial.safetensors")
