@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("imports")  # one process starts the other, once
 PROGRAM = """
 import json, sys, time
 started = time.perf_counter()

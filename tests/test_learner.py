@@ -18,6 +18,7 @@ from geodeeplab.training import TrainingData
 from geodeeplab.training.loop.losses import class_weights
 from tests.training.drawn import draw_data, make_network
 
+pytestmark = pytest.mark.xdist_group("learner")  # one process fits, once
 MakeRaster = Callable[..., Path]
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from geodeeplab.models import Contract, SegmentationNetwork, load_model, save_model
 
+pytestmark = pytest.mark.xdist_group("onnx")  # one process loads the exporter, once
 Run = Callable[..., Any]
 Refused = Callable[..., None]
 

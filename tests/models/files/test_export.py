@@ -29,6 +29,7 @@ from geodeeplab.models import (
 )
 from geodeeplab.models.files.export import OPSET
 
+pytestmark = pytest.mark.xdist_group("onnx")  # one process loads the exporter, once
 Logits = npt.NDArray[np.float32]
 
 

@@ -128,6 +128,7 @@ def test_a_graph_of_one_channel(tmp_path: Path, operation: str) -> None:
     assert torch.allclose(model.network(ramp()).softmax(1)[:, 1:], (2 * ramp()).sigmoid(), atol=1e-5)
 
 
+@pytest.mark.xdist_group("onnx")  # one process loads the exporter, once
 def test_an_exported_network_of_one_channel_gives_logits_of_both_classes(tmp_path: Path) -> None:
     model = as_model(Head(1, nn.Sigmoid()), ONE)
     export_onnx(model.network, model.contract, tmp_path / "a.onnx", batch_size=1)
