@@ -30,7 +30,7 @@ from geodeeplab.learner import DeepLab
 from geodeeplab.models import Contract, Model, Normalisation, SegmentationNetwork, build_model, load_model
 from geodeeplab.training import TrainingData
 from geodeeplab.training.loop.objective import Objective
-from geodeeplab.training.loop.scoring import score_chips
+from geodeeplab.training.loop.scoring import iter_labelled, score_chips
 from rival_recipes import RIVALS, train_rival
 
 OURS = "ours"
@@ -211,16 +211,15 @@ def normalisation(data: TrainingData) -> Normalisation:
 
 def score_network(network: nn.Module, normalise: nn.Module, data: TrainingData, device: str) -> float:
     """Give the mean IoU on the validation chips."""
-    tally, _ = score_chips(
+    labelled = iter_labelled(
         Logits(network),
         normalise,
         data.val,
-        classes=len(data.classes),
-        batch_size=data.batch_size,
+        range(len(data.val)),
         objective=Objective(),
         device=pick_device(device),
     )
-    return tally.miou or 0.0
+    return score_chips(labelled, len(data.classes))[0].miou or 0.0
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geodeeplab.inference.decision import Decision
-from geodeeplab.inference.memory import host_tensor
 from geodeeplab.tiling import Lattice, Shard, Tile
 
 
@@ -62,8 +61,7 @@ class OnTheWay:
         if any(pixels.is_cuda for pixels in maps.values()):
             self._maps = {name: _pinned(pixels) for name, pixels in maps.items()}
             self._lost = _pinned(self._lost) if lost else self._lost
-            device = next(iter(maps.values())).device  # the thread's own may be another GPU, which would arrive at once
-            self._arrived = torch.cuda.current_stream(device).record_event()
+            self._arrived = torch.cuda.current_stream().record_event()
 
     def lost_tiles(self) -> list[Tile]:
         """Give the tiles that lost a pixel; after `wait`."""
@@ -78,4 +76,4 @@ class OnTheWay:
 
 def _pinned(tensor: Tensor) -> Tensor:
     """Begin to copy a tensor to page-locked memory."""
-    return host_tensor(tuple(tensor.shape), tensor.dtype, pin=True).copy_(tensor, non_blocking=True)
+    return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)

@@ -25,7 +25,6 @@ from geodeeplab.raster.spool.workspace import (
     describe_difference,
     finished_before,
     open_workspace,
-    stored_pins,
     workspace_folder,
 )
 
@@ -84,7 +83,6 @@ __all__ = [
     "reflect_indices",
     "scaled_indices",
     "shard_paths",
-    "stored_pins",
     "to_aoi",
     "workspace_folder",
     "write_label_cog",

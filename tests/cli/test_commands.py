@@ -11,6 +11,8 @@ import pyogrio
 import pytest
 import torch
 
+from geodeeplab.models import PUBLISHED
+
 MakeRaster = Callable[..., Path]
 Blocks = Callable[..., np.ndarray]
 Run = Callable[..., Any]
@@ -149,7 +151,9 @@ class TestModels:
     def test_unknown(self, expect_refused: Callable[..., None]) -> None:
         expect_refused("models", "landcover-lunar", match="no bundled model and no file is called 'landcover-lunar'")
 
-    def test_architectures_come_with_their_costs(self, run: Run) -> None:
+    def test_architectures_come_with_their_costs(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        few = {name: PUBLISHED[name] for name in ("deeplabv3_resnet50", "deeplabv1_vgg16_largefov")}
+        monkeypatch.setattr("geodeeplab.models.PUBLISHED", few)
         lines = run("models", "--architectures").out.splitlines()
         assert lines[0].split() == "network (21 classes) parameters GFLOPs at 512² stride mean IoU as reported".split()
         row = next(line for line in lines if line.startswith("deeplabv3_resnet50 "))

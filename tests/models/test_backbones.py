@@ -49,13 +49,13 @@ def test_dilation_equals_stride_where_both_have_a_cell(name: str) -> None:
     check_exactness(name, sizes=((64, 96), (71, 97)))
 
 
-TIMM_EXACT = ["resnet50d", "resnetaa50d", "resnext50_32x4d", "regnetx_002", "mobilenetv4_conv_small", "densenet121"]
+TIMM_EXACT = ["resnet26d", "resnetaa50d", "resnext50_32x4d", "regnetx_002", "mobilenetv4_conv_small", "densenet121"]
 
 
 @pytest.mark.parametrize("name", TIMM_EXACT)
 def test_dilation_of_timms_networks_is_exact_too(name: str) -> None:
     pytest.importorskip("timm")
-    check_exactness(f"timm:{name}", sizes=((71, 97),))
+    check_exactness(f"timm:{name}", sizes=((45, 71),))
 
 
 @pytest.mark.parametrize("output_stride", [8, 16, 32])
@@ -83,8 +83,13 @@ def test_the_levels_have_the_shapes_that_the_backbone_states(name: str, output_s
 def test_a_classifier_of_torchvision_loads_without_its_end(
     name: str, build: Callable[..., nn.Module], dropped: tuple[str, ...]
 ) -> None:
-    weights = build(weights=None).state_dict()
-    kept = {key.removeprefix("features."): value for key, value in weights.items() if not key.startswith(dropped)}
+    with torch.device("meta"):  # names and shapes
+        weights = build(weights=None).state_dict()
+    kept = {
+        key.removeprefix("features."): torch.rand(value.shape).to(value.dtype)
+        for key, value in weights.items()
+        if not key.startswith(dropped)
+    }
     backbone = build_backbone(name, output_stride=8)
     backbone.load_state_dict(kept, strict=True)
     assert all(torch.equal(value, kept[key]) for key, value in backbone.state_dict().items())

@@ -66,7 +66,12 @@ QUICK = (
     "deeplabv3plus timm:swin",
 )
 """Every architecture and every family once; the other pairs are slow tests."""
+HEAVY = ("fcn8s vgg19", "dilatednet vgg16")
+"""These work on a frame that is far wider than the image: their training is a slow test."""
 PAIRS = [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in NETWORKS]
+LEARNERS = [
+    pytest.param(name, marks=[] if name in QUICK and name not in HEAVY else [pytest.mark.slow]) for name in NETWORKS
+]
 
 
 def build(name: str, **changes: Any) -> SegmentationNetwork:  # noqa: ANN401 - arguments of any type
@@ -87,7 +92,7 @@ def contract_of(network: SegmentationNetwork) -> Contract:
     )
 
 
-@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize("name", LEARNERS)
 def test_a_pair_learns_is_saved_and_segments(
     name: str, tmp_path: Path, make_raster: Callable[..., Path], blocks: Callable[..., NDArray[np.uint8]]
 ) -> None:

@@ -117,17 +117,6 @@ def test_another_option_model_or_scene_is_refused(
     assert done.facts["resumed_share"] == 0
 
 
-def test_a_resumed_run_takes_the_batch_that_was_found_before(scene: Path, tiny: Model, tmp_path: Path) -> None:
-    out = tmp_path / "a.tif"
-    with pytest.raises(Cut):
-        gdl.segment(scene, label_raster=out, model=tiny, **TILE, batch_size=3, progress=cut_after(2))
-    with pytest.raises(gdl.OutputError, match="batch_size 3, now 2"):
-        gdl.segment(scene, label_raster=out, model=tiny, **TILE, batch_size=2, resume=True)
-    done = gdl.segment(scene, label_raster=out, model=tiny, **TILE, resume=True)
-    assert done.facts["batch_size"] == 3
-    assert done.facts["resumed_share"] > 0
-
-
 @pytest.mark.parametrize("limit", [1, 400_000])
 def test_columns_give_the_same_pixels(
     scene: Path, whole: dict[str, NDArray[np.uint8]], tiny: Model, tmp_path: Path, limit: int
@@ -138,7 +127,6 @@ def test_columns_give_the_same_pixels(
     assert done.facts["shards"] == (7 if limit == 1 else 4)
     for name, path in paths.items():
         assert np.array_equal(read(path), whole[name])
-    gdl.segment(scene, tmp_path / "whole" / "a.gpkg", model=tiny, **TILE)
     assert len(done.polygons) == len(gdl.segment(scene, tmp_path / "b.gpkg", model=tiny, **TILE).polygons)
 
 
