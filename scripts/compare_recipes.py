@@ -30,7 +30,7 @@ from geodeeplab.learner import DeepLab
 from geodeeplab.models import Contract, Model, Normalisation, SegmentationNetwork, build_model, load_model
 from geodeeplab.training import TrainingData
 from geodeeplab.training.loop.objective import Objective
-from geodeeplab.training.loop.scoring import iter_labelled, score_chips
+from geodeeplab.training.loop.scoring import score_chips
 from rival_recipes import RIVALS, train_rival
 
 OURS = "ours"
@@ -211,15 +211,16 @@ def normalisation(data: TrainingData) -> Normalisation:
 
 def score_network(network: nn.Module, normalise: nn.Module, data: TrainingData, device: str) -> float:
     """Give the mean IoU on the validation chips."""
-    labelled = iter_labelled(
+    tally, _ = score_chips(
         Logits(network),
         normalise,
         data.val,
-        range(len(data.val)),
+        classes=len(data.classes),
+        batch_size=data.batch_size,
         objective=Objective(),
         device=pick_device(device),
     )
-    return score_chips(labelled, len(data.classes))[0].miou or 0.0
+    return tally.miou or 0.0
 
 
 # ---------------------------------------------------------------------------------------------------------------------

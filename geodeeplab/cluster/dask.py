@@ -5,14 +5,14 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from geodeeplab.cluster.local import LocalWorkers
+from geodeeplab.cluster.local import LocalWorkers, visible_gpus
 from geodeeplab.cluster.portable import to_portable
 from geodeeplab.cluster.running import check_workers, iter_results
 from geodeeplab.cluster.shards import cut_shards
@@ -97,6 +97,12 @@ class Dask:
         (_, stack), self._held = self._held, None
         stack.close()
 
+    @property
+    def processes_per_device(self) -> int:
+        """Local workers that share a GPU, where there are fewer; on a cluster each has its own."""
+        gpus = len(visible_gpus()) if isinstance(self.workers, int) else 0
+        return -(-self.workers // gpus) if isinstance(self.workers, int) and gpus else 1
+
     def cut(self, plan: Plan) -> list[Shard]:
         """Cut the scene into shards of whole strides; see `Executor.cut`.
 
@@ -105,7 +111,7 @@ class Dask:
         """
         to_portable(plan.request)
         is_local = isinstance(self.workers, int)
-        if is_local and (plan.engine.device.torch_device.index or 0) > 0:
+        if is_local and plan.request.device.startswith("cuda:") and plan.request.device != "cuda:0":
             raise OptionError(f"local Dask workers have one GPU each, not {plan.request.device}: pass `device='cuda'`")
         count = self.workers if isinstance(self.workers, int) else CLUSTER_WORKERS
         most = LOCAL_SHARD if is_local else CLUSTER_SHARD
@@ -122,14 +128,18 @@ class Dask:
     ) -> None:
         """Compute shards, see `Executor.run`. That all workers would give the same pixels is checked first.
 
+        This process gives its GPU back before, as the workers compute there; they take the batch that it has found.
+
         Raises:
             OptionError: if the scheduler or its workers cannot be reached, or a worker would not give the same pixels.
             GeoDeepLabError: if a worker cannot open scene or model; and what went wrong in a shard.
         """
+        plan.engine.forward.release()
+        request = replace(to_portable(plan.request), batch_size=plan.engine.forward.batch_size)
         with self._connection() as there, there.client.as_current():
             job = Job(
                 run_id=uuid.uuid4().hex,
-                request=to_portable(plan.request),
+                request=request,
                 pins=plan.pins,
                 lanes=there.lanes,
                 connectivity=None if tracing is None else tracing.connectivity,

@@ -5,11 +5,14 @@ So the weights sum to one on every pixel, the scene's corners included, and noth
 row hands to the next are the `overlap` rows they share: K × overlap × width × 4 bytes.
 """
 
+from functools import partial
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from geodeeplab.errors import OptionError
+from geodeeplab.inference.memory import with_room
 from geodeeplab.tiling import Lattice, Shard, Tile
 
 BLENDS = ("hann", "linear", "none")
@@ -61,12 +64,13 @@ class RollingBand:
         self._skips_nan = skips_nan
         self.lattice = lattice
         self.tile_rows, self.tile_cols = lattice.touching(shard)
-        entering = torch.from_numpy(ramp(lattice.overlap, blend, margin=margin)).to(device)
-        self._enter, self._leave = entering, 1 - entering
+        entering = torch.from_numpy(ramp(lattice.overlap, blend, margin=margin))
+        self._enter, self._leave = entering.to(device), (1 - entering).to(device)
         first, last = lattice.cols.start(self.tile_cols[0]), lattice.cols.start(self.tile_cols[-1])
         self._origin = first
         width = last - first + lattice.tile_size
-        self._below = torch.zeros(num_classes, lattice.overlap, width, device=device)
+        self._make = partial(with_room, device=torch.device(device))
+        self._below: Tensor = self._make(partial(torch.zeros, num_classes, lattice.overlap, width, device=device))
         self._right: Tensor | None = None
 
     def add(self, tile: Tile, logits: Tensor | None) -> Tensor | None:
@@ -82,7 +86,7 @@ class RollingBand:
             logits[:, :, :overlap] = self._mix(right, self._leave, logits[:, :, :overlap], self._enter)
         is_last = tile.col == self.lattice.cols.count - 1
         if not is_last:
-            self._right = logits[:, :, stride:].clone()
+            self._right = self._make(logits[:, :, stride:].clone)
         strip = logits if is_last else logits[:, :, :stride]
         start = tile.col_start - self._origin
         below = self._below[:, :, start : start + strip.shape[2]]
@@ -94,6 +98,10 @@ class RollingBand:
         return strip[:, : row_stop - row_start, : col_stop - col_start]
 
     def _mix(self, leaving: Tensor, leave: Tensor, entering: Tensor, enter: Tensor) -> Tensor:
+        mixed: Tensor = self._make(partial(self._mixed, leaving, leave, entering, enter))
+        return mixed
+
+    def _mixed(self, leaving: Tensor, leave: Tensor, entering: Tensor, enter: Tensor) -> Tensor:
         mixed = leaving * leave + entering * enter
         if not self._skips_nan:
             return mixed

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geodeeplab.inference.decision import Decision
+from geodeeplab.inference.memory import host_tensor
 from geodeeplab.tiling import Lattice, Shard, Tile
 
 
@@ -61,7 +62,8 @@ class OnTheWay:
         if any(pixels.is_cuda for pixels in maps.values()):
             self._maps = {name: _pinned(pixels) for name, pixels in maps.items()}
             self._lost = _pinned(self._lost) if lost else self._lost
-            self._arrived = torch.cuda.current_stream().record_event()
+            device = next(iter(maps.values())).device  # the thread's own may be another GPU, which would arrive at once
+            self._arrived = torch.cuda.current_stream(device).record_event()
 
     def lost_tiles(self) -> list[Tile]:
         """Give the tiles that lost a pixel; after `wait`."""
@@ -76,4 +78,4 @@ class OnTheWay:
 
 def _pinned(tensor: Tensor) -> Tensor:
     """Begin to copy a tensor to page-locked memory."""
-    return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
+    return host_tensor(tuple(tensor.shape), tensor.dtype, pin=True).copy_(tensor, non_blocking=True)

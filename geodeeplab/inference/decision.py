@@ -62,8 +62,7 @@ class Decision:
 
     def __call__(self, logits: Tensor, wanted: Tensor) -> dict[str, Tensor]:
         """Give the outputs, (h, w) or (K, h, w), of logits (K, h, w) and `wanted` (h, w); of equals the first class."""
-        best, channel = _first_best(logits)
-        labels = self._label_of(logits.device)[channel]
+        best, labels = _first_best(logits, self._labels())
         out = {"labels": labels}
         if self.with_confidence or self.min_confidence > 0 or self.probabilities:
             confidence = 1 / (logits - best).exp().sum(0)
@@ -83,12 +82,9 @@ class Decision:
             return float("nan")
         return NODATA_LABEL if layer == "labels" else CONFIDENCE_NODATA
 
-    def _label_of(self, device: torch.device) -> Tensor:
-        """Give the label of each channel (K,) uint8."""
-        ids: Sequence[int] = [
-            label if self.kept is None or label in self.kept else self.other for label in self.class_ids
-        ]
-        return torch.tensor(ids, dtype=torch.uint8, device=device)
+    def _labels(self) -> list[int]:
+        """Give the label of each channel."""
+        return [label if self.kept is None or label in self.kept else self.other for label in self.class_ids]
 
     def _probabilities(self, probs: Tensor, wanted: Tensor) -> Tensor:
         as_integers = self.probabilities == "uint8"
@@ -96,11 +92,14 @@ class Decision:
         return probs.masked_fill_(~wanted, self.fill("probabilities"))
 
 
-def _first_best(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Give the largest of logits (K, h, w) and its channel (h, w), int64: the first where several are equal."""
+def _first_best(logits: Tensor, label_of: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Give the largest of logits (K, h, w) and the label (h, w), uint8, of its channel, of equal ones the first.
+
+    Labels come as numbers with each operation: a table of them would have to be copied to the device, which waits.
+    """
     best = logits[0].clone()
-    channel = torch.zeros_like(best, dtype=torch.long)
+    labels = torch.full_like(best, label_of[0], dtype=torch.uint8)
     for index in range(1, len(logits)):
-        channel.masked_fill_(logits[index] > best, index)
+        labels.masked_fill_(logits[index] > best, label_of[index])
         torch.maximum(best, logits[index], out=best)
-    return best, channel
+    return best, labels

@@ -58,7 +58,7 @@ def pick_device(
     Raises:
         OptionError: for a device that is not there, or an unknown precision.
     """
-    device = torch.device(_best_available()) if name == "auto" else _named(name)
+    device = _numbered(torch.device(_best_available()) if name == "auto" else _named(name))
     if precision == "auto":
         precision = _fast_precision(device)
     if precision not in PRECISIONS:
@@ -108,6 +108,13 @@ def _named(name: str) -> torch.device:
     }
     if not there.get(device.type, False):
         raise OptionError(f"this machine has no usable device {name!r}: use auto or cpu")
+    return device
+
+
+def _numbered(device: torch.device) -> torch.device:
+    """Name the GPU that `cuda` means in this thread: in others, where the work is done, it may mean another one."""
+    if device.type == "cuda" and device.index is None:
+        return torch.device("cuda", torch.cuda.current_device())
     return device
 
 

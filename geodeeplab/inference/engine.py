@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from geodeeplab.inference.decision import Decision
 from geodeeplab.inference.finite import check_non_finite, describe_lost, mark_lost
 from geodeeplab.inference.forward import Forward
 from geodeeplab.inference.lanes import Lanes, torch_threads
+from geodeeplab.inference.memory import with_room
 from geodeeplab.inference.tiles import TileBatch, Wanted, iter_batches
 from geodeeplab.raster import Scene
 from geodeeplab.stages import Stage
@@ -66,6 +68,22 @@ class RunFacts:
         """Add what another run did."""
         for name in vars(other):
             setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Forwarded:
+    """A batch that went through the network; its tensors are on the device."""
+
+    tiles: tuple[tuple[Tile, int | None], ...]
+    """Each tile with its slot, as in the batch."""
+    logits: Tensor | None
+    """(B, K, T, T) float32; None if no slot is filled."""
+    wanted: Tensor
+    """(B, T, T) bool."""
+    lost: Tensor | None
+    """True for slots that lose a pixel; None if none does."""
+    seconds: float
+    """How long it took, on a GPU until it was on its way."""
 
 
 class Engine:
@@ -184,6 +202,7 @@ class Engine:
         With it come flags on the device, True for the tiles that have a pixel to label without finite logits.
         """
         device = self.device.torch_device
+        make = partial(with_room, device=device)
         band = RollingBand(
             lattice,
             shard,
@@ -198,21 +217,19 @@ class Engine:
         lanes = Lanes(
             self._timed_forward, lanes=self.device.lanes, threads=self.device.threads, is_busy=self.forward.is_busy
         )
-        for batch, logits, lost, seconds in lanes.map(batches):
-            facts.forward_s += seconds
-            for tile, slot in batch.tiles:
+        for done in lanes.map(batches):
+            facts.forward_s += done.seconds
+            for tile, slot in done.tiles:
                 started = time.perf_counter()
-                canvas = canvas or Canvas(lattice, shard, tile.row, self.decision, device=device)
+                canvas = canvas or make(partial(Canvas, lattice, shard, tile.row, self.decision, device=device))
                 facts.tiles_forwarded += slot is not None
                 facts.tiles_skipped += slot is None
                 with torch.inference_mode():
-                    final = band.add(tile, None if slot is None or logits is None else logits[slot])
-                    if final is not None:
-                        wanted = batch.wanted[slot, : final.shape[1], : final.shape[2]].to(device, non_blocking=True)
-                        if lost is not None:
-                            doubtful.append((tile, lost[slot]))
-                            wanted = wanted & ~final[0].isnan()
-                        canvas.paint(tile.col_start, self.decision(final, wanted))
+                    final = band.add(tile, None if slot is None or done.logits is None else done.logits[slot])
+                    if final is not None and slot is not None:
+                        if done.lost is not None:
+                            doubtful.append((tile, done.lost[slot]))
+                        canvas.paint(tile.col_start, make(partial(self._decide, final, done, slot)))
                 facts.blend_s += time.perf_counter() - started
                 if tile.col == band.tile_cols[-1]:
                     if canvas.shape[0]:  # the first tile row may lie above the shard, but for its overlap
@@ -222,10 +239,21 @@ class Engine:
 
         facts.waited_for_reads_s += lanes.starved_s
 
-    def _timed_forward(self, batch: TileBatch) -> tuple[TileBatch, Tensor | None, Tensor | None, float]:
+    def _timed_forward(self, batch: TileBatch) -> "_Forwarded":
         started = time.perf_counter()
-        logits, lost = self.forward(batch), None
+        logits, wanted, lost = self.forward(batch), batch.wanted, None
         if logits is not None:
             with torch.inference_mode():
-                lost = mark_lost(logits[: batch.filled], batch.wanted[: batch.filled])
-        return batch, logits, lost, time.perf_counter() - started
+                wanted, lost = with_room(partial(self._look, batch, logits), device=self.device.torch_device)
+        seconds = time.perf_counter() - started
+        return _Forwarded(tiles=batch.tiles, logits=logits, wanted=wanted, lost=lost, seconds=seconds)
+
+    def _look(self, batch: TileBatch, logits: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Give `wanted` on the device, copied whole as the batch is, and which tiles lose a pixel; see `mark_lost`."""
+        wanted = self.forward.to_device(batch.wanted)
+        return wanted, mark_lost(logits[: batch.filled], wanted[: batch.filled])
+
+    def _decide(self, final: Tensor, done: "_Forwarded", slot: int) -> dict[str, Tensor]:
+        """Decide on the final logits (K, h, w) of the tile in a slot."""
+        wanted = done.wanted[slot, : final.shape[1], : final.shape[2]]
+        return self.decision(final, wanted if done.lost is None else wanted & ~final[0].isnan())

@@ -29,7 +29,7 @@ def mark_lost(logits: Tensor, wanted: Tensor) -> Tensor | None:
 
     Args:
         logits: (B, K, T, T) float32, on any device.
-        wanted: (B, T, T) bool, True where a label is wanted; on the host or there.
+        wanted: (B, T, T) bool, True where a label is wanted; there, too.
 
     Returns:
         (B,) bool, True for tiles that lose a pixel that is wanted, where the logits are; None if, on a CPU, all logits
@@ -39,7 +39,7 @@ def mark_lost(logits: Tensor, wanted: Tensor) -> Tensor | None:
         return None
     finite = logits.isfinite().all(1)
     logits.masked_fill_(~finite.unsqueeze(1), torch.nan)
-    return (wanted.to(logits.device, non_blocking=True) & ~finite).flatten(1).any(1)
+    return (wanted & ~finite).flatten(1).any(1)
 
 
 def describe_lost(places: Sequence[Shard], *, precision: str) -> str:

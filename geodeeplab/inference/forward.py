@@ -3,6 +3,7 @@
 import threading
 import warnings
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -11,9 +12,14 @@ from torch import Tensor, nn
 from geodeeplab.errors import GeoDeepLabWarning, OptionError
 from geodeeplab.inference.augment import average, check_tta
 from geodeeplab.inference.device import Device, fitting_batch
+from geodeeplab.inference.exact import exact_arithmetic
+from geodeeplab.inference.memory import free_bytes, free_cached
 from geodeeplab.inference.tiles import TileBatch
 from geodeeplab.models.files.trial import is_out_of_memory
 
+Result = TypeVar("Result")
+UNKNOWN_TO_METAL = (torch.float64, torch.uint16, torch.uint32, torch.uint64)
+"""Types that MPS has not; numbers travel there as float32."""
 Refine = Callable[[np.ndarray, np.ndarray, Tensor], Tensor]
 """From pixels (N, C, T, T), `valid` (N, T, T) and logits (N, K, T, T) to better logits, each tile by itself."""
 
@@ -42,19 +48,21 @@ class Forward:
             batch_size: tiles per forward pass; by default what suits the device.
             tta: test-time augmentation, `none`, `flips` or `d4`.
             refine: improves the logits before they are blended, such as `CRFRefiner`.
-            compiled: compile the network for its batch's shape on first use, on CUDA into a graph.
+            compiled: compile the network for its batch's shape on first use.
             is_batch_fixed: the network takes no other batch, so none is halved where memory runs out.
         """
         check_tta(tta)
         self.device = device
+        if device.torch_device.type == "mps":
+            network = known_to_metal(network)
         self.network = network.eval().to(device.torch_device).to(memory_format=torch.channels_last)
         self.normalise = normalise.to(device.torch_device)
         self.batch_size = batch_size or device.default_batch
         self.tta, self.refine, self.compiled, self.is_batch_fixed = tta, refine, compiled, is_batch_fixed
         self._call: Callable[[Tensor, Tensor], Tensor] = self.network
         if compiled:
-            mode = "reduce-overhead" if device.torch_device.type == "cuda" else "default"
-            self._call = torch.compile(self.network, mode=mode, dynamic=False)
+            # No CUDA graph: torch keeps those by thread, and each scene's passes have a thread of their own.
+            self._call = torch.compile(self.network, dynamic=False)
         self._copies = torch.cuda.Stream(device.torch_device) if device.torch_device.type == "cuda" else None
         self._last: torch.cuda.Event | None = None
         self._lock = threading.Lock()
@@ -67,63 +75,101 @@ class Forward:
         Raises:
             OptionError: if not even one tile fits.
         """
-        filled = batch.filled
-        while filled:
+        while batch.filled:
             size = self.batch_size
-            try:
-                parts = [self.logits(*_slots(batch, start, size)) for start in range(0, filled, size)]
-                return parts[0] if len(parts) == 1 else torch.cat(parts)
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                self._halve(size, error)
+            found = self._attempt(lambda size=size: self._in_parts(batch, size))  # type: ignore[misc]
+            if isinstance(found, Tensor):
+                return found
+            self._halve(size, found)
         return None
 
     def logits(self, pixels: Tensor, valid: Tensor) -> Tensor:
         """Give logits (N, K, T, T), float32 on the device, of pixels (N, C, T, T) and `valid` (N, T, T) on the host."""
-        device, dtype = self.device.torch_device, self.device.autocast_dtype
-        with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype is not None):
-            there, valid_there = self._to_device(pixels), self._to_device(valid)
-            logits = average(self._forward, self.normalise(there, valid_there), valid_there, self.tta)
-        if self._copies is not None:
-            self._last = torch.cuda.current_stream(device).record_event()
-        return logits.float() if self.refine is None else self.refine(pixels.numpy(), valid.numpy(), logits.float())
+        logits = self._through_network(pixels, valid)
+        return logits if self.refine is None else self.refine(pixels.numpy(), valid.numpy(), logits)
 
-    def find_batch_size(self, channels: int, tile_size: int) -> int:
+    def find_batch_size(self, channels: int, tile_size: int, *, sharing: int = 1) -> int:
         """Find how many tiles of (channels, tile_size, tile_size) suit the device, and take it as `batch_size`.
 
         On CUDA it is what fits, by the memory that one and two tiles take; elsewhere the device's default.
+
+        Args:
+            channels: of the scene.
+            tile_size: in pixels.
+            sharing: processes that will compute on the device at once.
+
+        Raises:
+            OptionError: if not even one tile fits.
         """
         device = self.device.torch_device
-        if device.type == "cuda":
-            free, _ = torch.cuda.mem_get_info(device)
-            peaks = []
-            for count in (1, 2):
-                torch.cuda.reset_peak_memory_stats(device)
-                held = torch.cuda.memory_allocated(device)
-                pixels = torch.zeros(count, channels, tile_size, tile_size, dtype=torch.uint8)
-                self.logits(pixels, torch.ones(count, tile_size, tile_size, dtype=torch.bool))
-                torch.cuda.synchronize(device)
-                peaks.append(torch.cuda.max_memory_allocated(device) - held)
-            self.batch_size = fitting_batch(peaks[0], peaks[1], free)
+        if device.type != "cuda":
+            return self.batch_size
+        shape = (channels, tile_size, tile_size)
+        warm = self._attempt(lambda: self._peak_bytes(1, shape))  # once for what stays, such as libraries
+        if not isinstance(warm, int):
+            raise OptionError(_no_room("one tile")) from warm
+        free = free_bytes(device) // sharing
+        one, two = (self._attempt(lambda count=count: self._peak_bytes(count, shape)) for count in (1, 2))  # type: ignore[misc]
+        self.batch_size = fitting_batch(one, two, free) if isinstance(one, int) and isinstance(two, int) else 1
         return self.batch_size
+
+    def release(self) -> None:
+        """Give the device's memory back, as others will compute on it: the network goes to the host."""
+        if self.device.torch_device.type != "cpu":
+            self.network.cpu()
+            self.normalise.cpu()
+            free_cached(self.device.torch_device)
 
     def is_busy(self) -> bool:
         """Tell whether a GPU still works on logits that were given."""
         return self._last is not None and not self._last.query()
 
     def _forward(self, images: Tensor, valid: Tensor) -> Tensor:
-        if self.compiled and self._copies is not None:
-            torch.compiler.cudagraph_mark_step_begin()  # the last logits were read: their memory may be written again
-        logits = self._call(images.contiguous(memory_format=torch.channels_last), valid)
-        return logits.clone() if self.compiled and self._copies is not None else logits
+        with exact_arithmetic():
+            return self._call(images.contiguous(memory_format=torch.channels_last), valid)
 
-    def _to_device(self, tensor: Tensor) -> Tensor:
+    def _through_network(self, pixels: Tensor, valid: Tensor) -> Tensor:
+        device, dtype = self.device.torch_device, self.device.autocast_dtype
+        with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype is not None):
+            there, valid_there = self.to_device(pixels), self.to_device(valid)
+            logits = average(self._forward, self.normalise(there, valid_there), valid_there, self.tta)
+        if self._copies is not None:
+            self._last = torch.cuda.current_stream(device).record_event()
+        return logits.float()
+
+    def _in_parts(self, batch: TileBatch, size: int) -> Tensor:
+        parts = [self.logits(*_slots(batch, start, size)) for start in range(0, batch.filled, size)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _peak_bytes(self, count: int, shape: tuple[int, int, int]) -> int:
+        """Give the peak of a GPU's memory over what is held now, of a pass of `count` tiles (C, T, T)."""
+        device = self.device.torch_device
+        torch.cuda.reset_peak_memory_stats(device)
+        held = torch.cuda.memory_allocated(device)
+        pixels = torch.zeros(count, *shape, dtype=torch.uint8)
+        self._through_network(pixels, torch.ones(count, *shape[1:], dtype=torch.bool))
+        torch.cuda.synchronize(device)
+        return int(torch.cuda.max_memory_allocated(device) - held)
+
+    def _attempt(self, function: Callable[[], Result]) -> Result | Exception:
+        """Give what a function gives, or the error that says that memory does not suffice, its memory freed.
+
+        An error holds all that the failed call has made, by its traceback, until it is taken off.
+        """
+        try:
+            return function()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            told = error.with_traceback(None)
+        free_cached(self.device.torch_device)
+        return told
+
+    def to_device(self, tensor: Tensor) -> Tensor:
         """Copy to the device; from page-locked memory on a stream of its own, while the GPU computes."""
         if self._copies is None:
-            if self.device.torch_device.type == "mps" and tensor.dtype == torch.uint16:
-                tensor = tensor.float()  # Metal has no such type
-            return tensor.to(self.device.torch_device)
+            is_known = self.device.torch_device.type != "mps" or tensor.dtype not in UNKNOWN_TO_METAL
+            return (tensor if is_known else tensor.float()).to(self.device.torch_device)
         with torch.cuda.stream(self._copies):
             copy = tensor.to(self.device.torch_device, non_blocking=True)
         current = torch.cuda.current_stream(self.device.torch_device)
@@ -131,25 +177,31 @@ class Forward:
         copy.record_stream(current)
         return copy
 
-    def _halve(self, size: int, error: BaseException) -> None:
+    def _halve(self, size: int, error: Exception) -> None:
         """Halve the batch, unless another lane did."""
         with self._lock:
             if self.batch_size < size:
                 return
             if size == 1 or self.is_batch_fixed:
                 what = "one tile" if size == 1 else f"the batch of {size} tiles"
-                raise OptionError(
-                    f"the device has not enough memory for {what}: choose a smaller `tile_size=`, or `device='cpu'`"
-                ) from error
+                raise OptionError(_no_room(what)) from error
             self.batch_size = size // 2
-        if self._copies is not None:
-            torch.cuda.empty_cache()
         warnings.warn(
             f"out of memory with {size} tiles a batch, going on with {size // 2}: rare labels may differ from those of "
             f"a run that begins so; pass `batch_size={size // 2}`",
             GeoDeepLabWarning,
             stacklevel=2,
         )
+
+
+def known_to_metal(network: nn.Module) -> nn.Module:
+    """Give the network, in float32 where a tensor of it has more bits, which Metal has no type for; in place."""
+    has_double = any(one.dtype == torch.float64 for one in (*network.parameters(), *network.buffers()))
+    return network.float() if has_double else network
+
+
+def _no_room(what: str) -> str:
+    return f"the device has not enough memory for {what}: choose a smaller `tile_size=`, or `device='cpu'`"
 
 
 def _slots(batch: TileBatch, start: int, size: int) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 from torch import Tensor
 
+from geodeeplab.inference.memory import host_tensor
 from geodeeplab.raster import RowReader, Scene
 from geodeeplab.tiling import Lattice, Shard, Tile
 
@@ -91,8 +92,8 @@ class _Batch:
         self.tiles: list[tuple[Tile, int | None]] = []
         self.filled = 0
         self._size, self._shape = size, scene.shape
-        self._pixels = torch.zeros(slots, len(scene.bands), size, size, dtype=dtype, pin_memory=pin)
-        self._valid, self._wanted = (torch.zeros(slots, size, size, dtype=torch.bool, pin_memory=pin) for _ in range(2))
+        self._pixels = host_tensor((slots, len(scene.bands), size, size), dtype, pin=pin).zero_()
+        self._valid, self._wanted = (host_tensor((slots, size, size), torch.bool, pin=pin).zero_() for _ in range(2))
 
     def add(self, tile: Tile, reader: RowReader, wanted: Wanted | None) -> None:
         """Read a tile into the next slot, if it has a pixel to label."""

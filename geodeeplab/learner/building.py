@@ -1,16 +1,21 @@
 """What a learner begins with: the loss, and a network for the data's classes and bands."""
 
+import dataclasses
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
 from geodeeplab.errors import OptionError
 from geodeeplab.models import Model, SegmentationNetwork, build_model
+from geodeeplab.training.batch import BatchSize, choose_batch_size, device_name
 from geodeeplab.training.data import TrainingData
+from geodeeplab.training.loop.checkpoints import stored_batch
 from geodeeplab.training.loop.losses import class_weights
 from geodeeplab.training.loop.objective import Objective, find_ignored
 from geodeeplab.training.loop.starting import adopt_model, load_start
+from geodeeplab.training.random_state import CPU, kept_random_state, seed_generators
 
 MIXUP_ALPHA = 0.4
 FOCAL_GAMMA = 2.0
@@ -80,8 +85,8 @@ def start_network(
     Raises:
         ModelError: for a network that cannot be, or weights that are not there.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with kept_random_state(CPU):
+        seed_generators(seed, CPU)
         network = build_model(
             arch=arch,
             backbone=backbone,
@@ -107,6 +112,28 @@ def adopt(network: SegmentationNetwork, model: Model, data: TrainingData) -> str
     """
     names, bands = [item.name for item in data.classes], [band.name for band in data.bands]
     return adopt_model(network, model, class_names=names, bands=bands).source
+
+
+def with_batch_for(data: TrainingData, device: torch.device) -> TrainingData:
+    """Give the data with the batch that suits a device, where it was chosen by the free memory of another."""
+    if data.batch_device is None or data.batch_device == device_name(device):
+        return data
+    return _with_batch(data, choose_batch_size(data.chip_size, device))
+
+
+def with_stored_batch(data: TrainingData, folder: Path) -> TrainingData:
+    """Give the data with the batch of the run in a folder, which free memory, another by now, must not change."""
+    chips = None if data.batch_device is None else stored_batch(folder)
+    if chips is None:
+        return data
+    return _with_batch(
+        data, BatchSize(chips=chips, reason="as in the run that is gone on with", device=data.batch_device)
+    )
+
+
+def _with_batch(data: TrainingData, batch: BatchSize) -> TrainingData:
+    facts = {**data.provenance, "batch_size": batch.chips, "batch_reason": batch.reason}
+    return dataclasses.replace(data, batch_size=batch.chips, batch_device=batch.device, provenance=facts)
 
 
 def check_network(network: SegmentationNetwork, data: TrainingData) -> None:

@@ -6,10 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
 from geodeeplab.inference.device import pick_device
-from geodeeplab.learner.building import NOTHING, adopt, check_network, make_objective, start_network
+from geodeeplab.learner.building import (
+    NOTHING,
+    adopt,
+    check_network,
+    make_objective,
+    start_network,
+    with_batch_for,
+    with_stored_batch,
+)
 from geodeeplab.learner.fitting import import_loop, run_facts, run_folder, schedule_name
 from geodeeplab.learner.trained import TrainedNetwork
 from geodeeplab.models import ARCHITECTURES, BACKBONES, SegmentationNetwork, load_model
@@ -28,6 +34,7 @@ from geodeeplab.training.loop.parameters import (
 )
 from geodeeplab.training.loop.recipe import MONITORS, PATIENCE, Recipe
 from geodeeplab.training.loop.starting import IMAGENET, keep_statistics, network_like
+from geodeeplab.training.random_state import CPU, kept_random_state, seed_generators
 
 if TYPE_CHECKING:
     from geodeeplab.training.loop.progress import StepHook
@@ -138,6 +145,7 @@ class DeepLab(TrainedNetwork):
                 aspp_channels=aspp_channels,
             )
         check_network(network, data)
+        data = with_batch_for(data, place.torch_device)
         super().__init__(data, network, objective=objective, device=place, seed=seed, start=start)
         self.folder: Path | None = None
 
@@ -170,8 +178,8 @@ class DeepLab(TrainedNetwork):
         """
         source = load_model(model)
         data = keep_statistics(data, source.contract)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(data.seed if seed is None else seed)
+        with kept_random_state(CPU):
+            seed_generators(data.seed if seed is None else seed, CPU)
             network = network_like(source, classes=len(data.classes), bands=len(data.bands))
             learner = cls(data, network=network, device=device, precision=precision, seed=seed)
             learner.start = adopt(network, source, data)
@@ -263,8 +271,10 @@ class DeepLab(TrainedNetwork):
             ModelError, OutputError: for checkpoints that cannot be read or written.
         """
         fit_network = import_loop().fit_network
-        check_batch_size(self.network, self.data.batch_size)
         path = run_folder(folder, self.network, checkpoint=checkpoint, resume=resume, tensorboard=tensorboard)
+        if resume and path is not None:
+            self.data = with_stored_batch(self.data, path)
+        check_batch_size(self.network, self.data.batch_size)
         if path is not None:
             check_not_inputs([path / name for name in (LAST, BEST, HISTORY)], self._inputs)
         recipe = Recipe(

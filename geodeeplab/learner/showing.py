@@ -12,7 +12,8 @@ from geodeeplab.training.chip import IGNORE_INDEX
 from geodeeplab.training.data import TrainingData
 from geodeeplab.training.loop.lr_find import RateSweep
 from geodeeplab.training.loop.recipe import EpochRecord
-from geodeeplab.training.loop.scoring import LabelledChip, Tally, chip_image
+from geodeeplab.training.loop.scoring import LabelledChip, chip_image
+from geodeeplab.training.loop.tally import Tally
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

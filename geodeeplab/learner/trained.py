@@ -28,7 +28,8 @@ from geodeeplab.training.loop.lr_find import RateSweep
 from geodeeplab.training.loop.model_facts import class_table, make_contract, validation_metrics
 from geodeeplab.training.loop.objective import Objective
 from geodeeplab.training.loop.recipe import EpochRecord
-from geodeeplab.training.loop.scoring import LabelledChip, Tally, iter_labelled, score_chips
+from geodeeplab.training.loop.scoring import LabelledChip, iter_labelled, score_chips
+from geodeeplab.training.loop.tally import Tally
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -264,7 +265,15 @@ class TrainedNetwork:
     def _scores(self) -> tuple[Tally, dict[int, float]]:
         """Score the validation chips, once for the same weights."""
         if self._scored is None:
-            self._scored = score_chips(self._labelled(range(len(self.data.val))), len(self.data.classes))
+            self._scored = score_chips(
+                self.network,
+                self._normalisation(),
+                self.data.val,
+                classes=len(self.data.classes),
+                batch_size=self.data.batch_size,
+                objective=self.objective,
+                device=self.device,
+            )
         return self._scored
 
     @property

@@ -139,8 +139,24 @@ def sample_levels(fine: Sequence[Tensor], points: Tensor) -> Tensor:
 
 def _shrink(valid: Tensor, shape: tuple[int, int]) -> Tensor:
     """Give `valid` (N, H, W) on a coarser grid: True where any pixel of the cell is valid."""
+    if valid.device.type == "mps" and any(size % cells for size, cells in zip(valid.shape[1:], shape, strict=True)):
+        return any_in_cells(any_in_cells(valid, shape[0], dim=1), shape[1], dim=2)
     share = F.interpolate(valid.unsqueeze(1).float(), size=shape, mode="area")  # (N, 1, h, w)
     return share.squeeze(1) > 0
+
+
+def any_in_cells(valid: Tensor, cells: int, *, dim: int) -> Tensor:
+    """Give along one dimension whether any value in a cell is True, in cells as `mode="area"` lays them.
+
+    Metal lays those only where all are equal. Cell i of n goes from ⌊i·H / n⌋ to ⌈(i + 1)·H / n⌉.
+    """
+    size = valid.shape[dim]
+    index = torch.arange(cells, device=valid.device)
+    start, last = index * size // cells, -(-(index + 1) * size // cells) - 1
+    found = valid.index_select(dim, start)
+    for step in range(1, -(-size // cells) + 1):  # a cell has so many values at most, and one more where it straddles
+        found = found | valid.index_select(dim, torch.minimum(start + step, last))
+    return found
 
 
 def sample_training_points(coarse: Tensor, count: int, *, oversample: int = 3, share_uncertain: float = 0.75) -> Tensor:

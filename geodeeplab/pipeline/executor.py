@@ -34,6 +34,11 @@ class Executor(Protocol):
     threads_per_pass: int | None
     """Threads of each forward pass on a CPU, the same in all its processes; None for what suits the network."""
 
+    @property
+    def processes_per_device(self) -> int:
+        """Processes that compute on one GPU at once, and share its memory."""
+        ...
+
     def cut(self, plan: Plan) -> list[Shard]:
         """Cut the scene into shards, which partition it; the same plan gives the same shards."""
         ...
@@ -63,6 +68,7 @@ class InThisProcess:
     """Computes shards one after the other: usually one, or columns where the scene is too wide for memory."""
 
     threads_per_pass: int | None = None
+    processes_per_device: int = 1
 
     def __init__(self, *, memory_limit: int = MEMORY_LIMIT) -> None:
         """Take the bytes that may be held for the width of a shard."""

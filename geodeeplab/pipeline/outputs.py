@@ -12,6 +12,7 @@ import rasterio
 from rasterio.windows import Window
 
 from geodeeplab.errors import GeoDeepLabError, OptionError, OutputError
+from geodeeplab.inference.device import LARGEST_BATCH
 from geodeeplab.models import ContractLike, Model, ModelLike, find_model
 from geodeeplab.raster import (
     RASTER_SUFFIXES,
@@ -24,6 +25,7 @@ from geodeeplab.raster import (
     iter_files,
     paths_in,
     shard_paths,
+    stored_pins,
     workspace_folder,
 )
 from geodeeplab.text import parse_json
@@ -96,6 +98,20 @@ class Outputs:
                     "give the same, or pass `overwrite=True` to start afresh"
                 )
         return True
+
+
+def stored_batch_size(first: Path) -> int | None:
+    """Give the batch that an interrupted run has found, of the run whose first output this is; None if nobody knows.
+
+    It is no number that anybody may have written there: what this machine could not have found counts for nothing.
+    """
+    try:
+        made_with = stored_pins(first)
+    except OutputError:  # told when the workspace is opened
+        return None
+    batch_size = made_with.get("batch_size")
+    is_found = type(batch_size) is int and 1 <= batch_size <= LARGEST_BATCH
+    return batch_size if is_found else None
 
 
 def read_facts(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -2,8 +2,9 @@
 
 import hashlib
 import os
+from contextlib import suppress
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -23,6 +24,7 @@ def pins_of(plan: "Plan") -> dict[str, Any]:
         "geodeeplab": geodeeplab.__version__,
         "torch": torch.__version__,
         "torchvision": version("torchvision"),
+        "cudnn": cudnn_version() if device.torch_device.type == "cuda" else None,
         "scene": plan.scene.path,
         "scene_files": files_of(plan.scene),
         "shape": list(plan.scene.shape),
@@ -55,6 +57,13 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"cpu {torch.backends.cpu.get_cpu_capability()}" if device.type == "cpu" else device.type
+
+
+def cudnn_version() -> int | None:
+    """Give the version of cuDNN, whose algorithms decide the last bits of convolutions; None without it."""
+    with suppress(RuntimeError):  # of a GPU that is too old for it, which torch tells the first time only
+        return cast("int | None", torch.backends.cudnn.version())
+    return cast("int | None", torch.backends.cudnn.version())
 
 
 def files_of(scene: "Scene") -> list[list[str | int]]:

@@ -162,8 +162,12 @@ class Plan:
 
 
 @contextmanager
-def open_plan(request: Request) -> Iterator[Plan]:
+def open_plan(request: Request, *, processes_per_device: int = 1) -> Iterator[Plan]:
     """Open scene and model, check that they fit, and get the engine ready.
+
+    Args:
+        request: what is asked for.
+        processes_per_device: processes that will compute on one GPU at once.
 
     Raises:
         OptionError: for options that cannot be.
@@ -216,7 +220,7 @@ def open_plan(request: Request) -> Iterator[Plan]:
         )
         check_tiles(model, tile_size=tile_size, batch=model.settle_batch_size(request.batch_size) or 1)
         if request.batch_size is None and model.fixed_batch is None and not request.compiled:
-            forward.find_batch_size(len(scene.bands), tile_size)
+            forward.find_batch_size(len(scene.bands), tile_size, sharing=processes_per_device)
         decision = _decision(contract, request, classes)
         engine = Engine(forward, decision, blend=request.blend, non_finite=request.non_finite)
         yield Plan(

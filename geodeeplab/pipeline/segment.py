@@ -4,6 +4,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -13,7 +14,7 @@ from geodeeplab.errors import GeoDeepLabWarning, OptionError, SceneError
 from geodeeplab.inference import RunFacts
 from geodeeplab.models import DEFAULT_MODEL
 from geodeeplab.pipeline.executor import Executor, InThisProcess, repeated_tiles
-from geodeeplab.pipeline.outputs import OutputPath, Outputs, check_outputs, model_paths
+from geodeeplab.pipeline.outputs import OutputPath, Outputs, check_outputs, model_paths, stored_batch_size
 from geodeeplab.pipeline.plan import Plan, open_plan
 from geodeeplab.pipeline.polygons import PolygonOptions, PolygonPlan, plan_polygons
 from geodeeplab.pipeline.result import Segmentation
@@ -106,7 +107,7 @@ def segment(
               `error` ends the run and names the tile, `nodata` leaves them without a label, with a warning.
             - `threads`: threads of each forward pass on a CPU, where passes run side by side on the rest; by default
               1, or all where the network has more than 100 MB of weights.
-            - `compiled`: compile the network first (torch.compile; on CUDA into a graph).
+            - `compiled`: compile the network first (torch.compile).
             - `local_only`: read files on disk only, and none outside the folders of those that are named, whatever a
               VRT or a STAC item says.
 
@@ -141,7 +142,9 @@ def segment(
         with_confidence=confidence is not None or polygons is not None,  # each polygon has one
         probabilities=probability_dtype if probabilities is not None else None,
     )
-    with open_plan(request) as plan:
+    if resume and request.batch_size is None:  # what fits has been found before; now other memory may be free
+        request = replace(request, batch_size=stored_batch_size(outputs.paths[0]))
+    with open_plan(request, processes_per_device=executor.processes_per_device) as plan:
         layer = plan_polygons(
             polygon_options or PolygonOptions(),
             grid=plan.scene.grid,

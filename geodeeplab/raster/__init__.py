@@ -25,6 +25,7 @@ from geodeeplab.raster.spool.workspace import (
     describe_difference,
     finished_before,
     open_workspace,
+    stored_pins,
     workspace_folder,
 )
 
@@ -83,6 +84,7 @@ __all__ = [
     "reflect_indices",
     "scaled_indices",
     "shard_paths",
+    "stored_pins",
     "to_aoi",
     "workspace_folder",
     "write_label_cog",

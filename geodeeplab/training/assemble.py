@@ -154,6 +154,7 @@ def assemble(
         gsd_m=gsd_m,
         chip_size=plan.chip_size,
         batch_size=batch.chips,
+        batch_device=batch.device,
         seed=plan.seed,
         augmentation=plan.augmentation,
         class_pixels=tuple(counts[0].tolist()),

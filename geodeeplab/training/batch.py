@@ -24,16 +24,22 @@ class BatchSize:
     """Chips in a batch."""
     reason: str
     """Why, in one line."""
+    device: str | None = None
+    """Device by whose free memory it was chosen, such as `cuda:1` or `cpu`; None where it was asked for."""
 
 
-def choose_batch_size(chip_size: int) -> BatchSize:
-    """Choose the largest power of two, within bounds, whose training fits into half of the free memory."""
-    if torch.cuda.is_available():
-        free, most, where = torch.cuda.mem_get_info()[0], MOST_CUDA, "on the GPU"
+def choose_batch_size(chip_size: int, device: torch.device | None = None) -> BatchSize:
+    """Choose the largest power of two, within bounds, whose training fits into half of a device's free memory.
+
+    Without a device it is the one that a learner takes by default.
+    """
+    name = device_name(device or torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    if name.startswith("cuda"):
+        free, most, where = free_on_gpu(torch.device(name)), MOST_CUDA, "on the GPU"
     else:
         available = available_memory()
         if available is None:
-            return BatchSize(chips=4, reason="free memory is not known here")
+            return BatchSize(chips=4, reason="free memory is not known here", device=name)
         free, most, where = available, MOST_CPU, "of memory"
     chips = fitting_batch(chip_size, free, most=most)
     need = chips * chip_size**2 * BYTES_PER_PIXEL
@@ -41,7 +47,21 @@ def choose_batch_size(chip_size: int) -> BatchSize:
         chips=chips,
         reason=f"about {_gb(need)} GB at {BYTES_PER_PIXEL / 1000:g} kB a pixel (ResNet-50), {_gb(free)} GB {where} are "
         f"free, at most {most}",
+        device=name,
     )
+
+
+def device_name(device: torch.device) -> str:
+    """Name a device with its number, so that `cuda` and the GPU that it stands for are one."""
+    if device.type == "cuda" and device.index is None:
+        return f"cuda:{torch.cuda.current_device()}"
+    return str(device)
+
+
+def free_on_gpu(device: torch.device) -> int:
+    """Give the bytes of a GPU that are free to this process, those that torch's allocator holds unused included."""
+    held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(torch.cuda.mem_get_info(device)[0] + held)
 
 
 def fitting_batch(chip_size: int, free: int, *, most: int) -> int:

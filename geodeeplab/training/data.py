@@ -36,6 +36,9 @@ class TrainingData:
     """Height and width of a chip in pixels."""
     batch_size: int
     """Chips in a batch."""
+    batch_device: str | None = None
+    """Device by whose free memory the batch was chosen; None where it was asked for. A learner on another device
+    chooses by its own."""
     seed: int
     """What the split and all chips are drawn by."""
     augmentation: Augmentation | None

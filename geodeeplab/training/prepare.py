@@ -96,7 +96,8 @@ def prepare_data(
         chip_size: height and width of a chip in pixels. Large chips pay: DeepLabV3 lost 10 points of mIoU (77.2 to
             67.2) when it was trained on crops of 321 instead of 513 pixels (arXiv 1706.05587, table 8), as most weights
             of its wide dilated filters then lie beyond the edge. Smaller ones train faster on a CPU.
-        batch_size: chips in a batch; None: what fits into half of the free memory, as `describe` says.
+        batch_size: chips in a batch; None: what fits into half of the free memory, as `describe` says; a learner on
+            another device chooses by its own.
         val_split_pct: share of the labelled pixels for validation, above 0 and below 1.
         split: "blocks": blocks of the ground, of all scenes that show it, with a buffer (default); "groups" (default
             where `groups` are given, or folders of chips have some) and "files": whole groups or scenes; "random":

@@ -6,8 +6,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import psutil
@@ -17,8 +19,9 @@ import pytest
 import geodeeplab as gdl
 from geodeeplab.cluster import Dask, parse_dask
 from geodeeplab.cluster import dask as dask_module
+from geodeeplab.cluster.worker import Job
 from geodeeplab.errors import GeoDeepLabWarning, OptionError, SceneError
-from geodeeplab.inference import RunFacts
+from geodeeplab.inference import Forward, RunFacts
 from geodeeplab.pipeline.plan import open_plan
 from geodeeplab.pipeline.polygon_writer import TracedParts
 from geodeeplab.pipeline.request import Request
@@ -221,6 +224,31 @@ def test_a_batch_that_a_worker_halved_is_pinned(scene: Path, request_for: Callab
             dask_module._note_batch_size(plan, 2)
         dask_module._note_batch_size(plan, 4)
         assert plan.engine.forward.batch_size == 2
+
+
+def test_workers_take_the_batch_that_was_found_and_this_process_gives_its_gpu_back(
+    scene: Path, request_for: Callable[..., Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs: list[Job] = []
+    released: list[Forward] = []
+    monkeypatch.setattr(Dask, "_connection", lambda self: nullcontext(MagicMock(lanes=1)))
+    monkeypatch.setattr(dask_module, "check_workers", lambda client, job: jobs.append(job))
+    monkeypatch.setattr(dask_module, "iter_results", lambda *_, **__: iter(()))
+    monkeypatch.setattr(Forward, "release", lambda self: released.append(self))
+    with open_plan(request_for(scene)) as plan:
+        plan.engine.forward.batch_size = 3  # as it would have found it on a GPU
+        Dask(2).run(plan, [], refuse, RunFacts())
+        assert released == [plan.engine.forward]
+    assert [job.request.batch_size for job in jobs] == [3]
+    assert jobs[0].pins["batch_size"] == 3
+
+
+@pytest.mark.parametrize(("workers", "gpus", "each"), [(4, 2, 2), (3, 2, 2), (2, 4, 1), (4, 0, 1), ("tcp://a:1", 1, 1)])
+def test_workers_that_share_a_gpu_share_its_memory(
+    workers: int | str, gpus: int, each: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dask_module, "visible_gpus", lambda: [str(index) for index in range(gpus)])
+    assert Dask(workers).processes_per_device == each
 
 
 @pytest.mark.slow

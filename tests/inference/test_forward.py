@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from geodeeplab.errors import GeoDeepLabWarning, OptionError
 from geodeeplab.inference import Device, Forward, TileBatch
+from geodeeplab.inference.exact import cuda, cudnn
+from geodeeplab.inference.forward import known_to_metal
 from geodeeplab.models.files.trial import is_out_of_memory
 from geodeeplab.tiling import Lattice
 
@@ -84,8 +86,52 @@ def test_other_errors_are_not_mistaken_for_it() -> None:
 
     with pytest.raises(RuntimeError, match="shape mismatch"):
         Forward(Broken(), Plain(), device=CPU, batch_size=2)(batch_of(2, 2))
+    assert not is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED"))
     assert is_out_of_memory(MemoryError())
     assert is_out_of_memory(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "CUDA error: out of memory",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+        "FIND was unable to find an engine to execute this computation",
+        "MPS backend out of memory (MPS allocated: 8.00 GB, other allocations: 1.00 GB, max allowed: 9.07 GB)",
+        "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Failed to allocate memory for requested buffer of size 9437184",
+    ],
+)
+def test_all_words_for_it_are_known(words: str) -> None:
+    assert is_out_of_memory(RuntimeError(words))
+
+
+def test_metal_gets_no_type_that_it_has_not() -> None:
+    network = known_to_metal(nn.Conv2d(1, 1, 1).double())
+    assert {one.dtype for one in network.parameters()} == {torch.float32}
+    assert {one.dtype for one in known_to_metal(nn.Conv2d(1, 1, 1).half()).parameters()} == {torch.float16}
+
+
+def test_float32_is_float32_in_a_pass_and_torch_as_it_was_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    class Looking(nn.Module):
+        def forward(self, images: Tensor, valid: Tensor) -> Tensor:
+            seen.append((cuda.matmul.allow_tf32, cudnn.allow_tf32, cuda.matmul.fp32_precision))
+            seen.append((cudnn.conv.fp32_precision, cudnn.deterministic, cudnn.benchmark))
+            return images
+
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    torch.set_float32_matmul_precision("medium")
+    try:
+        Forward(Looking(), Plain(), device=CPU, batch_size=1)(batch_of(1, 1))
+        assert torch.get_float32_matmul_precision() == "medium"
+        assert torch.backends.cudnn.benchmark
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert seen == [(False, False, "ieee"), ("ieee", True, False)]
 
 
 def test_pixels_reach_the_refinement_as_the_scene_holds_them() -> None:

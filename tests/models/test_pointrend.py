@@ -142,6 +142,16 @@ def test_one_valid_pixel_keeps_its_cell_in_every_grid(shape: tuple[int, int]) ->
         assert kept.sum() <= 4  # the pixel may straddle the lines between cells
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_cells_without_area_mode_are_those_of_it(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    height, width = rng.integers(2, 70, 2)
+    shape = int(rng.integers(1, height + 1)), int(rng.integers(1, width + 1))
+    valid = torch.from_numpy(rng.random((2, height, width)) < 0.05)
+    found = pointrend.any_in_cells(pointrend.any_in_cells(valid, shape[0], dim=1), shape[1], dim=2)
+    assert torch.equal(found, pointrend._shrink(valid, shape))
+
+
 def test_a_tile_does_not_see_its_neighbours_in_the_batch() -> None:
     torch.manual_seed(0)
     head, coarse, fine = trained_head(6, 3), torch.randn(3, 3, 4, 4), torch.randn(3, 6, 16, 16)

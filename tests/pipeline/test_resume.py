@@ -117,6 +117,17 @@ def test_another_option_model_or_scene_is_refused(
     assert done.facts["resumed_share"] == 0
 
 
+def test_a_resumed_run_takes_the_batch_that_was_found_before(scene: Path, tiny: Model, tmp_path: Path) -> None:
+    out = tmp_path / "a.tif"
+    with pytest.raises(Cut):
+        gdl.segment(scene, label_raster=out, model=tiny, **TILE, batch_size=3, progress=cut_after(2))
+    with pytest.raises(gdl.OutputError, match="batch_size 3, now 2"):
+        gdl.segment(scene, label_raster=out, model=tiny, **TILE, batch_size=2, resume=True)
+    done = gdl.segment(scene, label_raster=out, model=tiny, **TILE, resume=True)
+    assert done.facts["batch_size"] == 3
+    assert done.facts["resumed_share"] > 0
+
+
 @pytest.mark.parametrize("limit", [1, 400_000])
 def test_columns_give_the_same_pixels(
     scene: Path, whole: dict[str, NDArray[np.uint8]], tiny: Model, tmp_path: Path, limit: int

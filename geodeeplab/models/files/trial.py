@@ -25,12 +25,25 @@ ACTIVATIONS = {
 }
 
 
+OUT_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "failed to allocate memory",
+    "bad_alloc",
+    "_alloc_failed",  # CUBLAS_STATUS_ALLOC_FAILED, and the same of cuDNN, cuSOLVER, cuFFT
+    "_allocation_failed",  # CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED
+    "cublas_status_not_initialized",  # from cublasCreate, which takes memory of its own
+    "cudnn_status_not_initialized",
+    "unable to find an engine to execute",  # of cuDNN: none has the room that it works in
+)
+"""Words, in small letters, by which libraries say that no memory is left."""
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether an error says that the device or the host has no memory left."""
     text = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
-        words in text for words in ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc")
-    )
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in text for words in OUT_OF_MEMORY)
 
 
 class TileRefusedError(Exception):

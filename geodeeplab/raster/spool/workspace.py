@@ -136,6 +136,17 @@ def finished_before(outputs: Sequence[Path]) -> bool:
         return not os.path.lexists(folder)
 
 
+def stored_pins(output: Path) -> dict[str, Any]:
+    """Give what the interrupted run with this first output was made with; empty if there is none.
+
+    Raises:
+        OutputError: Its journal cannot be read.
+    """
+    folder = workspace_folder(output)
+    journal = _read(folder) if folder.is_dir() and not folder.is_symlink() else None
+    return {} if journal is None else dict(journal.header["made_with"])
+
+
 def workspace_folder(output: Path) -> Path:
     """Give the path of the workspace of a run whose first output this is."""
     name = output.name

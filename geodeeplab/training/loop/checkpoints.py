@@ -80,6 +80,14 @@ def stored_rate(folder: Path) -> float | None:
     return float(read_checkpoint(folder / LAST)[CHECKPOINT_KEY]["run"]["lr"])
 
 
+def stored_batch(folder: Path) -> int | None:
+    """Give the chips in a batch of the run in a folder, if there is one."""
+    if not (folder / LAST).exists():
+        return None
+    chips = read_checkpoint(folder / LAST)[CHECKPOINT_KEY]["run"].get("batch_size")
+    return None if chips is None else int(chips)
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint of a fit.
 

@@ -30,6 +30,7 @@ from geodeeplab.training.loop.module import TrainingModule
 from geodeeplab.training.loop.objective import Objective
 from geodeeplab.training.loop.progress import EpochLines, Keeper, StepHook
 from geodeeplab.training.loop.recipe import EpochRecord, Recipe, has_stalled
+from geodeeplab.training.random_state import kept_random_state
 
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 """Lightning's names of ours."""
@@ -89,7 +90,6 @@ def fit_network(
         history = open_run_folder(folder, run, resume=resume, overwrite=overwrite)
         if not _is_complete(history, recipe):
             stack.enter_context(_quiet_lightning())
-            stack.enter_context(torch.random.fork_rng())
             module = TrainingModule(
                 network, normalisation, data, objective=objective, recipe=recipe, run=run, workers=workers
             )
@@ -112,6 +112,7 @@ def fit_network(
             )
             if is_temporary and trainer.world_size > 1:
                 raise OptionError("several processes share the folder of their checkpoints: leave `checkpoint=True`")
+            stack.enter_context(kept_random_state(trainer.strategy.root_device))
             _run(trainer, module, folder / LAST if history else None, folder)
             history = read_history(folder)
         elif not (folder / BEST).exists():

@@ -104,22 +104,26 @@ def dice_loss(logits: Tensor, labels: Tensor, *, average: str = "macro") -> Tens
 def lovasz_softmax(logits: Tensor, labels: Tensor) -> Tensor:
     """Give the Lovász-softmax loss (Berman et al. 2018, arXiv 1705.08790), over the classes that occur in the batch.
 
-    It is the convex extension of 1 − IoU: law, for probabilities of 0 and 1 it equals the mean of 1 − IoU.
+    It is the convex extension of 1 − IoU: law, for probabilities of 0 and 1 it equals the mean of 1 − IoU. Shapes
+    depend on sizes only, so that no device is waited for: pixels to ignore come last, with an error of 0.
     """
-    k = logits.shape[1]
-    probs = logits.softmax(1).movedim(1, -1).reshape(-1, k)  # (pixels, K)
     flat = labels.reshape(-1)
-    probs, flat = probs[flat != IGNORE_INDEX], flat[flat != IGNORE_INDEX].long()
-    losses = []
-    for index in torch.unique(flat).tolist():
+    ignored = flat == IGNORE_INDEX
+    lost, occurs = [], []
+    for index, probs in enumerate(logits.softmax(1).unbind(1)):
         truth = (flat == index).float()
-        errors, order = (truth - probs[:, index]).abs().sort(descending=True)
-        losses.append(errors @ _lovasz_gradient(truth[order]))
-    return torch.stack(losses).mean() if losses else logits.sum() * 0
+        errors, order = (truth - probs.reshape(-1)).abs().masked_fill(ignored, -1).sort(descending=True)
+        lost.append(errors.clamp(min=0) @ _lovasz_gradient(truth[order]))
+        occurs.append(truth.amax())
+    there = torch.stack(occurs)  # (K,), 0 or 1
+    return (torch.stack(lost) * there).sum() / there.sum().clamp(min=1)
 
 
 def _lovasz_gradient(truth: Tensor) -> Tensor:
-    """Give the gradient (P,) of the extension of 1 − IoU at errors in descending order (the paper's algorithm 1)."""
+    """Give the gradient (P,) of the extension of 1 − IoU at errors in descending order (the paper's algorithm 1).
+
+    Without a true pixel it is finite, too: at least one of the others is counted from the first on.
+    """
     total = truth.sum()
     jaccard = 1 - (total - truth.cumsum(0)) / (total + (1 - truth).cumsum(0))
     return torch.diff(jaccard, prepend=jaccard.new_zeros(1))
@@ -127,10 +131,9 @@ def _lovasz_gradient(truth: Tensor) -> Tensor:
 
 def drop_classes(labels: Tensor, classes: Sequence[int]) -> Tensor:
     """Give labels in which the class indices `classes` are to be ignored."""
-    if not classes:
-        return labels
-    dropped = torch.isin(labels, torch.tensor(classes, device=labels.device, dtype=labels.dtype))
-    return labels.masked_fill(dropped, IGNORE_INDEX)
+    for index in classes:  # each compared as a number: a tensor of them would be copied to the device, waiting for it
+        labels = labels.masked_fill(labels == index, IGNORE_INDEX)
+    return labels
 
 
 def _weight_of(labels: Tensor, weights: Tensor | None) -> Tensor:

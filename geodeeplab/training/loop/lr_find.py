@@ -16,12 +16,15 @@ from geodeeplab.training.data import TrainingData
 from geodeeplab.training.loop.loading import Batch, training_loader
 from geodeeplab.training.loop.objective import Objective, training_loss
 from geodeeplab.training.loop.parameters import parameter_groups, set_training_mode
+from geodeeplab.training.random_state import kept_random_state, seed_generators
 from geodeeplab.training.sampling.radiometry import chip_seed, radiometry_of
 
 SMOOTHING = 0.95
 """Of the losses' exponential average."""
 DIVERGED = 4.0
 """The sweep ends where the smoothed loss is this many times its least."""
+READ_EVERY = 10
+"""Steps after which losses are read from a GPU, which is waited for then; steps past the end of a sweep do no harm."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,33 +69,58 @@ def sweep_rates(
         workers=workers,
         pinned=device.type == "cuda",
     )
-    rates: list[float] = []
-    losses: list[float] = []
-    average = 0.0
-    with _put_back(network, normalisation):
+    curve = _Curve()
+    with _put_back(network, normalisation, device):
         network.to(device)
         normalisation.to(device)
         set_training_mode(network, fixed_statistics=fixed_statistics)
         groups = parameter_groups(network, lr=1.0, weight_decay=0.0, backbone_factor=backbone_factor)
         optimizer = torch.optim.AdamW(groups)
         factors = [group["lr"] for group in optimizer.param_groups]
+        at_once = 1 if device.type == "cpu" else READ_EVERY
+        waiting: list[tuple[float, Tensor]] = []
         for step, batch in zip(range(steps), _endless(loader), strict=False):
             rate = first * (last / first) ** (step / (steps - 1))
             for group, factor in zip(optimizer.param_groups, factors, strict=True):
                 group["lr"] = rate * factor
-            torch.manual_seed(chip_seed(seed + 2, epoch=0, index=step))
+            seed_generators(chip_seed(seed + 2, epoch=0, index=step), device)
             pixels, valid, labels = (part.to(device, non_blocking=True) for part in batch)
             with _autocast(device, autocast_dtype):
                 images = normalisation(pixels, valid).contiguous(memory_format=torch.channels_last)
                 loss = training_loss(network, images, labels, objective)
             _step(optimizer, loss)
-            average = SMOOTHING * average + (1 - SMOOTHING) * loss.item()
-            smoothed = average / (1 - SMOOTHING ** (step + 1))
-            if not math.isfinite(smoothed) or (losses and smoothed > DIVERGED * min(losses)):
-                break
-            rates.append(rate)
-            losses.append(smoothed)
+            waiting.append((rate, loss.detach()))
+            if len(waiting) == at_once or step == steps - 1:
+                if not curve.follow([rate for rate, _ in waiting], torch.stack([one for _, one in waiting]).tolist()):
+                    break
+                waiting.clear()
+    rates, losses = curve.rates, curve.losses
     return RateSweep(rates=tuple(rates), losses=tuple(losses), suggestion=suggest_rate(rates, losses))
+
+
+class _Curve:
+    """The smoothed losses of a sweep, up to where it diverges.
+
+    Attributes:
+        rates: learning rates, rising.
+        losses: the smoothed loss at each.
+    """
+
+    def __init__(self) -> None:
+        self.rates: list[float] = []
+        self.losses: list[float] = []
+        self._average = 0.0
+
+    def follow(self, rates: Sequence[float], losses: Sequence[float]) -> bool:
+        """Add the losses at further rates; say whether the sweep goes on."""
+        for rate, loss in zip(rates, losses, strict=True):
+            self._average = SMOOTHING * self._average + (1 - SMOOTHING) * loss
+            smoothed = self._average / (1 - SMOOTHING ** (len(self.losses) + 1))
+            if not math.isfinite(smoothed) or (self.losses and smoothed > DIVERGED * min(self.losses)):
+                return False
+            self.rates.append(rate)
+            self.losses.append(smoothed)
+        return True
 
 
 def suggest_rate(rates: Sequence[float], losses: Sequence[float]) -> float:
@@ -123,11 +151,11 @@ def _step(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
 
 
 @contextmanager
-def _put_back(network: SegmentationNetwork, normalisation: nn.Module) -> Iterator[None]:
+def _put_back(network: SegmentationNetwork, normalisation: nn.Module, device: torch.device) -> Iterator[None]:
     """Restore weights, modes, gradients, device and torch's random state at the end, whatever happened."""
     state, modes = copy.deepcopy(network.state_dict()), {module: module.training for module in network.modules()}
     home = next(network.parameters()).device
-    with torch.random.fork_rng():
+    with kept_random_state(device):
         try:
             yield
         finally:

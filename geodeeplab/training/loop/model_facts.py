@@ -8,7 +8,7 @@ import torch
 from geodeeplab.evaluation import f1, precision, recall
 from geodeeplab.models import Contract, SegmentationNetwork
 from geodeeplab.training.data import TrainingData
-from geodeeplab.training.loop.scoring import BOUNDARY_PX, Tally, or_none
+from geodeeplab.training.loop.tally import BOUNDARY_PX, Tally, or_none
 
 
 def make_contract(

@@ -18,7 +18,8 @@ from geodeeplab.training.loop.loading import Batch, training_loader, validation_
 from geodeeplab.training.loop.objective import Objective, training_loss
 from geodeeplab.training.loop.parameters import parameter_groups, set_training_mode
 from geodeeplab.training.loop.recipe import EpochRecord, Recipe, rate_factor
-from geodeeplab.training.loop.scoring import Tally
+from geodeeplab.training.loop.tally import GrowingTally
+from geodeeplab.training.random_state import seed_generators
 from geodeeplab.training.sampling.radiometry import chip_seed, radiometry_of
 
 
@@ -53,7 +54,7 @@ class TrainingModule(LightningModule):
         self.history: list[EpochRecord] = []
         self._step_losses: list[Tensor] = []
         self._started = 0.0
-        self._tally = Tally(len(data.classes))
+        self._counts = GrowingTally(len(data.classes), torch.device("cpu"))
         self._val_loss = torch.zeros(2, dtype=torch.float32)  # the sum over pixels, and the pixels
 
     def train_dataloader(self) -> DataLoader[Batch]:
@@ -103,7 +104,7 @@ class TrainingModule(LightningModule):
         """Set torch's random state for this step."""
         number = batch_idx * self.trainer.world_size + self.trainer.global_rank
         epoch = self.recipe.first_epoch + self.current_epoch
-        torch.manual_seed(chip_seed(self.recipe.seed + 1, epoch=epoch, index=number))
+        seed_generators(chip_seed(self.recipe.seed + 1, epoch=epoch, index=number), self.device)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Give the loss of a batch."""
@@ -119,7 +120,7 @@ class TrainingModule(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Begin to count."""
-        self._tally = Tally(len(self.data.classes))
+        self._counts = GrowingTally(len(self.data.classes), self.device)
         self._val_loss = torch.zeros(2, dtype=torch.float32, device=self.device)
         self.average.eval()
 
@@ -131,16 +132,13 @@ class TrainingModule(LightningModule):
         count = (labels != 255).sum()
         with torch.autocast(logits.device.type, enabled=False):
             self._val_loss += torch.stack([self.objective.loss(logits.float(), labels) * count, count.float()])
-        for drawn, truth in zip(logits.argmax(1).cpu().numpy(), labels.cpu().numpy(), strict=True):
-            self._tally.add(drawn, truth)
+        self._counts.add(logits.argmax(1), labels)
 
     def on_validation_epoch_end(self) -> None:
         """Add up the counts of all processes, and go back to the training modes."""
         if self.trainer.world_size > 1:
-            counts = torch.from_numpy(self._tally.confusion).to(self.device)
-            boundary = torch.from_numpy(self._tally.boundary).to(self.device)
-            self._tally.confusion = self._sum(counts).cpu().numpy()
-            self._tally.boundary = self._sum(boundary).cpu().numpy()
+            self._counts.confusion = self._sum(self._counts.confusion)
+            self._counts.boundary = self._sum(self._counts.boundary)
             self._val_loss = self._sum(self._val_loss)
         self._set_mode()
 
@@ -150,7 +148,7 @@ class TrainingModule(LightningModule):
         if self.trainer.world_size > 1:
             losses = self._sum(losses) / self.trainer.world_size
         total, count = self._val_loss.tolist()
-        tally = self._tally
+        tally = self._counts.finish()
         self.history.append(
             EpochRecord(
                 epoch=self.recipe.first_epoch + self.current_epoch + 1,
@@ -206,8 +204,10 @@ def decay_at(step: int, decay: float) -> float:
 @torch.no_grad()
 def update_average(average: nn.Module, network: nn.Module, decay: float) -> None:
     """Move the averaged weights and statistics to decay · average + (1 − decay) · network; counters are copied."""
-    for kept, fresh in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
-        if kept.is_floating_point():
-            kept.lerp_(fresh.to(kept.dtype), 1 - decay)
-        else:
-            kept.copy_(fresh)
+    pairs = list(zip(average.state_dict().values(), network.state_dict().values(), strict=True))
+    moved = [(kept, fresh.to(kept.dtype)) for kept, fresh in pairs if kept.is_floating_point()]
+    counted = [(kept, fresh) for kept, fresh in pairs if not kept.is_floating_point()]
+    if moved:  # all at once: on a GPU a few kernels, not one for each tensor
+        torch._foreach_lerp_([kept for kept, _ in moved], [fresh for _, fresh in moved], 1 - decay)
+    if counted:
+        torch._foreach_copy_([kept for kept, _ in counted], [fresh for _, fresh in counted])

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -102,7 +103,14 @@ class Objective:
         return drop_classes(labels, self.ignore_classes)
 
     def _weights(self, logits: Tensor) -> Tensor | None:
-        return None if self.class_weights is None else torch.tensor(self.class_weights, device=logits.device)
+        return None if self.class_weights is None else _weights_on(logits.device, self.class_weights)
+
+
+@lru_cache(maxsize=16)
+def _weights_on(device: torch.device, weights: tuple[float, ...]) -> Tensor:
+    """Give weights as a tensor that is copied to a device once, not at every step, which would wait for the device."""
+    with torch.inference_mode(False):  # whoever asks first, training can use it
+        return torch.tensor(weights, device=device)
 
 
 def training_loss(network: SegmentationNetwork, images: Tensor, labels: Tensor, objective: Objective) -> Tensor:

@@ -1,79 +1,21 @@
 """Scores of a network on chips, and single chips with their labels."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
-from geodeeplab.evaluation import (
-    accuracy,
-    boundary_counts,
-    boundary_iou,
-    confusion_matrix,
-    iou,
-    mean_iou,
-    mean_over_classes,
-)
+from geodeeplab.evaluation import confusion_matrix, mean_iou
 from geodeeplab.inference.device import Device
 from geodeeplab.training.chip import IGNORE_INDEX, Chip, ChipSet
 from geodeeplab.training.data import TrainingData
+from geodeeplab.training.loop.loading import validation_loader
 from geodeeplab.training.loop.objective import Objective
-
-BOUNDARY_PX = 3
-"""Width in pixels of the bands of the boundary IoU."""
-
-
-class Tally:
-    """The confusion matrix and the boundary counts of chips.
-
-    The edges of chips are contours to the boundary IoU, so it is a little higher than that of a whole scene.
-    """
-
-    def __init__(self, classes: int) -> None:
-        """Take the number of classes K."""
-        self.class_ids = range(classes)
-        self.confusion = np.zeros((classes, classes), dtype=np.int64)
-        self.boundary = np.zeros((2, classes), dtype=np.int64)
-
-    def add(self, labels: NDArray[np.integer], truth: NDArray[np.integer]) -> None:
-        """Count a chip's labels (H, W) against its true class indices."""
-        self.confusion += confusion_matrix(labels, truth, class_ids=self.class_ids, ignore=IGNORE_INDEX)
-        self.boundary += boundary_counts(
-            labels, truth, class_ids=self.class_ids, distance=BOUNDARY_PX, ignore=IGNORE_INDEX
-        )
-
-    @property
-    def iou(self) -> list[float | None]:
-        """IoU of each class; None for one that never occurs."""
-        return or_none(iou(self.confusion))
-
-    @property
-    def boundary_iou_by_class(self) -> list[float | None]:
-        """Boundary IoU of each class, likewise."""
-        return or_none(boundary_iou(self.boundary))
-
-    @property
-    def miou(self) -> float | None:
-        """Mean IoU over the classes that occur."""
-        return or_none([mean_iou(self.confusion)])[0]
-
-    @property
-    def boundary_iou(self) -> float | None:
-        """Mean boundary IoU over the classes that occur."""
-        return or_none([mean_over_classes(boundary_iou(self.boundary))])[0]
-
-    @property
-    def accuracy(self) -> float | None:
-        """Share of the pixels that got their class."""
-        return or_none([accuracy(self.confusion)])[0]
-
-
-def or_none(values: Sequence[float] | NDArray[np.float64]) -> list[float | None]:
-    """Give scores as plain numbers, None where they are NaN."""
-    return [None if np.isnan(value) else float(value) for value in values]
+from geodeeplab.training.loop.tally import GrowingTally, Tally
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,30 +51,41 @@ def iter_labelled(
     device: Device,
 ) -> Iterator[LabelledChip]:
     """Yield chips with a network's labels, one by one; the network comes back to where it was."""
-    home = next(network.parameters()).device
-    network.eval().to(device.torch_device)
-    normalisation.to(device.torch_device)
-    try:
+    with _on_device(network, normalisation, device):
         for index in indices:
             chip = chips.draw(index)
             truth = objective.clean(chip.labels.masked_fill(~chip.valid, IGNORE_INDEX))
             chip = Chip(pixels=chip.pixels, valid=chip.valid, labels=truth)
-            labels = _labels(network, normalisation, chip, device)
+            pixels, valid = (part.unsqueeze(0).to(device.torch_device) for part in (chip.pixels, chip.valid))
+            labels: NDArray[np.uint8] = _labels(network, normalisation, pixels, valid, device)[0].cpu().numpy()
             yield LabelledChip(index=index, chip=chip, labels=labels)
-    finally:
-        network.to(home)
-        normalisation.to(home)
 
 
-def score_chips(labelled: Iterator[LabelledChip], classes: int) -> tuple[Tally, dict[int, float]]:
-    """Give the counts over chips, and the mean IoU of each chip with a label."""
-    tally, scores = Tally(classes), {}
-    for one in labelled:
-        tally.add(one.labels, one.truth)
-        score = one.miou(classes)
-        if not np.isnan(score):
-            scores[one.index] = score
-    return tally, scores
+def score_chips(
+    network: nn.Module,
+    normalisation: nn.Module,
+    chips: ChipSet,
+    *,
+    classes: int,
+    batch_size: int,
+    objective: Objective,
+    device: Device,
+) -> tuple[Tally, dict[int, float]]:
+    """Give the counts over all chips, and the mean IoU of each chip with a label.
+
+    Chips go through the network in batches, and are counted where they are: the host waits for the device at the end
+    only, and draws the next batch meanwhile.
+    """
+    there = device.torch_device
+    counts, by_chip = GrowingTally(classes, there), []
+    loader = validation_loader(chips, batch_size=batch_size, workers=0, pinned=there.type == "cuda")
+    with _on_device(network, normalisation, device):
+        for batch in loader:
+            pixels, valid, labels = (part.to(there, non_blocking=True) for part in batch)
+            truth = objective.clean(labels.masked_fill(~valid, IGNORE_INDEX))
+            by_chip.append(counts.add(_labels(network, normalisation, pixels, valid, device), truth))
+    matrices = torch.cat(by_chip).cpu().numpy()  # (chips, K, K)
+    return counts.finish(), {index: mean_iou(one) for index, one in enumerate(matrices) if one.any()}
 
 
 def chip_image(chip: Chip, data: TrainingData) -> NDArray[np.uint8]:
@@ -144,12 +97,24 @@ def chip_image(chip: Chip, data: TrainingData) -> NDArray[np.uint8]:
     )
 
 
+@contextmanager
+def _on_device(network: nn.Module, normalisation: nn.Module, device: Device) -> Iterator[None]:
+    """Take a network to a device, in evaluation mode; it comes back to where it was."""
+    home = next(network.parameters()).device
+    network.eval().to(device.torch_device)
+    normalisation.to(device.torch_device)
+    try:
+        yield
+    finally:
+        network.to(home)
+        normalisation.to(home)
+
+
 @torch.inference_mode()
-def _labels(network: nn.Module, normalisation: nn.Module, chip: Chip, device: Device) -> NDArray[np.uint8]:
-    pixels, valid = (part.unsqueeze(0).to(device.torch_device) for part in (chip.pixels, chip.valid))
+def _labels(network: nn.Module, normalisation: nn.Module, pixels: Tensor, valid: Tensor, device: Device) -> Tensor:
+    """Give labels (N, S, S) uint8 of pixels (N, C, S, S) and `valid` (N, S, S), all on the device."""
     images = normalisation(pixels, valid).contiguous(memory_format=torch.channels_last)
     dtype = device.autocast_dtype
     with torch.autocast(device.torch_device.type, dtype or torch.bfloat16, enabled=dtype is not None):
-        logits = network(images, valid)
-    labels: NDArray[np.uint8] = logits[0].argmax(0).to(torch.uint8).cpu().numpy()
-    return labels
+        logits: Tensor = network(images, valid)
+    return logits.argmax(1).to(torch.uint8)

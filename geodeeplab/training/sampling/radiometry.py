@@ -16,6 +16,7 @@ from torchvision.transforms import v2
 
 from geodeeplab.models import ModelBand
 from geodeeplab.training.chip import Chip
+from geodeeplab.training.random_state import CPU, kept_random_state, seed_generators
 
 if TYPE_CHECKING:
     from geodeeplab.training.data import TrainingData
@@ -69,8 +70,8 @@ class Radiometry:
         x = (chip.pixels - self.mean).div_(self.std)
         if seen is not None:
             x = torch.where(seen, x, 0.0)  # blur must not spread a nodata value
-        with torch.random.fork_rng(devices=[]):  # the transforms draw from torch's global state
-            torch.manual_seed(chip_seed(self.seed, epoch=epoch, index=index))
+        with kept_random_state(CPU):  # the transforms draw from torch's global state
+            seed_generators(chip_seed(self.seed, epoch=epoch, index=index), CPU)
             for transform in self.transforms:
                 x = transform(x)
         pixels = torch.addcmul(self.mean, x, self.std)

@@ -92,7 +92,7 @@ def test_a_killed_fit_goes_on_along_the_same_curve(drawn_data: TrainingData, tmp
         from tests.training.loop.test_fit import fit_and_die
         fit_and_die({str(tmp_path / "killed")!r}, 3, {torch.get_num_threads()})
     """
-    ran = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=Path(__file__).parents[2], check=False)
+    ran = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=Path(__file__).parents[3], check=False)
     assert ran.returncode == -signal.SIGKILL
     assert len(read_checkpoint(tmp_path / "killed" / LAST)[CHECKPOINT_KEY]["history"]) == 1
 

@@ -14,7 +14,7 @@ from geodeeplab.errors import OptionError
 from geodeeplab.models.pointrend import point_loss
 from geodeeplab.training import IGNORE_INDEX, TrainingData
 from geodeeplab.training.loop.loading import training_loader, validation_loader
-from geodeeplab.training.loop.lr_find import suggest_rate
+from geodeeplab.training.loop.lr_find import _Curve, suggest_rate
 from geodeeplab.training.loop.module import decay_at, start_average, update_average
 from geodeeplab.training.loop.objective import Objective, find_ignored, training_loss
 from geodeeplab.training.loop.parameters import (
@@ -292,6 +292,17 @@ def test_a_rate_is_suggested_half_way_along_the_longest_valley() -> None:
     assert suggest_rate(rates, [1.0, 2.0, 3.0]) == rates[0]
     with pytest.raises(OptionError, match="no loss of the sweep is finite"):
         suggest_rate([], [])
+
+
+@given(st.lists(st.floats(0.1, 40), min_size=1, max_size=20), st.integers(1, 6))
+def test_a_sweep_ends_where_it_diverges_however_many_losses_are_read_at_once(losses: list[float], at_once: int) -> None:
+    rates = [10.0**power for power in range(len(losses))]
+    one, many = _Curve(), _Curve()
+    any(not one.follow([rate], [loss]) for rate, loss in zip(rates, losses, strict=True))
+    starts = range(0, len(losses), at_once)
+    any(not many.follow(rates[at : at + at_once], losses[at : at + at_once]) for at in starts)
+    assert (one.rates, one.losses) == (many.rates, many.losses)
+    assert one.rates == rates[: len(one.rates)]
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=12))

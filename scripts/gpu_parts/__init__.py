@@ -1,0 +1,1 @@
+"""The parts of `gpu_check.py`: each is a function that takes a `Bench` and records what it finds."""
