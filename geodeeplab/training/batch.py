@@ -6,6 +6,8 @@ from pathlib import Path
 
 import torch
 
+from geodeeplab.inference.memory import free_bytes
+
 BYTES_PER_PIXEL = 5_000
 """Of a chip in training: DeepLabV3+ on ResNet-50 in float32 takes 3,400 to 5,100 with weights, gradients and moments in
 it, on ResNet-18 1,600, on MobileNetV3 2,200 (measured on a CPU, AdamW); mixed precision takes less."""
@@ -35,7 +37,7 @@ def choose_batch_size(chip_size: int, device: torch.device | None = None) -> Bat
     """
     name = device_name(device or torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     if name.startswith("cuda"):
-        free, most, where = free_on_gpu(torch.device(name)), MOST_CUDA, "on the GPU"
+        free, most, where = free_bytes(torch.device(name)), MOST_CUDA, "on the GPU"
     else:
         available = available_memory()
         if available is None:
@@ -56,12 +58,6 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda" and device.index is None:
         return f"cuda:{torch.cuda.current_device()}"
     return str(device)
-
-
-def free_on_gpu(device: torch.device) -> int:
-    """Give the bytes of a GPU that are free to this process, those that torch's allocator holds unused included."""
-    held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return int(torch.cuda.mem_get_info(device)[0] + held)
 
 
 def fitting_batch(chip_size: int, free: int, *, most: int) -> int:
