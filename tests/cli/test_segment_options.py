@@ -206,14 +206,14 @@ class TestWhat:
             (["--classes", ""], "tells apart field, wood, roof, not ''"),
             (["--min-confidence", 60], "a probability from 0 to 1, not 60: try 0.5"),
             (["--min-confidence", "nan"], "a probability from 0 to 1, not nan: try 0.5"),
-            (["--other"], "`other` needs something that it stands for: pass classes or min_confidence"),
+            (["--other"], "`other` needs something that it stands for: pass --classes or --min-confidence"),
             (["--min-confidence", 1], "has no pixel with these classes and this confidence: ask for less"),
             (["--gsd-m", "fine"], "native, model or a distance in metres above 0, not 'fine': try 0.5"),
             (["--gsd-m", "-1"], "native, model or a distance in metres above 0, not '-1': try 0.5"),
             (["--gsd-m", "nan"], "native, model or a distance in metres above 0, not 'nan': try 0.5"),
             (["--gsd-m", "model"], "'tiny' does not say its ground sample distance: give metres instead"),
             (["--grid-crs", "the moon's"], "'the moon's' is no CRS .*: give e.g. EPSG:32633"),
-            (["--contract", out / "none.json"], "the contract .*none.json' cannot be read"),
+            (["--contract", out / "none.json"], "none.json' cannot be read .*give the path of a contract"),
             (["--probabilities", out / "p.gpkg"], "which nobody here writes: use .tif or .tiff"),
         ):
             expect_refused(*segment_args, *options, match=match)

@@ -74,5 +74,5 @@ def test_outputs_by_their_former_names_still_work(
 
 
 def test_options_of_polygons_in_the_place_of_their_path() -> None:
-    with pytest.raises(gdl.OptionError, match="goes into polygon_options"):
+    with pytest.raises(gdl.OptionError, match="goes into `polygon_options=`"):
         gdl.segment("a.tif", polygons=gdl.PolygonOptions(smooth=True, tolerance_px=1))  # type: ignore[arg-type]

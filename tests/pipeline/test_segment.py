@@ -330,7 +330,7 @@ class TestOutputs:
         with pytest.raises(gdl.OptionError, match="wrote no polygons"):
             only_labels.class_areas_m2()
         only_polygons = gdl.segment(scene, tmp_path / "a.gpkg", model=tiny)
-        with pytest.raises(gdl.OptionError, match="wrote no label raster: pass label_raster="):
+        with pytest.raises(gdl.OptionError, match="wrote no label raster: pass `label_raster="):
             only_polygons.to_xarray()
 
     def test_labels_as_a_data_array(self, make_raster: MakeRaster, blocks: Blocks, tiny: Model, tmp_path: Path) -> None:

@@ -194,7 +194,7 @@ def test_a_folder_with_a_value_of_no_class(make_raster: MakeRaster, tmp_path: Pa
     draw_all(data)
     assert prepare(path=folder, class_mapping=mapping, ignore_unknown=True).class_pixels == data.class_pixels
     for option in ({"background": "other"}, {"ignore_unknown": True}):
-        with pytest.raises(OptionError, match="background, bands and ignore_unknown to open_chip_folder"):
+        with pytest.raises(OptionError, match="`background=`, `bands=` and `ignore_unknown=` to open_chip_folder"):
             prepare(path=opened, **option)
 
 
