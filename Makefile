@@ -26,8 +26,8 @@ demo: $(STAMP)  ## segment the sample scene into out/
 test: $(STAMP)  ## run the quick tests
 	$(PYTEST) -m "not slow and not gpu and not browser"
 
-test-programs: $(STAMP)  ## run the notebooks and the programs of scripts/ whole
-	$(PYTEST) -m "slow and not gpu and not browser" tests/notebooks tests/scripts
+test-programs: $(STAMP)  ## run the notebooks, and the training of the bundled models on small data
+	$(PYTEST) -m "slow and not gpu and not browser" tests/notebooks tests/scripts/test_train_bundled.py
 
 test-all: EXAMPLES := full
 test-all: $(STAMP)  ## run the slow tests, too, with all examples of every law
