@@ -69,7 +69,7 @@ def mutate_record(folder: Path, rng: np.random.Generator) -> str:
         told = _forge_paths(content, folder, rng)
         path.write_bytes(dump_json(content))
     elif what == "state":
-        told = str(rng.choice(["writing", "swapping", "done", "x"]))
+        told = str(rng.choice(["writing", "committing", "done", "x"]))
         path.write_bytes(dump_json(content | {"state": told}))
     elif what == "tree":
         tree, told = mutate_tree(content, rng)

@@ -144,10 +144,14 @@ def test_coordinates_that_are_no_places(make_raster: MakeRaster, crs: str, trans
 
 def test_grids_of_the_whole_earth_may_reach_past_its_edges(make_raster: MakeRaster) -> None:
     ones = np.ones((1, 19, 37), np.uint8)  # pixel centres on the poles and on 180 degrees
-    open_scene(make_raster(ones, crs="EPSG:4326", transform=Affine(10, 0, -185, 0, -10, 95))).close()
-    open_scene(make_raster(ones, crs="EPSG:4326", transform=Affine(1, 0, 350, 0, -1, 60))).close()
-    corner_in_space = Affine(600_000, 0, -5_500_000, 0, -600_000, 5_500_000)
-    open_scene(make_raster(ones, crs="+proj=geos +h=35785831 +ellps=GRS80", transform=corner_in_space)).close()
+    on_a_disc = "+proj=geos +h=35785831 +ellps=GRS80"  # whose corners lie in space
+    for crs, transform in (
+        ("EPSG:4326", Affine(10, 0, -185, 0, -10, 95)),
+        ("EPSG:4326", Affine(1, 0, 350, 0, -1, 60)),
+        (on_a_disc, Affine(600_000, 0, -5_500_000, 0, -600_000, 5_500_000)),
+    ):
+        with open_scene(make_raster(ones, crs=crs, transform=transform)) as scene:
+            assert scene.transform == transform
 
 
 def test_polygons_that_lead_nowhere(make_raster: MakeRaster) -> None:
