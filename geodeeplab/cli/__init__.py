@@ -9,7 +9,7 @@ import click
 
 from geodeeplab.atomic import ALL_WRITTEN
 from geodeeplab.cli.process import keep_freed_memory, leave_quickly, let_signals_interrupt
-from geodeeplab.cli.text import as_options, let_all_be_printed
+from geodeeplab.cli.text import as_options, drop_undecodable_logs, let_all_be_printed
 from geodeeplab.errors import GeoDeepLabError, GeoDeepLabWarning
 
 COMMANDS = ("segment", "vectorize", "train", "chips", "evaluate", "info", "models", "export", "demo")
@@ -46,6 +46,7 @@ def main() -> None:
     """Run a command; our errors become one line on stderr and exit status 1, bad usage 2."""
     warnings.showwarning = _show_warning
     let_all_be_printed()
+    drop_undecodable_logs()
     let_signals_interrupt()
     keep_freed_memory()
     leave_quickly()

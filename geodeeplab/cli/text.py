@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from collections.abc import Mapping
+from types import TracebackType
 
 import click
 
@@ -28,6 +29,25 @@ def let_all_be_printed() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # None without a console, or anything that a caller has put there
             stream.reconfigure(errors="geodeeplab")
+
+
+def drop_undecodable_logs() -> None:
+    """Print nothing about messages of GDAL that are no UTF-8, as names in a damaged file or another code page may be.
+
+    rasterio's handler of messages cannot decode them and cannot raise either, so Cython prints the exception, which has
+    no traceback, and Python says that it was ignored. The error itself arrives as it should. All else is printed.
+    """
+    print_exception, print_unraisable = sys.excepthook, sys.unraisablehook
+
+    def print_raised(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if trace is not None or not isinstance(error, UnicodeDecodeError):
+            print_exception(kind, error, trace)
+
+    def print_ignored(ignored: "sys.UnraisableHookArgs") -> None:
+        if "rasterio._e" not in str(ignored.object) or not isinstance(ignored.exc_value, UnicodeDecodeError):
+            print_unraisable(ignored)
+
+    sys.excepthook, sys.unraisablehook = print_raised, print_ignored
 
 
 def as_options(message: str, command: click.Command | None = None) -> str:

@@ -5,15 +5,18 @@ import io
 import json
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import click
 import pytest
+import rasterio
+from rasterio.errors import RasterioError
 
 import geodeeplab
 from geodeeplab.cli.evaluate import command as evaluate
 from geodeeplab.cli.segment import command as segment
-from geodeeplab.cli.text import as_options, let_all_be_printed
+from geodeeplab.cli.text import as_options, drop_undecodable_logs, let_all_be_printed
 from geodeeplab.cli.train import command as train
 
 TEXT = "1024 × 768 px, …, 10–20 → вода 水 é \udcff 🌲"
@@ -34,6 +37,28 @@ def test_any_encoding_takes_any_text(monkeypatch: pytest.MonkeyPatch, encoding: 
     assert found.startswith(("1024 × 768 px", "1024 x 768 px"))
     assert json.loads(f'"{found}"')[-1] == "🌲"  # escapes are those of JSON, which may be what is printed
     assert encoding != "utf-8" or found == TEXT.replace("\udcff", "\\udcff")
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_messages_of_gdal_that_are_no_text_are_not_printed(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    source = b'<SimpleSource><SourceFilename relativeToVRT="1">no\xff.tif</SourceFilename></SimpleSource>'
+    band = b'<VRTRasterBand dataType="Byte" band="1">' + source + b"</VRTRasterBand>"
+    (tmp_path / "a.vrt").write_bytes(b'<VRTDataset rasterXSize="8" rasterYSize="8">' + band + b"</VRTDataset>")
+    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
+    monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)
+
+    def printed() -> str:
+        with suppress(RasterioError, UnicodeDecodeError), rasterio.Env(), rasterio.open(tmp_path / "a.vrt") as vrt:
+            vrt.read()
+        return capfd.readouterr().err
+
+    assert "UnicodeDecodeError" in printed()
+    drop_undecodable_logs()
+    assert printed() == ""
+    sys.excepthook(ValueError, ValueError("another"), None)
+    assert capfd.readouterr().err == "ValueError: another\n"
 
 
 @pytest.mark.parametrize(
