@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -94,11 +92,6 @@ class TestScene:
 
     def test_what_depends_on_a_model(self, expect_refused: Callable[..., None], scene: Path) -> None:
         expect_refused("info", scene, "--bands", "1,2,3", "--tile-size", 64, match="--bands, --tile-size: .*--model")
-
-    def test_runs_without_torch(self, scene: Path) -> None:
-        code = "import sys; from geodeeplab.cli import main; sys.modules['torch'] = None; main()"
-        ran = subprocess.run([sys.executable, "-c", code, "info", scene], capture_output=True, text=True, check=True)
-        assert ran.stdout.startswith("scene   ")
 
 
 class TestModel:

@@ -1,6 +1,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -63,5 +64,12 @@ def test_an_ignored_signal_stays_ignored() -> None:
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no signals to a process")
 @pytest.mark.usefixtures("handlers")
 def test_a_request_that_comes_when_all_is_written_is_too_late() -> None:
+    handler = signal.getsignal(signal.SIGTERM)
     finish_undisturbed()
-    signal.raise_signal(signal.SIGTERM)
+    late = 0
+    with suppress(KeyboardInterrupt):
+        for _ in range(INSISTING - 1):
+            signal.raise_signal(signal.SIGTERM)
+            late += 1
+    assert late == INSISTING - 1, "none interrupts"
+    assert signal.getsignal(signal.SIGTERM) is handler, "nor will the next one end the process"

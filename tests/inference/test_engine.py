@@ -17,7 +17,7 @@ from geodeeplab.inference import BLENDS, CONFIDENCE_NODATA, Decision, Device, En
 from geodeeplab.models import Normalisation, load_model
 from geodeeplab.raster import Scene, open_scene
 from geodeeplab.tiling import Lattice, Shard
-from tests.examples import examples
+from tests.examples import examples, is_full
 
 CPU = Device(torch_device=torch.device("cpu"), precision="fp32", lanes=2)
 MakeRaster = Callable[..., Path]
@@ -173,16 +173,24 @@ def test_a_margin_one_pixel_short_shows(make_scene: MakeScene, blend: str) -> No
     assert not np.array_equal(short, whole(Local(radius), array))
 
 
-@settings(relaxed, max_examples=examples(24))
+# Height and width of a scene, the rows and columns of it that hold no data, and the side of a tile.
+SHARDED = ((67, 58), (np.s_[20:50], np.s_[10:45]), 24) if is_full() else ((29, 25), (np.s_[8:21], np.s_[5:19]), 12)
+
+
+@settings(relaxed, max_examples=examples(40 if is_full() else 24))
 @given(
-    shard_height=st.integers(1, 50), shard_width=st.integers(1, 50), overlap=st.integers(0, 8), batch=st.integers(1, 4)
+    shard_height=st.integers(1, SHARDED[0][0] + 10),
+    shard_width=st.integers(1 if is_full() else 5, SHARDED[0][1] + 10),  # single pixels take long
+    overlap=st.integers(0, SHARDED[2] // 2),
+    batch=st.integers(1, 4),
 )
 def test_shards_of_any_size_give_the_same_labels(
     make_scene: MakeScene, shard_height: int, shard_width: int, overlap: int, batch: int
 ) -> None:
-    array = noise((1, 43, 37))
-    array[:, 12:32, 7:30] = 0
-    scene, lattice = make_scene(array, nodata=0), Lattice(shape=(43, 37), tile_size=16, overlap=overlap)
+    shape, (rows, cols), tile_size = SHARDED
+    array = noise((1, *shape))
+    array[:, rows, cols] = 0
+    scene, lattice = make_scene(array, nodata=0), Lattice(shape=shape, tile_size=tile_size, overlap=overlap)
     engine = engine_of(Local(2), batch_size=batch)
     expected = run(engine, scene, lattice)
     got = np.full_like(expected, 255)
@@ -223,12 +231,15 @@ def test_an_error_in_the_network_surfaces(make_scene: MakeScene) -> None:
         run(engine, make_scene(noise((1, 20, 20))), Lattice(shape=(20, 20), tile_size=8, overlap=2))
 
 
+@pytest.mark.parametrize("side", [16, pytest.param(32, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_the_bundled_model_gives_bit_identical_labels_in_any_shard(make_scene: MakeScene, precision: str) -> None:
+def test_the_bundled_model_gives_bit_identical_labels_in_any_shard(
+    make_scene: MakeScene, precision: str, side: int
+) -> None:
     rng = np.random.default_rng(5)
-    coarse = rng.integers(0, 255, (3, 8, 10), dtype=np.uint8).repeat(32, axis=1).repeat(32, axis=2)
+    coarse = rng.integers(0, 255, (3, 8, 10), dtype=np.uint8).repeat(side, axis=1).repeat(side, axis=2)
     image = (coarse // 2 + rng.integers(0, 128, coarse.shape, dtype=np.uint8)).astype(np.uint8)
-    image[:, 200:, 70:230] = 0
+    image[:, 6 * side :, 2 * side : 7 * side] = 0
     scene, model = make_scene(image, nodata=0), load_model()
     assert model.network.point_head is not None
     engine = make_engine(
@@ -238,10 +249,10 @@ def test_the_bundled_model_gives_bit_identical_labels_in_any_shard(make_scene: M
         device=Device(torch_device=torch.device("cpu"), precision=precision, lanes=2),
         batch_size=2,
     )
-    lattice = Lattice(shape=image.shape[1:], tile_size=128, overlap=48)
+    lattice = Lattice(shape=image.shape[1:], tile_size=4 * side, overlap=3 * side // 2)
     expected = run(engine, scene, lattice)
     assert len(np.unique(expected)) > 2
-    for height, width in ((70, 320), (256, 105), (90, 143)):
+    for height, width in ((2 * side + 6, 10 * side), (8 * side, 3 * side + 9), (3 * side - 6, 4 * side + 15)):
         for shard in lattice.iter_shards(height, width):
             window = np.s_[shard.row_start : shard.row_stop, shard.col_start : shard.col_stop]
             assert np.array_equal(run(engine, scene, lattice, shard), expected[window])

@@ -50,9 +50,10 @@ def test_dilation_equals_stride_where_both_have_a_cell(name: str) -> None:
 
 
 TIMM_EXACT = ["resnet26d", "resnetaa50d", "resnext50_32x4d", "regnetx_002", "mobilenetv4_conv_small", "densenet121"]
+TIMM_LARGE = ["resnet50d"]
 
 
-@pytest.mark.parametrize("name", TIMM_EXACT)
+@pytest.mark.parametrize("name", [*TIMM_EXACT, *(pytest.param(name, marks=pytest.mark.slow) for name in TIMM_LARGE)])
 def test_dilation_of_timms_networks_is_exact_too(name: str) -> None:
     pytest.importorskip("timm")
     check_exactness(f"timm:{name}", sizes=((45, 71),))

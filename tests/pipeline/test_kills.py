@@ -220,35 +220,24 @@ class TestTinyModel:
         return read_outputs(folder)
 
     def test_kill_9_keeps_the_work(
-        self, scene: Path, options: list[object], whole: Pixels, tiny: Model, tmp_path: Path
+        self, scene: Path, options: list[object], whole: Pixels, tiny: Model, tmp_path: Path, kill: Kill
     ) -> None:
-        # A block's files without its line in the journal; all blocks, and polygons half-way.
-        stalls = {"blocks": ("geodeeplab.raster.spool.store:append_record", 4), "polygons": ("pyogrio:read_info", 1)}
-        runs = {}
-        for stage, (target, call) in stalls.items():  # side by side, as starting takes longest
-            argv = arguments(scene, tmp_path / stage, *options)
-            runs[stage] = start("-c", STALLING, target, call, "", "", tmp_path / f"{stage}.stalled", *argv)
-        try:
-            for stage, process in runs.items():
-                while not (tmp_path / f"{stage}.stalled").exists():
-                    assert process.poll() is None, process.communicate()
-                    time.sleep(0.01)
-        finally:
-            for process in runs.values():
-                process.kill()
-                process.communicate()
-        for stage, rows in (("blocks", 3 * 48), ("polygons", 400)):
-            folder = tmp_path / stage
-            left = look(folder)
-            assert (left.stage, left.finals, left.rows) == (stage, [], rows)
-            with pytest.raises(
-                gdl.OutputError, match=rf"interrupted run left {100 * rows // 400} % in .*: pass `resume=True`"
-            ):
-                self.segment(scene, folder, tiny)
-            facts = self.segment(scene, folder, tiny, resume=True)
-            assert facts["resumed_share"] == pytest.approx(rows / 400)
-            assert sum(facts["tiles"].values()) == (36 if stage == "blocks" else 0), "one row of tiles again, at most"
-            check_complete(folder, whole)
+        # A block's files without its line in the journal; polygons half-way are among the moments below.
+        folder, marker = tmp_path / "out", tmp_path / "stalled"
+        argv = arguments(scene, folder, *options)
+        process = kill(
+            *("-c", STALLING, "geodeeplab.raster.spool.store:append_record", 4, "", "", marker, *argv),
+            when=lambda _: marker.exists(),
+        )
+        assert process.returncode == -signal.SIGKILL
+        left = look(folder)
+        assert (left.stage, left.finals, left.rows) == ("blocks", [], 3 * 48)
+        with pytest.raises(gdl.OutputError, match=r"interrupted run left 36 % in .*: pass `resume=True`"):
+            self.segment(scene, folder, tiny)
+        facts = self.segment(scene, folder, tiny, resume=True)
+        assert facts["resumed_share"] == pytest.approx(3 * 48 / 400)
+        assert sum(facts["tiles"].values()) == 36, "one row of tiles again, at most"
+        check_complete(folder, whole)
 
     # Each moment that leaves another state behind: the function, which of its calls, the state.
     MOMENTS: tuple[tuple[str, int, str], ...] = (
@@ -324,6 +313,7 @@ class TestTinyModel:
             assert look(folder).finals == (FINAL if old else []), "whatever was half renamed is as it was"
             facts = self.segment(scene, folder, model, resume=True)
             assert facts["resumed_share"] == pytest.approx(left.rows / 400)
+            assert left.rows < 400 or sum(facts["tiles"].values()) == 0, "all blocks were there"
         elif old:
             with pytest.raises(gdl.OutputError, match="exists: pass `overwrite=True`"):
                 self.segment(scene, folder, model, resume=True)
@@ -411,8 +401,9 @@ class TestBundledModel:
         moments = np.random.default_rng(4).uniform(uninterrupted.start_s, uninterrupted.seconds, 20)
         folder, counter = tmp_path / "out", tmp_path / "tiles"
         command = ["-c", COUNTING, counter, *arguments(SAMPLE, folder)]
-        kill(*command, when=lambda seconds: seconds >= moments[number])
+        process = kill(*command, when=lambda seconds: seconds >= moments[number])
         left = look(folder)
+        assert process.returncode == -signal.SIGKILL or (process.returncode, left.stage) == (0, "done")
         moment = f"{moments[number]:.2f} s of {uninterrupted.seconds:.2f} s"
         self.go_on(folder, uninterrupted, left, counter, moment=moment)
 

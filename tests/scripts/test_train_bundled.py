@@ -12,7 +12,7 @@ import train_bundled
 from geodeeplab.models import read_contract
 from xyz_mosaic import tile_transform
 
-SMALL = "--epochs 1 --batch 2 --chip-size 32 --width 8 --device cpu --workers 0".split()
+SMALL = "--epochs 1 --batch 16 --chip-size 32 --width 8 --device cpu --workers 0".split()
 
 
 @pytest.mark.slow

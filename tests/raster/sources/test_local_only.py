@@ -188,16 +188,20 @@ def test_names_that_are_no_files(rasters: Path, inside: Path, tmp_path: Path, as
 def test_files_beside_a_raster(rasters: Path, inside: Path, tmp_path: Path) -> None:
     aux = Path(f"{rasters}.aux.xml")
     aux.write_text(f"<PAMDataset>{ELSEWHERE}</PAMDataset>")
-    refused(rasters)
+    messages = [refused(rasters)]
     aux.unlink()
     for suffix in (".ovr", ".msk", ".OVR"):
         beside = Path(f"{rasters}{suffix}")
         beside.write_text(HEAD + simple("../secret.tif"))
-        refused(rasters)
+        messages.append(refused(rasters))
         beside.unlink()
+    with local_files_only(), open_scene(rasters) as scene:
+        assert scene.shape == (8, 8)  # nothing but those files was in the way
     with rasterio.open(rasters, "r+") as dst:
         dst.update_tags(ns="OVERVIEWS", OVERVIEW_FILE=str(tmp_path / "secret.tif"))
-    refused(rasters)
+    messages.append(refused(rasters))
+    for message, name in zip(messages, (".aux.xml", ".ovr", ".msk", ".OVR", ""), strict=True):
+        assert f"a.tif{name}' " in message.partition("as '")[2]
 
 
 def test_archives(rasters: Path, inside: Path) -> None:
