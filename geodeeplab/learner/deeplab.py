@@ -19,6 +19,7 @@ from geodeeplab.learner.building import (
 from geodeeplab.learner.fitting import import_loop, run_facts, run_folder, schedule_name
 from geodeeplab.learner.trained import TrainedNetwork
 from geodeeplab.models import ARCHITECTURES, BACKBONES, SegmentationNetwork, load_model
+from geodeeplab.models.weights.weight_files import IMAGENET
 from geodeeplab.raster import check_not_inputs
 from geodeeplab.training.data import TrainingData
 from geodeeplab.training.loop.checkpoints import BEST, HISTORY, LAST, stored_rate
@@ -33,7 +34,7 @@ from geodeeplab.training.loop.parameters import (
     keeps_statistics,
 )
 from geodeeplab.training.loop.recipe import MONITORS, PATIENCE, Recipe
-from geodeeplab.training.loop.starting import IMAGENET, keep_statistics, network_like
+from geodeeplab.training.loop.starting import keep_statistics, network_like
 from geodeeplab.training.random_state import CPU, kept_random_state, seed_generators
 
 if TYPE_CHECKING:
@@ -88,9 +89,10 @@ class DeepLab(TrainedNetwork):
             data: of `prepare_data`.
             backbone: a name of `supported_backbones()`, or `timm:<name>`.
             arch: a name of `geodeeplab.models.ARCHITECTURES`.
-            weights: what the backbone starts from: `imagenet` (torchvision's best), a name or file as
-                `gdl.load_pretrained` takes it, or None for nothing. The default is what a few hundred labels need; it
-                is downloaded once, and where that fails one line says so, rather than a poor model much later.
+            weights: what the backbone starts from: `imagenet` (bundled for `efficientnet_lite0`, else torchvision's
+                best), a name or file as `gdl.load_pretrained` takes it, or None for nothing. The default is what a few
+                hundred labels need; what is downloaded is so once, and where that fails one line says so, rather than a
+                poor model much later.
             pretrained_path: a GeoDeepLab model of the same backbone to start from, in place of `weights`.
             pointrend: refine with PointRend instead of bilinear upsampling.
             class_balancing: weigh classes in the pixelwise loss by clipped inverse square roots of their shares. Chips

@@ -47,6 +47,12 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "deeplabv3plus resnet18": {"arch": "deeplabv3plus", "backbone": "resnet18", "separable": True},
     "deeplabv3plus mobilenet_v2": {"arch": "deeplabv3plus", "backbone": "mobilenet_v2", "decoder_channels": 16},
     "deeplabv3plus efficientnet_v2_s": {"arch": "deeplabv3plus", "backbone": "efficientnet_v2_s", "aspp_channels": 16},
+    "deeplabv3 efficientnet_lite0": {"arch": "deeplabv3", "backbone": "efficientnet_lite0", "aspp_channels": 16},
+    "deeplabv3plus efficientnet_lite0": {
+        "arch": "deeplabv3plus",
+        "backbone": "efficientnet_lite0",
+        "aspp_channels": 16,
+    },
     "deeplabv3plus timm:swin": {
         "arch": "deeplabv3plus",
         "backbone": "timm:swin_tiny_patch4_window7_224",
@@ -62,6 +68,7 @@ QUICK = (
     "deeplabv1 vgg16",
     "deeplabv2 resnet18",
     "deeplabv3 mobilenet_v3_large",
+    "deeplabv3 efficientnet_lite0",
     "deeplabv3plus efficientnet_v2_s",
     "deeplabv3plus timm:swin",
 )

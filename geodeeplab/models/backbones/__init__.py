@@ -1,6 +1,7 @@
 """Backbones: classification networks as dense feature extractors at a chosen output stride.
 
-State-dict keys are torchvision's own, so a torchvision classifier's weights load unchanged.
+State-dict keys are torchvision's own, or timm's for a network that torchvision lacks, so a classifier's weights load
+unchanged.
 """
 
 import torch
@@ -9,15 +10,17 @@ from torch import nn
 from geodeeplab.errors import ModelError
 from geodeeplab.models.backbones.densenet import DENSENETS, build_densenet
 from geodeeplab.models.backbones.dilation import DilatedPool, Pools, dilate
+from geodeeplab.models.backbones.efficientnet_lite import EFFICIENTNET_LITES, EfficientNetLite
 from geodeeplab.models.backbones.extractor import FeatureExtractor
 from geodeeplab.models.backbones.mobilenet import INVERTED, build_inverted
 from geodeeplab.models.backbones.resnet import RESNETS, build_resnet
+from geodeeplab.models.backbones.same import first_centre
 from geodeeplab.models.backbones.timm_models import PREFIX, TimmBackbone
 from geodeeplab.models.backbones.vgg import VGGS, UnpaddedVGG, build_fcn_vgg, build_vgg
 
 OUTPUT_STRIDES = (8, 16, 32)
-BACKBONES = (*VGGS, *DENSENETS, *RESNETS, *INVERTED)
-"""Names of torchvision's networks; `timm:<name>` is any other of timm's."""
+BACKBONES = (*VGGS, *DENSENETS, *RESNETS, *INVERTED, *EFFICIENTNET_LITES)
+"""Names of our own backbones; `timm:<name>` is any other of timm's."""
 Backbone = FeatureExtractor | TimmBackbone
 
 __all__ = [
@@ -25,6 +28,7 @@ __all__ = [
     "OUTPUT_STRIDES",
     "Backbone",
     "DilatedPool",
+    "EfficientNetLite",
     "FeatureExtractor",
     "TimmBackbone",
     "UnpaddedVGG",
@@ -33,6 +37,7 @@ __all__ = [
     "build_vgg",
     "check_multi_grid",
     "dilate",
+    "first_centre",
     "replace_first_convolution",
 ]
 
@@ -84,6 +89,8 @@ def _build(name: str, *, output_stride: int, multi_grid: tuple[int, ...], pools:
         return build_densenet(name, output_stride=output_stride)
     if name in INVERTED:
         return build_inverted(name, output_stride=output_stride)
+    if name in EFFICIENTNET_LITES:
+        return EfficientNetLite(output_stride=output_stride)
     if name.startswith(PREFIX):
         return TimmBackbone(name.removeprefix(PREFIX), output_stride=output_stride)
     raise ModelError(f"no backbone is called {name!r}: choose one of {', '.join(BACKBONES)}, or {PREFIX}<name>")

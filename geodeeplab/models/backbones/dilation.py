@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from geodeeplab.errors import ModelError
+from geodeeplab.models.backbones.same import SameConv2d
 
 Pools = Literal["exact", "undilated"]
 
@@ -15,8 +16,9 @@ def dilate(network: nn.Module, output_stride: int, *, dilate_strided: bool = Fal
 
     The rule (DeepLabV3, section 3.1): when a stride s is dropped, every *later* layer is dilated by s more, while the
     layer that lost its stride keeps the dilation it had. Then `dense[..., ::k, ::k] == strided` holds, at any size if
-    the pools round up (`round_up_pools`). A shortcut beside a strided layer (a strided 1 × 1 convolution, or whatever
-    lies in a child called `downsample`) follows it. State-dict keys do not change.
+    the pools round up (`round_up_pools`); with SAME padding, cells count from the last one (see `same.py`). A shortcut
+    beside a strided layer (a strided 1 × 1 convolution, or whatever lies in a child called `downsample`) follows it.
+    State-dict keys do not change.
 
     Args:
         network: its `modules()` come in the order of execution.
@@ -87,6 +89,11 @@ def _step(layer: nn.Module) -> int:
     return step if isinstance(step, int) else 1
 
 
+def _is_same(layer: nn.Module) -> bool:
+    """Say whether a convolution has SAME padding for whatever stride and dilation it has: ours, or timm's."""
+    return isinstance(layer, SameConv2d) or type(layer).__name__ == "Conv2dSame"
+
+
 def _is_shortcut(name: str, layer: nn.Module) -> bool:
     """Say whether a strided layer lies beside another one."""
     return "downsample" in name.split(".") or (isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1))
@@ -95,7 +102,7 @@ def _is_shortcut(name: str, layer: nn.Module) -> bool:
 def _drop_stride(network: nn.Module, name: str, dilation: int) -> None:
     """Set one layer's stride to 1; a pool's cells are then `dilation` apart."""
     layer = network.get_submodule(name)
-    if type(layer) is nn.Conv2d and all(size % 2 for size in layer.kernel_size):
+    if (type(layer) is nn.Conv2d or _is_same(layer)) and all(size % 2 for size in layer.kernel_size):
         layer.stride = (1, 1)
     elif isinstance(layer, nn.MaxPool2d) and layer.kernel_size == 3:
         layer.stride, layer.dilation, layer.padding = 1, dilation, dilation
@@ -111,7 +118,8 @@ def _set_dilation(conv: nn.Conv2d, dilation: int) -> None:
         return
     height, width = conv.kernel_size
     conv.dilation = (dilation, dilation)
-    conv.padding = (dilation * (height // 2), dilation * (width // 2))
+    if not _is_same(conv):  # which sees to its padding itself
+        conv.padding = (dilation * (height // 2), dilation * (width // 2))
 
 
 def set_multi_grid(stage: nn.Sequential, factors: tuple[int, ...]) -> None:

@@ -31,8 +31,9 @@ def load_pretrained(
 
     `weights` is one of:
 
+    * `imagenet`: the backbone's on ImageNet: bundled for `efficientnet_lite0`, else torchvision's best.
     * `DEFAULT`: torchvision's default for the whole network where it has one (`deeplabv3` and `fcn` on some backbones),
-      else for the backbone.
+      else for the backbone, as `imagenet`.
     * a name of torchvision's, with or without its class: `IMAGENET1K_V2`, `ResNet50_Weights.IMAGENET1K_V2`,
       `COCO_WITH_VOC_LABELS_V1`. Files are looked up in torch's cache of downloads (`torch.hub.get_dir()`) first.
     * the path of a state dict (`.pth`, `.pt`, `.safetensors`), or of a GeoDeepLab model, or the name of a bundled one.

@@ -1,4 +1,4 @@
-"""Where pretrained weights lie: torchvision's by name, GeoDeepLab's models by name, any other by the path of a file."""
+"""Where pretrained weights lie: bundled or torchvision's by name, models by name, any other by the path of a file."""
 
 import http.client
 import os
@@ -16,10 +16,14 @@ from torchvision.models import get_model_weights, list_models
 
 from geodeeplab.errors import ModelError
 from geodeeplab.models.contract import HEADER_KEY, Contract
-from geodeeplab.models.files.model_file import find_model, iter_bundled
+from geodeeplab.models.files.model_file import BUNDLED_FOLDER, find_model, iter_bundled
 from geodeeplab.models.weights.inflate import RGB
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".tar")
+IMAGENET, DEFAULT = "imagenet", "DEFAULT"
+"""Names that every backbone's weights have."""
+BUNDLED_WEIGHTS = {"efficientnet_lite0": BUNDLED_FOLDER / "weights" / "efficientnet_lite0.safetensors"}
+"""Weights on ImageNet that come with GeoDeepLab, by backbone; they read red, green and blue."""
 WHOLE_NETWORKS = ("deeplabv3", "fcn")
 """Architectures of ours that torchvision has weights of, on some backbones."""
 OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])(?=\.)")
@@ -39,7 +43,7 @@ class Weights:
 
 
 def find_weights(weights: str | os.PathLike[str], *, arch: str | None, backbone: str | None) -> Weights:
-    """Read weights by torchvision's name, by the name of a bundled model, or by path.
+    """Read weights by the backbone's or torchvision's name, by the name of a bundled model, or by path.
 
     Args:
         weights: see `load_pretrained`; a member of torchvision's enumerations does as its name does.
@@ -50,13 +54,23 @@ def find_weights(weights: str | os.PathLike[str], *, arch: str | None, backbone:
         ModelError: if there are none of that name, or the file is missing or cannot be read.
     """
     name = str(weights)
+    if name in (IMAGENET, DEFAULT) and backbone in BUNDLED_WEIGHTS:
+        path = BUNDLED_WEIGHTS[backbone]
+        return Weights(source=f"{IMAGENET} ({path.name})", tensors=_read(path).tensors, bands=RGB)
+    if name == IMAGENET:
+        return _from_torchvision(_best_of_backbone(backbone))
     if name in iter_bundled() or Path(name).is_file():
         return _read(find_model(name))
     if Path(name).suffix.lower() in SUFFIXES:
         raise ModelError(f"no file of weights is called {name!r}: check the path")
-    chosen = _choose(name, arch, backbone)
-    path = _fetch(chosen)
-    return Weights(source=f"{chosen} ({path.name})", tensors=_read(path).tensors, bands=RGB)
+    return _from_torchvision(_choose(name, arch, backbone))
+
+
+def _best_of_backbone(backbone: str | None) -> Any:  # noqa: ANN401 - torchvision has no types
+    """Give torchvision's best weights of a backbone alone."""
+    if backbone not in list_models():
+        raise ModelError(f"torchvision has no weights of {backbone}: give the path of a file of weights")
+    return get_model_weights(backbone).DEFAULT
 
 
 def _choose(name: str, arch: str | None, backbone: str | None) -> Any:  # noqa: ANN401 - torchvision has no types
@@ -72,12 +86,18 @@ def _choose(name: str, arch: str | None, backbone: str | None) -> Any:  # noqa: 
     for weights in classes:
         if class_name in ("", weights.__name__) and member in weights.__members__:  # DEFAULT is a member too
             return weights[member]
-    there = ", ".join(["DEFAULT", *(str(item) for weights in classes for item in weights)])
+    there = [DEFAULT, *(str(item) for weights in classes for item in weights)] if classes else []
+    there = [IMAGENET] if backbone in BUNDLED_WEIGHTS else there
     raise ModelError(
         f"no file, no model and no weights for {arch} on {backbone} are called {name!r}: "
-        + (f"choose one of {there}, or give" if classes else "torchvision has none, give")
+        + (f"choose one of {', '.join(there)}, or give" if there else "torchvision has none, give")
         + " the path of a state dict (.pth, .pt, .safetensors)"
     )
+
+
+def _from_torchvision(chosen: Any) -> Weights:  # noqa: ANN401 - torchvision has no types
+    path = _fetch(chosen)
+    return Weights(source=f"{chosen} ({path.name})", tensors=_read(path).tensors, bands=RGB)
 
 
 def _fetch(weights: Any) -> Path:  # noqa: ANN401 - torchvision has no types

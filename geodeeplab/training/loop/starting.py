@@ -7,14 +7,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchvision.models import get_model_weights, list_models
 
 from geodeeplab.errors import ModelError
 from geodeeplab.models import Contract, LoadingReport, Model, SegmentationNetwork, build_model, load_pretrained
 from geodeeplab.models.weights.inflate import RGB, plain_name
+from geodeeplab.models.weights.weight_files import IMAGENET
 from geodeeplab.training.data import TrainingData
-
-IMAGENET = "imagenet"
 
 
 def load_start(network: SegmentationNetwork, weights: str | os.PathLike[str], *, bands: Sequence[str]) -> LoadingReport:
@@ -22,27 +20,19 @@ def load_start(network: SegmentationNetwork, weights: str | os.PathLike[str], *,
 
     Args:
         network: of `build_model`.
-        weights: `imagenet` (torchvision's best weights of the backbone), or what `load_pretrained` takes.
+        weights: what `load_pretrained` takes.
         bands: names of the network's bands; the first convolution is adapted by them if red, green or blue is one.
 
     Raises:
         ModelError: if they are not on this machine and cannot be downloaded, or do not fit.
     """
     named = {plain_name(name) for name in bands} & set(RGB)
-    source = _imagenet(str(network.architecture["backbone"])) if weights == IMAGENET else weights
     try:
-        return load_pretrained(network, source, bands=list(bands) if named else None)
+        return load_pretrained(network, weights, bands=list(bands) if named else None)
     except ModelError as error:
         if weights == IMAGENET:
             raise ModelError(f"{error}; or train from scratch with `weights=None`") from error
         raise
-
-
-def _imagenet(backbone: str) -> str:
-    """Name torchvision's best weights of a backbone."""
-    if backbone not in list_models():
-        raise ModelError(f"torchvision has no weights of {backbone}: give the path of a file of weights")
-    return str(get_model_weights(backbone).DEFAULT)
 
 
 def network_like(model: Model, *, classes: int, bands: int) -> SegmentationNetwork:
