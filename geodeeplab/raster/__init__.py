@@ -20,13 +20,13 @@ from geodeeplab.raster.spool.encoded import EncodedBlock, SpoolLayer, encode_blo
 from geodeeplab.raster.spool.label_shards import VRT_NAME, shard_paths, write_label_shards
 from geodeeplab.raster.spool.reading import follow_rows, iter_rows, read_part
 from geodeeplab.raster.spool.store import BlockSpool
+from geodeeplab.raster.spool.work_folder import workspace_folder
 from geodeeplab.raster.spool.workspace import (
     Workspace,
     describe_difference,
     finished_before,
     open_workspace,
     stored_pins,
-    workspace_folder,
 )
 
 __all__ = [

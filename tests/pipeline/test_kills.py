@@ -241,7 +241,7 @@ class TestTinyModel:
 
     # Each moment that leaves another state behind: the function, which of its calls, the state.
     MOMENTS: tuple[tuple[str, int, str], ...] = (
-        ("geodeeplab.raster.spool.store:write_journal", 1, "start"),  # a folder without a journal
+        ("geodeeplab.raster.spool.spool_journal:write_journal", 1, "start"),  # a folder without a journal
         ("geodeeplab.inference.tiles:RowReader.read", 10, "tiles"),
         ("geodeeplab.raster.spool.store:append_record", 1, "tiles"),
         ("geodeeplab.inference.engine:Engine._timed_forward", 20, "blocks"),
@@ -258,8 +258,8 @@ class TestTinyModel:
         ("committing os:replace", 6, "committing"),
         ("committing geodeeplab.raster.outputs.commit:_sync_folders", 1, "committing"),
         ("done geodeeplab.raster.outputs.commit:remove_folders", 1, "done"),
-        ("done geodeeplab.raster.spool.workspace:_remove", 1, "done"),
-        ("done geodeeplab.raster.spool.workspace:sync_folder", 1, "done"),  # the journal is gone
+        ("done geodeeplab.raster.spool.workspace:remove_folder", 1, "done"),
+        ("done geodeeplab.raster.spool.work_folder:sync_folder", 1, "done"),  # the journal is gone
     )
 
     @pytest.mark.slow

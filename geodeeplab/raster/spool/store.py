@@ -5,7 +5,6 @@ whatever the moment a run is cut off, each line of the journal stands for a bloc
 """
 
 import json
-import math
 import os
 import re
 import threading
@@ -13,29 +12,20 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, TypeVar
 
 from rasterio.windows import Window
 
 from geodeeplab.atomic import PART_ENDING, sync_folder, write_file
-from geodeeplab.errors import OptionError, OutputError
+from geodeeplab.errors import OutputError
 from geodeeplab.raster.outputs.checks import output_errors
-from geodeeplab.raster.outputs.commit import is_whole_number
 from geodeeplab.raster.spool.boxes import Box, Boxes, Frontier, Rectangle, contains, overlap_pixels
 from geodeeplab.raster.spool.encoded import EncodedBlock, SpoolLayer
-from geodeeplab.raster.spool.journal import (
-    SpoolEntry,
-    append_record,
-    entry_from,
-    entry_of,
-    read_journal,
-    write_journal,
-)
+from geodeeplab.raster.spool.journal import SpoolEntry, append_record, entry_of
+from geodeeplab.raster.spool.spool_journal import JOURNAL_NAME, read_spool_journal, write_spool_journal
 
-JOURNAL_NAME = "blocks.journal"
-JOURNAL_VERSION = 3
 VERIFIERS = 4
 """Threads that check the files of an earlier run: more than a disk needs."""
 FOLLOW_S = 0.2
@@ -43,77 +33,6 @@ FOLLOW_S = 0.2
 
 
 S = TypeVar("S", bound=Rectangle)
-
-
-@dataclass(frozen=True, kw_only=True)
-class SpoolJournal:
-    """The journal of a spool, checked."""
-
-    shape: tuple[int, int]
-    """Height and width of the scene."""
-    layers: tuple[SpoolLayer, ...]
-    """What each block holds."""
-    header: dict[str, Any]
-    """What the spool was told to remember."""
-    entries: tuple[SpoolEntry, ...]
-    """Blocks that lie in the scene, whether or not their files are whole."""
-    is_whole: bool
-    """Whether each line named such a block."""
-
-    @property
-    def share(self) -> float:
-        """Share of the scene's pixels that it names."""
-        return min(sum(entry.pixel_count for entry in self.entries) / math.prod(self.shape), 1.0)
-
-
-def read_spool_journal(folder: Path) -> SpoolJournal | None:
-    """Read the journal of a spool; None if there is none.
-
-    Raises:
-        OutputError: It is damaged at its head, or is of another version.
-    """
-    path = folder / JOURNAL_NAME
-    journal = read_journal(path)
-    if journal is None:
-        return None
-    head = journal.header
-    if head.get("version") != JOURNAL_VERSION:
-        raise OutputError(f"{path} is of another version of GeoDeepLab, or of another program: remove its folder")
-    shape, header, layers = head.get("shape"), head.get("header"), _to_layers(head.get("layers"))
-    if not _is_shape(shape) or layers is None or not isinstance(header, dict):
-        raise OutputError(f"{path} is damaged, so nothing is known of the run that it belongs to: remove its folder")
-    scene = (0, shape[0], 0, shape[1])
-    found = [entry_from(record, layers=len(layers)) for record in journal.records]
-    entries = tuple(entry for entry in found if entry is not None and contains(scene, entry.box))
-    return SpoolJournal(
-        shape=(shape[0], shape[1]),
-        layers=layers,
-        header=header,
-        entries=entries,
-        is_whole=journal.is_whole and len(entries) == len(journal.records),
-    )
-
-
-def _is_shape(value: object) -> TypeGuard[list[int]]:
-    return isinstance(value, list) and len(value) == 2 and all(is_whole_number(one) and one for one in value)
-
-
-def _to_layers(values: object) -> tuple[SpoolLayer, ...] | None:
-    """Read layers from JSON; None if they are none."""
-    if not isinstance(values, list) or not values:
-        return None
-    layers = []
-    for value in values:
-        if not isinstance(value, dict):
-            return None
-        name, dtype, bands = value.get("name"), value.get("dtype"), value.get("bands")
-        if not (isinstance(name, str) and isinstance(dtype, str) and is_whole_number(bands)):
-            return None
-        try:
-            layers.append(SpoolLayer(name=name, dtype=dtype, bands=bands))
-        except OptionError:
-            return None
-    return tuple(layers)
 
 
 class BlockSpool:
@@ -143,7 +62,7 @@ class BlockSpool:
         self._start(Path(folder), shape, tuple(layers), json.loads(json.dumps(dict(header or {}))))
         if os.path.lexists(self._journal):
             raise OutputError(f"{self._journal} belongs to an earlier run: remove its folder, or choose another")
-        write_journal(self._journal, self._journal_header())
+        self._rewrite()
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str]) -> "BlockSpool":
@@ -299,14 +218,6 @@ class BlockSpool:
                 self._changed.wait(FOLLOW_S)
             return self._frontier.row
 
-    def _journal_header(self) -> dict[str, Any]:
-        return {
-            "version": JOURNAL_VERSION,
-            "shape": list(self.shape),
-            "layers": [asdict(layer) for layer in self.layers],
-            "header": self.header,
-        }
-
     def _is_free(self, entry: SpoolEntry) -> bool:
         """Tell whether a block lies within the scene and on no other."""
         return contains((0, self.shape[0], 0, self.shape[1]), entry.box) and not self._boxes.touching(entry.box)
@@ -339,8 +250,7 @@ class BlockSpool:
             self._remove_files(entry)
 
     def _rewrite(self) -> None:
-        records = (entry.to_record(self.layers) for entry in self._entries.values())
-        write_journal(self._journal, self._journal_header(), records)
+        write_spool_journal(self.folder, self.shape, self.layers, self.header, self._entries.values())
 
     def _remove_files(self, entry: SpoolEntry) -> None:
         for layer in self.layers:

@@ -1,39 +1,32 @@
-"""The hidden folder beside an output in which a run keeps its work, until its outputs have their final names.
+"""A run's work until its outputs have their final names: begun, gone on with, kept or given up."""
 
-Its place follows from the output's path, so a later run finds what an earlier one left. One run at a time has it, by a
-lock that ends with its process, however that ends.
-"""
-
-import hashlib
 import json
 import math
 import os
-import re
-import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from geodeeplab.atomic import ALL_WRITTEN, PART_ENDING, sync_folder
+from geodeeplab.atomic import ALL_WRITTEN, sync_folder
 from geodeeplab.errors import OptionError, OutputError
 from geodeeplab.raster.outputs.checks import atomic_outputs, check_distinct, check_place, output_errors
-from geodeeplab.raster.outputs.commit import PRIVATE_ENDING, is_done, recover_outputs, stamp_of, to_stamp, told
+from geodeeplab.raster.outputs.commit import is_done, recover_outputs, stamp_of, to_stamp, told
 from geodeeplab.raster.spool.encoded import SpoolLayer
-from geodeeplab.raster.spool.store import JOURNAL_NAME, BlockSpool, SpoolJournal, read_spool_journal
+from geodeeplab.raster.spool.spool_journal import SpoolJournal, read_spool_journal
+from geodeeplab.raster.spool.store import BlockSpool
+from geodeeplab.raster.spool.work_folder import (
+    RECORD_NAME,
+    check_outside,
+    lock_folder,
+    recover_folder,
+    remove_folder,
+    workspace_folder,
+)
 
-RECORD_NAME = "outputs.json"
 MOST_DIFFERENCES = 4
 """As many as a message names."""
-_OWN_FILES = re.compile(
-    rf"{re.escape(JOURNAL_NAME)}|{re.escape(RECORD_NAME)}|polygons(\..+)?|\w+-\d{{9}}-\d{{9}}\.tif(\.part)?"
-    rf"|\w+(-part-\d+)?\.vrt(\.aux\.xml)?|\..+{re.escape(PART_ENDING)}|\.geodeeplab-.+|\.nfs\w+|\.DS_Store"
-)
-_OWN_FOLDERS = re.compile(rf"traced|sieved|\..+{re.escape(PRIVATE_ENDING)}|\.geodeeplab-.+")
-"""Names of all that a run makes in its workspace; what has another name is somebody else's."""
 
 
 @dataclass(kw_only=True)
@@ -110,12 +103,12 @@ def open_workspace(
     folder = workspace_folder(outputs[0])
     check_outside(folder, outputs)
     content = json.loads(json.dumps(dict(header), default=str))
-    with _lock(folder, outputs[0]) as note:
+    with lock_folder(folder, outputs[0]) as note:
         workspace = _begin(folder, outputs, content, shape, tuple(layers), resume=resume, overwrite=overwrite)
         workspace.note = "; ".join(filter(None, [workspace.note, note])) or None
         try:
             yield workspace
-            _remove(folder)
+            remove_folder(folder)
         except BaseException as error:
             _end_failed(workspace, error)
             raise
@@ -130,9 +123,9 @@ def finished_before(outputs: Sequence[Path]) -> bool:
     if not all(path.is_file() for path in outputs):
         return False
     folder = workspace_folder(outputs[0])
-    with _lock(folder, outputs[0]):
-        if _recover(folder, outputs, give_up=False):
-            _remove(folder)
+    with lock_folder(folder, outputs[0]):
+        if recover_folder(folder, outputs, give_up=False):
+            remove_folder(folder)
         return not os.path.lexists(folder)
 
 
@@ -147,50 +140,6 @@ def stored_pins(output: Path) -> dict[str, Any]:
     return {} if journal is None else dict(journal.header["made_with"])
 
 
-def workspace_folder(output: Path) -> Path:
-    """Give the path of the workspace of a run whose first output this is."""
-    name = output.name
-    if len(os.fsencode(name)) > 200:  # names have 255 bytes at most
-        name = hashlib.sha256(os.fsencode(name)).hexdigest()
-    return output.parent.resolve() / f".{name}.geodeeplab-work"
-
-
-def check_outside(folder: Path, outputs: Iterable[Path]) -> None:
-    """Check that no output lies in the workspace, which is removed at the end.
-
-    Raises:
-        OptionError: One does.
-    """
-    for path in outputs:
-        if path.parent.resolve().is_relative_to(folder):
-            raise OptionError(f"output {path} lies in {folder}, where the run keeps its work: choose another path")
-
-
-@contextmanager
-def _lock(folder: Path, output: Path) -> Iterator[str | None]:
-    """Have a workspace to oneself; yield a note where that cannot be had."""
-    path = folder.with_name(f"{folder.name}.lock")
-    if os.path.lexists(path) and (path.is_symlink() or not path.is_file() or path.stat().st_size):
-        raise OutputError(f"{path} is not the empty file by which runs keep apart: move it away")
-    lock = FileLock(path, timeout=0, thread_local=False)
-    note = None
-    try:
-        with output_errors(output):
-            lock.acquire()
-    except OutputError as error:
-        if isinstance(error.__cause__, Timeout):
-            raise OutputError(f"another run is writing {output}: wait for it, or choose another output") from None
-        raise
-    except NotImplementedError:
-        note = f"the file system of {folder.parent} has no locks: start no other run with the output {output}"
-    try:
-        yield note
-    finally:
-        with suppress(OSError):  # while it is held: who waits for it sees that it is gone
-            path.unlink(missing_ok=True)
-        lock.release()
-
-
 def _begin(
     folder: Path,
     outputs: tuple[Path, ...],
@@ -202,8 +151,8 @@ def _begin(
     overwrite: bool,
 ) -> Workspace:
     """Resume what is there, or start afresh."""
-    if _recover(folder, outputs, give_up=overwrite):
-        _remove(folder)  # all was done but this
+    if recover_folder(folder, outputs, give_up=overwrite):
+        remove_folder(folder)  # all was done but this
     journal = None if overwrite else _read(folder)
     note = None
     if journal is not None and journal.share:
@@ -229,10 +178,10 @@ def _begin(
     if resume:
         note = f"nothing to resume for {outputs[0]}: starting afresh"
     if not overwrite:
-        _remove(folder)  # it holds no work
+        remove_folder(folder)  # it holds no work
     for path in outputs:
         check_place(path, overwrite=overwrite)
-    _remove(folder)
+    remove_folder(folder)
     stamps = {told(folder, path): stamp_of(path) for path in outputs if os.path.lexists(path)}
     try:
         with output_errors(outputs[0]):
@@ -240,29 +189,9 @@ def _begin(
             sync_folder(folder.parent)
         spool = BlockSpool(folder, shape, layers, {"made_with": header, "replaces": stamps})
     except BaseException:
-        _remove(folder)
+        remove_folder(folder)
         raise
     return Workspace(outputs=outputs, folder=folder, spool=spool, overwrite=overwrite, note=note, resumed_share=0.0)
-
-
-def _recover(folder: Path, outputs: Sequence[Path], *, give_up: bool) -> bool:
-    """Clean up after a run that was killed while its outputs appeared; tell whether all of them have.
-
-    Raises:
-        OutputError: What lies in the folder's place is none of ours, or its record is.
-    """
-    if not os.path.lexists(folder):
-        return False
-    if folder.is_symlink() or not folder.is_dir():
-        raise OutputError(f"{folder} is no folder but a link or a file, where the run keeps its work: move it away")
-    others = [path.name for path in folder.iterdir() if not _is_own(path)]
-    if others:
-        raise OutputError(
-            f"{folder}, where the run keeps its work, holds what no run writes ({', '.join(sorted(others)[:3])}): "
-            "move it away"
-        )
-    with output_errors(outputs[0]):
-        return recover_outputs(folder / RECORD_NAME, outputs, give_up=give_up)
 
 
 def _read(folder: Path) -> SpoolJournal | None:
@@ -331,39 +260,15 @@ def _end_failed(workspace: Workspace, error: BaseException) -> None:
     record = workspace.folder / RECORD_NAME
     if workspace.is_published or is_done(record):
         recover_outputs(record, workspace.outputs, give_up=True)  # what is left of the old files
-        _remove(workspace.folder)
+        remove_folder(workspace.folder)
         error.add_note(f"{', '.join(map(str, workspace.outputs))}: {ALL_WRITTEN}")
         return
     if workspace._is_discarded or not spool.block_count:
-        _remove(workspace.folder)
+        remove_folder(workspace.folder)
         return
     share = spool.pixel_count / math.prod(spool.shape)
     workspace.kept_note = f"{_percent(share)} of the scene is kept in {workspace.folder}: pass `resume=True` to go on"
     error.add_note(workspace.kept_note)
-
-
-def _remove(folder: Path) -> None:
-    """Remove a workspace, its journal first: without it, what is left counts for nothing. What is not ours stays."""
-    if folder.is_symlink() or not folder.is_dir():
-        return
-    with suppress(OSError):
-        (folder / JOURNAL_NAME).unlink(missing_ok=True)
-        sync_folder(folder)
-    for path in filter(_is_own, folder.iterdir()):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            with suppress(OSError):
-                path.unlink()
-    with suppress(OSError):
-        folder.rmdir()
-
-
-def _is_own(path: Path) -> bool:
-    """Tell whether a run makes such a file, or folder, in its workspace; a link stands for what has its name."""
-    if path.is_symlink():
-        return any(own.fullmatch(path.name) for own in (_OWN_FILES, _OWN_FOLDERS))
-    return (_OWN_FOLDERS if path.is_dir() else _OWN_FILES).fullmatch(path.name) is not None
 
 
 def _percent(share: float) -> str:

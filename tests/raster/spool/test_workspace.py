@@ -1,9 +1,6 @@
 import errno
 import os
-import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -18,7 +15,7 @@ from geodeeplab.raster.outputs import checks as outputs_module
 from geodeeplab.raster.outputs import commit as commit_module
 from geodeeplab.raster.spool import workspace as workspace_module
 from geodeeplab.raster.spool.encoded import EncodedBlock, SpoolLayer, encode_block
-from geodeeplab.raster.spool.workspace import Workspace, finished_before, open_workspace, workspace_folder
+from geodeeplab.raster.spool.workspace import Workspace, finished_before, open_workspace
 
 LABELS = [SpoolLayer(name="labels", dtype="uint8")]
 HEADER = {"overlap": 128, "model": {"name": "a", "checksum": "ab"}, "bands": (1, 2)}
@@ -202,7 +199,7 @@ class TestInterruptedRun:
 
     def test_of_another_version_is_given_up_on_request_only(self, start: Open, monkeypatch: pytest.MonkeyPatch) -> None:
         interrupt(start, rows=1)
-        monkeypatch.setattr("geodeeplab.raster.spool.store.JOURNAL_VERSION", 99)
+        monkeypatch.setattr("geodeeplab.raster.spool.spool_journal.JOURNAL_VERSION", 99)
         with pytest.raises(OutputError, match=r"is of another version of GeoDeepLab, .*`overwrite=True`"):
             with start(resume=True):
                 pass
@@ -238,50 +235,6 @@ class TestPlaces:
         with pytest.raises(OptionError, match="same path"):
             with open_workspace([paths[0], paths[0]], {}, shape=(1, 1), layers=LABELS):
                 pass
-
-    def test_of_long_names(self, tmp_path: Path) -> None:
-        output = tmp_path / ("é" * 120 + ".tif")
-        with open_workspace([output], {}, shape=(4, 3), layers=LABELS) as workspace:
-            assert workspace.folder == workspace_folder(output)
-            with workspace.publish() as temporary:
-                temporary[output].write_text("new")
-        assert names_in(tmp_path) == [output.name]
-
-
-OTHER = """
-import sys, time
-from pathlib import Path
-from geodeeplab.raster.spool.encoded import SpoolLayer
-from geodeeplab.raster.spool.workspace import open_workspace
-
-layers = [SpoolLayer(name="labels", dtype="uint8")]
-with open_workspace([Path(sys.argv[1])], {}, shape=(4, 3), layers=layers):
-    print("in", flush=True)
-    time.sleep(60)
-"""
-
-
-@pytest.fixture
-def other_run(paths: list[Path]) -> Iterator["subprocess.Popen[bytes]"]:
-    with subprocess.Popen([sys.executable, "-c", OTHER, paths[0]], stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"in\n"
-        yield process
-        process.kill()
-
-
-def test_one_run_at_a_time(other_run: "subprocess.Popen[bytes]", start: Open, paths: list[Path]) -> None:
-    for options in ({}, {"resume": True}, {"overwrite": True}):
-        with pytest.raises(OutputError, match=r"^another run is writing .*a\.gpkg: wait for it, or choose another"):
-            with start(**options):
-                pass
-    with open_workspace([paths[1]], {}, shape=(4, 3), layers=LABELS):  # another output is free
-        pass
-    other_run.send_signal(signal.SIGKILL)
-    other_run.wait()
-    with start() as workspace:  # the lock went with the process, and it had done no work
-        assert workspace.spool.block_count == 0
-    assert names_in(paths[0].parent) == []
 
 
 def test_where_no_locks_are_the_user_is_told(start: Open, monkeypatch: pytest.MonkeyPatch) -> None:
