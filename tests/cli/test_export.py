@@ -6,10 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
+import onnxruntime
 import pytest
+import torch
 
-from geodeeplab.models import Contract, SegmentationNetwork, load_model, save_model
+from geodeeplab.models import Contract, Normalisation, SegmentationNetwork, load_model, save_model
 
 pytestmark = pytest.mark.xdist_group("onnx")  # one process loads the exporter, once
 Run = Callable[..., Any]
@@ -31,12 +34,20 @@ def plain_model(tiny_model: Path, tmp_path: Path) -> Path:
 def test_writes_a_file_and_says_which(run: Run, plain_model: Path, out: Path) -> None:
     path = out / "tiny.onnx"
     path.write_bytes(b"an older file")
-    ran = run("export", plain_model, "-o", path, "--tile-size", 32, "--batch-size", 3, "--overwrite")
+    ran = run("export", plain_model, "-o", path, "--tile-size", 45, "--batch-size", 3, "--overwrite")
     assert (ran.status, ran.out, ran.err) == (0, f"{path}\n", "")
     assert [item.name for item in out.iterdir()] == ["tiny.onnx"]
     proto = onnx.load(path)
-    assert [dim.dim_value for dim in proto.graph.input[0].type.tensor_type.shape.dim] == [3, 3, 32, 32]
-    assert Contract.from_json(proto.metadata_props[0].value).name == "tiny"
+    assert [dim.dim_value for dim in proto.graph.input[0].type.tensor_type.shape.dim] == [3, 3, 45, 45]
+    contract = Contract.from_json(proto.metadata_props[0].value)
+    assert (contract.name, contract.overlap) == ("tiny", 22)
+    model, images = load_model(plain_model), torch.rand(3, 3, 45, 45) * 255
+    valid = torch.ones(3, 45, 45, dtype=torch.bool)
+    with torch.inference_mode():
+        expected = model.network(Normalisation(model.contract)(images, valid), valid).numpy()
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    np.testing.assert_allclose(session.run(["logits"], {"images": images.numpy()})[0], expected, atol=1e-3)
+    assert np.ptp(expected) > 1
 
 
 def test_outputs_are_checked_first(expect_refused: Refused, tiny_model: Path, out: Path, tmp_path: Path) -> None:

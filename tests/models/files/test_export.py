@@ -76,7 +76,10 @@ def model(tiny_model: Path) -> Model:
 def exported(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model, with PointRend, for two tiles of 64 px."""
     path = tmp_path_factory.mktemp("onnx") / "tiny.onnx"
+    model.network.train()
     export_onnx(model.network, model.contract, path, tile_size=64, batch_size=2)
+    assert all(part.training for part in model.network.modules())  # the file is for evaluation, the network as it was
+    model.network.eval()
     return path
 
 
@@ -112,6 +115,7 @@ def test_the_file_does_not_say_where_it_was_made(exported: Path) -> None:
     assert str(Path(torch.__file__).parent).encode() not in exported.read_bytes()
 
 
+@pytest.mark.slow  # `geodeeplab export` is quick, and tried on such a network at such a size
 def test_without_pointrend_at_an_odd_size(model: Model, tmp_path: Path) -> None:
     whole = model.network
     assert isinstance(whole, SegmentationNetwork)

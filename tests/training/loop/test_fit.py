@@ -85,26 +85,31 @@ def fit_and_die(folder: str, step: int, threads: int) -> None:
     fit(draw_data(), Path(folder), after_step=count)
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no kill -9 there")
-def test_a_killed_fit_goes_on_along_the_same_curve(drawn_data: TrainingData, tmp_path: Path) -> None:
-    whole_network, whole = fit(drawn_data, tmp_path / "whole")
-    code = f"""
-        from tests.training.loop.test_fit import fit_and_die
-        fit_and_die({str(tmp_path / "killed")!r}, 3, {torch.get_num_threads()})
-    """
-    ran = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=Path(__file__).parents[3], check=False)
-    assert ran.returncode == -signal.SIGKILL
-    assert len(read_checkpoint(tmp_path / "killed" / LAST)[CHECKPOINT_KEY]["history"]) == 1
-
+def check_goes_on(data: TrainingData, folder: Path) -> None:
+    """Check that a fit that ended in the second epoch goes on as if it had not."""
+    assert len(read_checkpoint(folder / LAST)[CHECKPOINT_KEY]["history"]) == 1
+    whole_network, whole = fit(data, None)
     steps: list[int] = []
-    network, resumed = fit(drawn_data, tmp_path / "killed", resume=True, after_step=lambda: steps.append(1))
+    network, resumed = fit(data, folder, resume=True, after_step=lambda: steps.append(1))
     assert curves(resumed) == curves(whole)  # every loss of every step, to the last bit
     assert len(steps) == 2  # one epoch was left
     assert all(
         torch.equal(a, b)
         for a, b in zip(network.state_dict().values(), whole_network.state_dict().values(), strict=True)
     )
-    assert {path.name for path in (tmp_path / "killed").iterdir()} == {LAST, BEST, HISTORY}
+    assert {path.name for path in folder.iterdir()} == {LAST, BEST, HISTORY}
+
+
+@pytest.mark.slow  # what it goes on from is the same after an interruption, which is quick
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no kill -9 there")
+def test_a_killed_fit_goes_on_along_the_same_curve(drawn_data: TrainingData, tmp_path: Path) -> None:
+    code = f"""
+        from tests.training.loop.test_fit import fit_and_die
+        fit_and_die({str(tmp_path / "killed")!r}, 3, {torch.get_num_threads()})
+    """
+    ran = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=Path(__file__).parents[3], check=False)
+    assert ran.returncode == -signal.SIGKILL
+    check_goes_on(drawn_data, tmp_path / "killed")
 
 
 def test_a_complete_run_has_nothing_to_go_on_with(drawn_data: TrainingData, tmp_path: Path) -> None:
@@ -170,7 +175,9 @@ def test_a_loss_that_is_lost_ends_the_fit(drawn_data: TrainingData, tmp_path: Pa
     assert not (tmp_path / LAST).exists()
 
 
-def test_an_interrupted_fit_says_what_is_kept(drawn_data: TrainingData, tmp_path: Path) -> None:
+def test_an_interrupted_fit_says_what_is_kept_and_goes_on_along_the_same_curve(
+    drawn_data: TrainingData, tmp_path: Path
+) -> None:
     steps = iter(range(100))
 
     def interrupt() -> None:
@@ -180,8 +187,10 @@ def test_an_interrupted_fit_says_what_is_kept(drawn_data: TrainingData, tmp_path
     with pytest.raises(KeyboardInterrupt) as caught:
         fit(drawn_data, tmp_path, after_step=interrupt)
     assert caught.value.__notes__ == [f"the epochs in {tmp_path} are kept: go on with resume"]
-    _, history = fit(drawn_data, tmp_path, resume=True)
-    assert len(history) == RECIPE.epochs
+    check_goes_on(drawn_data, tmp_path)
+
+
+def test_several_processes_need_a_folder(drawn_data: TrainingData) -> None:
     with pytest.raises(OptionError, match="several processes share the folder"):
         fit(drawn_data, None, devices=2, strategy="ddp_spawn")
 
