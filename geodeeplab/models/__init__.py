@@ -4,7 +4,8 @@ from geodeeplab.models.architecture import ARCHITECTURES
 from geodeeplab.models.backbones import BACKBONES, build_backbone
 from geodeeplab.models.build import build_model
 from geodeeplab.models.catalogue import PUBLISHED, Cost, Published, build_published, measure_cost
-from geodeeplab.models.contract import Contract, ModelBand, ModelClass, read_contract_file
+from geodeeplab.models.contract import Contract, read_contract_file
+from geodeeplab.models.contract_parts import ModelBand, ModelClass
 from geodeeplab.models.crf import DenseCRF
 from geodeeplab.models.files.any_model import ContractLike, ModelLike, as_model
 from geodeeplab.models.files.export import export_onnx

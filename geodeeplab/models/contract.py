@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import numpy as np
-
 from geodeeplab.errors import ModelError
 from geodeeplab.models.architecture import MAX_BANDS, Architecture
 from geodeeplab.models.checks import (
@@ -20,7 +18,18 @@ from geodeeplab.models.checks import (
     refuse_unknown,
     shown,
 )
-from geodeeplab.text import is_plain, parse_json, read_json
+from geodeeplab.models.contract_parts import (
+    ModelBand,
+    ModelClass,
+    check_band_types,
+    check_band_values,
+    check_class_types,
+    check_color,
+    listed,
+    read_band,
+    read_class,
+)
+from geodeeplab.text import parse_json, read_json
 
 FORMAT_VERSION = 1
 HEADER_KEY = "geodeeplab"
@@ -32,48 +41,6 @@ MAX_GSD_M = 1_000_000
 OUTPUTS = ("logits", "probabilities")
 PIXEL_DTYPES = tuple(f"{kind}{bits}" for kind in ("uint", "int") for bits in (8, 16, 32, 64))
 PIXEL_DTYPES += ("float16", "float32", "float64")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelClass:
-    """One class that a model tells apart."""
-
-    id: int
-    """Value in the label raster, 1 to 255; 0 is nodata."""
-    name: str
-    """Its name in every output."""
-    color: tuple[int, int, int]
-    """Red, green, blue, 0 to 255."""
-
-    def __post_init__(self) -> None:
-        """Check the name.
-
-        Raises:
-            ModelError: some file of an output could not hold it.
-        """
-        if not is_plain(str(self.name)):
-            raise ModelError(f"names of classes have no control characters, but {self.name!r} has: name it anew")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelBand:
-    """One band that a model reads."""
-
-    name: str
-    """The band's common name, such as `red` or `nir`."""
-    mean: float
-    """Mean over the training pixels, in the units of `Contract.value_range`."""
-    std: float
-    """Standard deviation, likewise; above 0."""
-    scale: float = 1.0
-    """Physical value = pixel × scale + offset in the training scenes; 1 and 0 where they stated neither."""
-    offset: float = 0.0
-    """See scale."""
-
-    @property
-    def is_scaled(self) -> bool:
-        """True where the training scenes stated how their numbers become physical values."""
-        return (self.scale, self.offset) != (1.0, 0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,10 +162,10 @@ class Contract:
                     "install the version that wrote the file, or save the model again"
                 )
             refuse_unknown(plain, "a contract", [item.name for item in dataclasses.fields(cls)])
-            plain["classes"] = tuple(_class_of(item) for item in _listed(plain["classes"], "classes"))
-            plain["bands"] = tuple(_band_of(item) for item in _listed(plain["bands"], "bands"))
+            plain["classes"] = tuple(read_class(item) for item in listed(plain["classes"], "classes"))
+            plain["bands"] = tuple(read_band(item) for item in listed(plain["bands"], "bands"))
             if "value_range" in plain:
-                plain["value_range"] = tuple(_listed(plain["value_range"], "value_range"))
+                plain["value_range"] = tuple(listed(plain["value_range"], "value_range"))
             if "overlap" not in plain and isinstance(plain.get("tile_size"), int):
                 plain["overlap"] = min(cls.overlap, plain["tile_size"] // 2)
             return cls(**plain)
@@ -216,17 +183,11 @@ class Contract:
         """
         check_name(self.name, "the model's name")
         for item in self.classes:
-            check_name(item.name, "a class's name")
-            if isinstance(item.id, bool) or not isinstance(item.id, int):
-                raise TypeError(f"the id of class '{item.name}' is a whole number, not {shown(item.id)}")
-            if not isinstance(item.color, list | tuple):
-                raise TypeError(f"the colour of class '{item.name}' is red, green, blue, not {shown(item.color)}")
+            check_class_types(item)
         if len(self.bands) > MAX_BANDS:
             raise TypeError(f"bands are up to {MAX_BANDS}, not {len(self.bands)}")
         for band in self.bands:
-            check_name(band.name, "a band's name")
-            for key in ("mean", "std", "scale", "offset"):
-                check_number(getattr(band, key), f"{key} of band '{band.name}'")
+            check_band_types(band)
         for key in ("tile_size", "overlap"):
             value = getattr(self, key)
             if isinstance(value, bool) or not isinstance(value, int):
@@ -261,13 +222,7 @@ class Contract:
     def _check_values(self) -> None:
         """Check the numbers that pixels are computed with, the colours, and that the rest can be written."""
         for band in self.bands:
-            if not all(is_finite(value) for value in (band.mean, band.std, band.scale, band.offset)):
-                raise ModelError(f"mean, std, scale and offset of band '{band.name}' are finite numbers: correct them")
-            if np.float32(band.std) <= 0 or band.scale == 0:
-                raise ModelError(
-                    "the standard deviation of every band is above 0 and its scale is not 0, "
-                    f"not {band.std:g} and {band.scale:g} as of band '{band.name}'"
-                )
+            check_band_values(band)
         low, high = self.value_range
         if not (is_finite(low) and is_finite(high) and low < high):
             raise ModelError(
@@ -276,10 +231,7 @@ class Contract:
         if self.gsd_m is not None and not 0 < self.gsd_m <= MAX_GSD_M:
             raise ModelError(f"gsd_m is metres above 0, up to {MAX_GSD_M}, not {shown(self.gsd_m)}: correct it")
         for item in self.classes:
-            if len(item.color) != 3 or not all(_is_color_part(part) for part in item.color):
-                raise ModelError(
-                    f"a colour is red, green, blue from 0 to 255, not {shown(item.color)} as of '{item.name}'"
-                )
+            check_color(item)
         if not isinstance(self.dtype, str) or self.dtype not in PIXEL_DTYPES:
             raise ModelError(f"dtype is a type of pixels such as uint8 or float32, not {shown(self.dtype)}")
         try:
@@ -304,42 +256,6 @@ def read_contract_file(path: str | os.PathLike[str]) -> Contract:
         return Contract.from_mapping(values)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
-
-
-def _listed(value: object, what: str) -> list[Any]:
-    """Give a list of a contract.
-
-    Raises:
-        TypeError: if it is none.
-    """
-    if not isinstance(value, list | tuple):
-        raise TypeError(f"{what} is a list, not {shown(value)}")
-    return list(value)
-
-
-def _class_of(values: object) -> ModelClass:
-    if isinstance(values, ModelClass):
-        return values
-    check_mapping(values, "a class")
-    assert isinstance(values, Mapping)
-    refuse_unknown(values, "a class", ("id", "name", "color"))
-    return ModelClass(id=values["id"], name=values["name"], color=tuple(_listed(values["color"], "a colour")))
-
-
-def _band_of(values: object) -> ModelBand:
-    if isinstance(values, ModelBand):
-        return values
-    check_mapping(values, "a band")
-    assert isinstance(values, Mapping)
-    refuse_unknown(values, "a band", [item.name for item in dataclasses.fields(ModelBand)])
-    missing = [key for key in ("name", "mean", "std") if key not in values]
-    if missing:
-        raise KeyError(missing[0])
-    return ModelBand(**values)
-
-
-def _is_color_part(part: object) -> bool:
-    return isinstance(part, int) and not isinstance(part, bool) and 0 <= part <= 255
 
 
 def _brief(value: float) -> str:

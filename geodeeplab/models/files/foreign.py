@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from geodeeplab.errors import ModelError
-from geodeeplab.models.contract import Contract, ModelClass
+from geodeeplab.models.contract import Contract
+from geodeeplab.models.contract_parts import ModelClass
 from geodeeplab.models.heads.aspp import resize
 
 OUTPUT_KEYS = ("out", "logits")
