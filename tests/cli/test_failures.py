@@ -88,7 +88,9 @@ class TestFullDisks:
         if folder.is_dir() and folder.is_mount():
             subprocess.run(["umount", "-l", str(folder)], check=True)
 
-    @pytest.mark.parametrize("kib", [4, 8, 12, 16, 24, 64, 108])
+    @pytest.mark.parametrize(
+        "kib", [4, 16, 64, 108, *(pytest.param(kib, marks=pytest.mark.slow) for kib in (8, 12, 24))]
+    )
     def test_with_more_space_the_run_goes_on(
         self,
         expect_kept: Kept,
