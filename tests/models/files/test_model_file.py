@@ -141,3 +141,11 @@ def test_the_bundled_models_are_small_and_complete(name: str, classes: list[str]
     assert model.contract.licence
     assert model.contract.metrics
     assert "/" not in str(model.contract.provenance.get("start", ""))  # no folders of whoever trained it
+
+
+def test_loading_draws_no_random_numbers(tiny_model: Path) -> None:
+    before = torch.random.get_rng_state()
+    first, second = load_model(tiny_model).network, load_model(tiny_model).network
+    assert torch.equal(torch.random.get_rng_state(), before)
+    for (name, tensor), (_, same) in zip(first.state_dict().items(), second.state_dict().items(), strict=True):
+        assert torch.equal(tensor, same), name
