@@ -147,3 +147,10 @@ def test_the_values_that_the_weights_expect_are_in_the_file() -> None:
         said = json.loads(file.metadata()["weights"])
     assert (said["mean"], said["std"], said["bands"]) == (INPUT_MEAN, INPUT_STD, ["red", "green", "blue"])
     assert said["licence"] == "Apache-2.0"
+
+
+def test_an_exported_graph_pads_as_the_network_does() -> None:
+    chain = nn.Sequential(SameConv2d(2, 4, 5, stride=2), SameConv2d(4, 4, 3, stride=2)).eval()
+    image = noise(1, 2, 14, 21)
+    exported = torch.export.export(chain, (image,))
+    torch.testing.assert_close(exported.module()(image), chain(image))

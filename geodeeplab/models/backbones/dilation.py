@@ -1,6 +1,6 @@
 """Atrous convolution: trade strides for dilation, so that a network gives denser features with the same weights."""
 
-from typing import Literal
+from typing import Literal, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -89,7 +89,7 @@ def _step(layer: nn.Module) -> int:
     return step if isinstance(step, int) else 1
 
 
-def _is_same(layer: nn.Module) -> bool:
+def _is_same(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
     """Say whether a convolution has SAME padding for whatever stride and dilation it has: ours, or timm's."""
     return isinstance(layer, SameConv2d) or type(layer).__name__ == "Conv2dSame"
 

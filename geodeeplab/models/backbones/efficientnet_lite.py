@@ -118,7 +118,7 @@ class _InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Give (N, O, h, w) of a map (N, I, H, W)."""
-        y = F.relu6(self.bn1(self.conv_pw(x)), inplace=True)  # (N, 6·I, H, W)
+        y: Tensor = F.relu6(self.bn1(self.conv_pw(x)), inplace=True)  # (N, 6·I, H, W)
         y = F.relu6(self.bn2(self.conv_dw(y)), inplace=True)  # (N, 6·I, h, w)
         y = self.bn3(self.conv_pwl(y))  # (N, O, h, w)
         return x + y if self.is_residual else y

@@ -10,6 +10,7 @@ what follows from that is stated here for a chain of such layers:
   at any size, the borders included. Layers that lost their stride, and all after them, have equal pads on both sides.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -27,11 +28,16 @@ class SameConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """Give (N, O, ⌈H/stride⌉, ⌈W/stride⌉) of a map (N, I, H, W)."""
         (top, bottom), (left, right) = (self._pads(x.shape[dim], dim) for dim in (-2, -1))
+        if (top, left) == (bottom, right):
+            return self._convolve(x, self.weight, (top, left))
+        if torch.compiler.is_exporting():  # runtimes have convolutions with other pads behind than before
+            return self._convolve(F.pad(x, (left, right, top, bottom)), self.weight, (0, 0))
         # A tap of zero before the others moves the kernel by one pixel, for less than a padded copy of the map costs.
-        weight = self.weight
-        if (top, left) != (bottom, right):
-            weight = F.pad(weight, (right - left, 0, bottom - top, 0))  # (O, I / groups, kh or kh + 1, kw or kw + 1)
-        return F.conv2d(x, weight, None, self.stride, (bottom, right), self.dilation, self.groups)
+        weight = F.pad(self.weight, (right - left, 0, bottom - top, 0))  # (O, I / groups, kh or kh + 1, kw or kw + 1)
+        return self._convolve(x, weight, (bottom, right))
+
+    def _convolve(self, x: Tensor, weight: Tensor, padding: tuple[int, int]) -> Tensor:
+        return F.conv2d(x, weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
     def _pads(self, size: int, dim: int) -> tuple[int, int]:
         """Give the zeros before and behind an axis of `size` cells."""

@@ -163,7 +163,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "fcn32s": {"backbone": "vgg16", "fc_channels": 32},
     "fcn16s": {"backbone": "vgg16", "fc_channels": 32},
     "fcn8s": {"backbone": "vgg16", "fc_channels": 32},
-    "fcn": {"backbone": "mobilenet_v2"},
+    "fcn": {"backbone": "efficientnet_lite0"},
     "deeplabv1": {"backbone": "vgg16_bn", "fc_channels": 32},
     "deeplabv2": {"backbone": "resnet18", "scales": (1.0, 0.75, 0.5)},
     "deeplabv3": {"backbone": "mobilenet_v3_small", "aspp_channels": 16},
