@@ -42,13 +42,17 @@ def architecture_table(*, as_json: bool) -> str:
 def show_models(name: str | None, *, as_json: bool) -> None:
     """Print the contracts of the bundled models, or of one model with its scores."""
     from geodeeplab.models import Contract, iter_bundled, read_contract
+    from geodeeplab.models.adapted.architecture import read_architecture
     from geodeeplab.models.architecture import Architecture
 
     def describe(contract: Contract) -> str:
         head = "a network of its own"
         if contract.architecture:
-            numbers = Architecture.from_mapping(contract.architecture)
-            head = f"{numbers.arch} {numbers.backbone}{' + PointRend' if numbers.pointrend else ''}"
+            numbers = read_architecture(contract.architecture)
+            if isinstance(numbers, Architecture):
+                head = f"{numbers.arch} {numbers.backbone}{' + PointRend' if numbers.pointrend else ''}"
+            else:
+                head = f"adapted from {numbers.sources}"
         gsd = f", {contract.gsd_m:g} m" if contract.gsd_m else ""
         classes = ", ".join(f"{item.id} {item.name}" for item in contract.classes)
         return (

@@ -1,5 +1,7 @@
 """Networks and the model file: tensors in, logits out."""
 
+from geodeeplab.models.adapted.architecture import AdaptedArchitecture, EncoderNumbers
+from geodeeplab.models.adapted.network import AdaptedNetwork, make_head, round_weights
 from geodeeplab.models.architecture import ARCHITECTURES
 from geodeeplab.models.backbones import BACKBONES, build_backbone
 from geodeeplab.models.build import build_model
@@ -33,11 +35,14 @@ __all__ = [
     "BACKBONES",
     "DEFAULT_MODEL",
     "PUBLISHED",
+    "AdaptedArchitecture",
+    "AdaptedNetwork",
     "Contract",
     "ContractLike",
     "Cost",
     "DeepLabV3Head",
     "DenseCRF",
+    "EncoderNumbers",
     "ForeignNetwork",
     "LoadingReport",
     "Model",
@@ -62,11 +67,13 @@ __all__ = [
     "iter_bundled",
     "load_model",
     "load_pretrained",
+    "make_head",
     "measure_cost",
     "point_loss",
     "point_sample",
     "read_contract",
     "read_contract_file",
+    "round_weights",
     "save_model",
     "subdivide",
 ]

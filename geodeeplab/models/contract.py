@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from geodeeplab.errors import ModelError
-from geodeeplab.models.architecture import MAX_BANDS, Architecture
+from geodeeplab.models.adapted.architecture import read_architecture
+from geodeeplab.models.architecture import MAX_BANDS
 from geodeeplab.models.checks import (
     check_mapping,
     check_name,
@@ -50,7 +51,7 @@ class Contract:
     name: str
     """The model's name."""
     architecture: Mapping[str, Any] = field(default_factory=dict)
-    """The arguments of `build_model`; empty for a network that something else built."""
+    """The arguments of `build_model`, or of a network that `adapt` made; empty for one that something else built."""
     classes: tuple[ModelClass, ...]
     """Classes in the order of the logits' channels. A network of one channel has one class, or two: see `positive`."""
     bands: tuple[ModelBand, ...]
@@ -206,7 +207,7 @@ class Contract:
 
     def _check_architecture(self) -> None:
         """Check the architecture, and the numbers that it and the contract both state."""
-        architecture = Architecture.from_mapping(self.architecture)
+        architecture = read_architecture(self.architecture)
         if architecture.num_classes != len(self.classes):
             raise ModelError(f"the network gives {architecture.num_classes} classes, the contract {len(self.classes)}")
         if architecture.in_channels != len(self.bands):

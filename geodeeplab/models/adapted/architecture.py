@@ -112,6 +112,16 @@ class AdaptedArchitecture:
             raise ModelError(f"{error}: save the model again") from error
         return cls(**plain)
 
+    @property
+    def sources(self) -> str:
+        """Name what the features are of."""
+        networks = [one.network for one in self.encoders]
+        named = [
+            str(one.backbone) if network is None else f"{network.arch} {network.backbone}"
+            for one, network in zip(self.encoders, networks, strict=True)
+        ]
+        return ", ".join(["colour", *named])
+
     def to_mapping(self) -> dict[str, Any]:
         """Give plain values, as JSON has them. Law: `from_mapping` gives the same back."""
         return {

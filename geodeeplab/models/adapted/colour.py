@@ -93,7 +93,8 @@ class ColourFeatures(nn.Module):
     def _of_window(self, window: Tensor, *, is_wide: bool) -> Tensor:
         """Give features of averages (N, F, h, w) over windows, in the order that `_of_windows` made them in."""
         bands, pairs = self.bands, len(self.pairs) if self.bands > 1 else 0
-        means, (square, slope, across, along, pattern, grain, edges) = window[:, :bands], window[:, bands : bands + 7].split(1, 1)
+        means = window[:, :bands]
+        square, slope, across, along, pattern, grain, edges = window[:, bands : bands + 7].split(1, dim=1)
         ratios, ratio_square = window[:, bands + 7 : bands + 7 + pairs], window[:, bands + 7 + pairs :]
         mean = means.mean(1, keepdim=True) / self.spread
         found = [means, _root(square - mean * mean), _root(slope)]

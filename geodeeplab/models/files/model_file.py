@@ -14,6 +14,8 @@ from torch.overrides import TorchFunctionMode
 
 from geodeeplab.atomic import write_output
 from geodeeplab.errors import ModelError
+from geodeeplab.models.adapted.architecture import AdaptedArchitecture, read_architecture
+from geodeeplab.models.adapted.network import AdaptedNetwork
 from geodeeplab.models.architecture import Architecture
 from geodeeplab.models.assembly import build_network
 from geodeeplab.models.contract import HEADER_KEY, Contract
@@ -105,14 +107,14 @@ def load_model(name_or_path: str | os.PathLike[str] = DEFAULT_MODEL) -> Model:
         raise ModelError(f"{path} is an ONNX file, not a model file: open it with geodeeplab.models.as_model")
     contract = read_contract(path)
     try:
-        architecture = Architecture.from_mapping(contract.architecture)
+        architecture = read_architecture(contract.architecture)
         with torch.device("meta"), _Undrawn():  # shapes without memory
-            wanted = build_network(architecture).state_dict()
+            wanted = _build(architecture).state_dict()
     except ModelError as error:
         raise ModelError(f"{path} names an architecture that cannot be built ({error}): save it again") from error
     _check_tensors(path, wanted)
     with _Undrawn():
-        network = build_network(architecture)
+        network = _build(architecture)
     with safe_open(path, framework="pt") as file:
         network.load_state_dict({key: file.get_tensor(key).float() for key in wanted}, strict=True)
     for key, tensor in network.state_dict().items():
@@ -122,7 +124,11 @@ def load_model(name_or_path: str | os.PathLike[str] = DEFAULT_MODEL) -> Model:
 
 
 def save_model(
-    network: SegmentationNetwork, contract: Contract, dst_path: str | os.PathLike[str], *, half: bool = True
+    network: SegmentationNetwork | AdaptedNetwork,
+    contract: Contract,
+    dst_path: str | os.PathLike[str],
+    *,
+    half: bool = True,
 ) -> None:
     """Write a model file under a temporary name, then rename it.
 
@@ -137,6 +143,12 @@ def save_model(
     """
     weights = {key: _stored(tensor, half) for key, tensor in network.state_dict().items()}
     write_output(dst_path, save(weights, metadata={HEADER_KEY: contract.to_json()}))
+
+
+def _build(architecture: Architecture | AdaptedArchitecture) -> SegmentationNetwork | AdaptedNetwork:
+    if isinstance(architecture, AdaptedArchitecture):
+        return AdaptedNetwork(architecture)
+    return build_network(architecture)
 
 
 def _check_tensors(path: Path, wanted: Mapping[str, Tensor]) -> None:
