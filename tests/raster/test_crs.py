@@ -134,6 +134,7 @@ def test_a_mosaic_of_one_crs_in_several_spellings(make_raster: MakeRaster) -> No
         ("EPSG:4326", Affine(0.001, 0, 1e30, 0, -0.001, 40), "are no places"),
         ("EPSG:32633", Affine(1, 0, 1e30, 0, -1, 5_000_000), "are no places"),
         ("EPSG:32633", Affine(1, 0, 1e9, 0, -1, 1e9), "outside of where EPSG:32633 is defined"),
+        ("EPSG:32633", Affine(1, 0, 5e5, 0, -1e8, 5e6), r"reaches 20 times around the Earth .* 1 × 1e\+08:"),
     ],
 )
 def test_coordinates_that_are_no_places(make_raster: MakeRaster, crs: str, transform: Affine, message: str) -> None:

@@ -1,5 +1,6 @@
 """Opening a raster file: what is refused, with the command that would fix it, and what is warned about."""
 
+import math
 import shlex
 import warnings
 from collections.abc import Iterable, Iterator
@@ -23,6 +24,8 @@ SMALLEST_STEP = 2.0**-42
 """Pixels smaller than this share of their coordinates cannot be told apart."""
 MOST_LONGITUDE = 720.0
 """Degrees: grids may run on past 180."""
+MOST_TURNS = 4
+"""Grids in other coordinates are no longer than so many times around the Earth: no map is, but PROJ takes some on."""
 PLACES_LOOKED_AT = (3, 33)
 """Points along each axis that are looked for on the ground, one after the other."""
 
@@ -131,6 +134,13 @@ def check_place(grid: Grid, path: str) -> None:
                 f"which there are not: {advice}"
             )
         return
+    unit, longest = body.map.axis_info[0].unit_conversion_factor, max(right - left, top - bottom)
+    turns = longest * unit / (2 * math.pi * (1 if body.map.is_geographic else body.geod.a))
+    if turns > MOST_TURNS:
+        raise SceneError(
+            f"scene '{path}' reaches {turns:.3g} times around the Earth in {crs_name(grid.crs)}, with pixels of "
+            f"{grid.res[0]:g} × {grid.res[1]:g}: {advice}"
+        )
     for count in PLACES_LOOKED_AT:
         cols, rows = (np.linspace(0, length, count) for length in (grid.width, grid.height))
         t = grid.transform

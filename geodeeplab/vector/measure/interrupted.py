@@ -13,7 +13,7 @@ LONGEST_PIECE_M = 4_000.0  # edges are cut into pieces of this length, each a pa
 SEARCH_POINTS = 65  # along both axes, where the middle is not on the Earth
 STEP_M = 500.0  # for slopes
 MOST_PIECES = 10_000  # of an edge around the Earth
-VERTICES_AT_ONCE = 100_000
+POINTS_AT_ONCE = 200_000  # some 150 bytes each
 ANTIPODE = 1e-12  # 1 + the cosine of the angle to the middle
 
 
@@ -43,41 +43,33 @@ class InterruptedMap:
     def measure_arcs(self, points: Floats, offsets: NDArray[np.int64]) -> tuple[Floats, Floats]:
         """Give area integrals and lengths (A,) as `Ruler.measure_arcs` does."""
         areas, lengths = np.zeros((2, len(offsets) - 1))
+        arcs = np.repeat(np.arange(len(areas)), np.diff(offsets))
+        points = points[offsets[0] : offsets[-1]]
+        counts = self._point_counts(points, arcs)
+        ends = np.cumsum(counts)
         first = 0
-        while first < len(areas):  # some 300 bytes a point
-            last = max(int(np.searchsorted(offsets, offsets[first] + VERTICES_AT_ONCE, side="right")) - 1, first + 1)
-            areas[first:last], lengths[first:last] = self._measure(points, offsets[first : last + 1])
+        while first < len(points):  # one after the other, so that where batches end shows in no sum
+            most = ends[first] - counts[first] + POINTS_AT_ONCE
+            last = max(int(np.searchsorted(ends, most, side="right")), first + 1)
+            part = slice(first, last + 1)  # with the vertex at which its last edge ends, if it is one
+            dense, starts, vertex = _divide(points[part], counts[part], is_end=last == len(points))
+            lon, lat = self._ground.lonlat(*dense.T)
+            plane, positions = self._plane(lon, lat), self._ground.positions(lon, lat)
+            arc = arcs[part][vertex]
+            np.add.at(areas, arc, self._hand * _parabola_areas(*(plane[:, starts + i] for i in range(3))))
+            np.add.at(lengths, arc, _curve_lengths(*(positions[:, starts + i] for i in range(3))))
             first = last
         return areas, lengths
 
-    def _measure(self, points: Floats, offsets: NDArray[np.int64]) -> tuple[Floats, Floats]:
-        dense, starts, arc_of_start = self._divide(points, offsets)
-        lon, lat = self._ground.lonlat(*dense.T)
-        plane, positions = self._plane(lon, lat), self._ground.positions(lon, lat)
-        areas, lengths = np.zeros((2, len(offsets) - 1))
-        np.add.at(areas, arc_of_start, self._hand * _parabola_areas(*(plane[:, starts + i] for i in range(3))))
-        np.add.at(lengths, arc_of_start, _curve_lengths(*(positions[:, starts + i] for i in range(3))))
-        return areas, lengths
-
-    def _divide(
-        self, points: Floats, offsets: NDArray[np.int64]
-    ) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64]]:
-        """Cut edges into pieces of two halves: all points, where pieces start among them, and the arcs of the pieces.
-
-        A piece runs from its start over the next point to the one after that, where the next piece starts.
-        """
-        arc_of_vertex = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-        points = points[offsets[0] : offsets[-1]]
-        has_edge = np.zeros(len(points), dtype=np.bool_)
-        has_edge[:-1] = arc_of_vertex[1:] == arc_of_vertex[:-1]
-        chords = np.where(has_edge[:, None], np.roll(points, -1, axis=0) - points, 0.0)
+    def _point_counts(self, points: Floats, arcs: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Give the points (V,) that each vertex and the edge after it take: two a piece, and one where an arc ends."""
+        counts = np.ones(len(points), dtype=np.int64)
+        has_edge = np.flatnonzero(arcs[1:] == arcs[:-1])
+        with np.errstate(invalid="ignore"):  # ∞ − ∞
+            chords = points[has_edge + 1] - points[has_edge]
         pieces = np.nan_to_num(np.hypot(*chords.T) * self._ground.unit_m / LONGEST_PIECE_M, posinf=0.0)
-        counts = np.where(has_edge, 2 * (1 + np.minimum(pieces, MOST_PIECES).astype(np.int64)), 1)
-        vertex = np.repeat(np.arange(len(points)), counts)
-        step = np.arange(len(vertex)) - (np.cumsum(counts) - counts)[vertex]
-        dense = points[vertex] + (step / counts[vertex])[:, None] * chords[vertex]
-        starts = np.flatnonzero(has_edge[vertex] & (step % 2 == 0))
-        return dense, starts, arc_of_vertex[vertex[starts]]
+        counts[has_edge] = 2 * (1 + np.minimum(pieces, MOST_PIECES).astype(np.int64))
+        return counts
 
     def _plane(self, lon: Floats, lat: Floats) -> Floats:
         """Give coordinates in the equal-area plane in metres, (2, N); NaN at the antipode of its middle."""
@@ -95,6 +87,26 @@ class InterruptedMap:
             before = (here - self._ground.positions_of(x - dx, y - dy)) / step
             slopes.append(np.where(np.isnan(after), before, np.where(np.isnan(before), after, (before + after) / 2)))
         return slopes[0], slopes[1]
+
+
+def _divide(
+    points: Floats, counts: NDArray[np.int64], *, is_end: bool
+) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64]]:
+    """Cut edges into pieces of two halves: all points, where pieces start among them, and the vertices before those.
+
+    A piece runs from its start over the next point to the one after that, where the next piece starts. The edge after
+    the last vertex is left out, but `is_end`, where there is none.
+    """
+    if not is_end:
+        counts = np.append(counts[:-1], 1)
+    chords = np.zeros_like(points)
+    with np.errstate(invalid="ignore"):
+        chords[:-1] = np.where(counts[:-1, None] > 1, points[1:] - points[:-1], 0.0)
+    vertex = np.repeat(np.arange(len(points)), counts)
+    step = np.arange(len(vertex)) - (np.cumsum(counts) - counts)[vertex]
+    dense = points[vertex] + (step / counts[vertex])[:, None] * chords[vertex]
+    starts = np.flatnonzero((counts[vertex] > 1) & (step % 2 == 0))
+    return dense, starts, vertex[starts]
 
 
 def _parabola_areas(start: Floats, middle: Floats, stop: Floats) -> Floats:

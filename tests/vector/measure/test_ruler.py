@@ -1,5 +1,6 @@
 import math
 import threading
+import tracemalloc
 from itertools import pairwise
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def shapes(x: float, y: float, scale: float) -> list[Floats]:
     return [ring_of(points, scale=scale, at=(x, y), angle=angle) for angle in (0, 0.6) for points in plain]
 
 
-def measure(ruler: Ruler, arcs: list[Floats]) -> tuple[Floats, Floats]:
+def measure(ruler: Ruler | InterruptedMap, arcs: list[Floats]) -> tuple[Floats, Floats]:
     return ruler.measure_arcs(np.concatenate(arcs), np.cumsum([0, *map(len, arcs)]))
 
 
@@ -350,9 +351,24 @@ def test_points_one_by_one_come_in_batches(monkeypatch: pytest.MonkeyPatch) -> N
     points, offsets = np.concatenate(rings), np.cumsum([0, *map(len, rings)])
     slow = InterruptedMap(Ground(CRS.from_epsg(32633)), outline(rings))
     expected = slow.measure_arcs(points, offsets)
-    for most in (1, 7, 12):  # a square has 5 vertices with its first again, an L 7
-        monkeypatch.setattr("geodeeplab.vector.measure.interrupted.VERTICES_AT_ONCE", most)
+    for most in (1, 7, 12, 23):  # a square takes 9 points with its first again, an L 13
+        monkeypatch.setattr("geodeeplab.vector.measure.interrupted.POINTS_AT_ONCE", most)
         np.testing.assert_array_equal(slow.measure_arcs(points, offsets), expected)
+
+
+def test_edges_around_the_earth_are_measured_in_bounded_memory() -> None:
+    crs = CRS.from_epsg(32633)
+    ring = ring_of([(5e5, 5e6), (5e5 + 1, 5e6), (5e5 + 1, 5e6 - 1e7), (5e5, 5e6 - 1e7)])
+    slow = InterruptedMap(Ground(crs), outline([ring]))
+    area, length = measure(slow, [ring])
+    tracemalloc.start()
+    try:
+        areas, lengths = measure(slow, [np.tile(ring, (100, 1))])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_allclose([areas[0], lengths[0]], [100 * area[0], 100 * length[0]], rtol=1e-9)
+    assert peak < 60e6
 
 
 def test_half_the_earth_from_space() -> None:
