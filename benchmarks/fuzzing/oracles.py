@@ -136,7 +136,10 @@ def changed_ground(path: Path, before: Path, *, with_classes: bool = False) -> B
         return None
     first, second = Counter(features), Counter(old)
     changed = [shape for shape, _ in ((first - second) + (second - first)).elements()]
-    boxes = shapely.bounds(shapely.from_wkb([shape for shape in changed if shape], on_invalid="ignore"))
+    shapes = shapely.from_wkb([shape for shape in changed if shape], on_invalid="fix")  # open rings are repaired, too
+    if shapely.is_missing(shapes).any():
+        return None
+    boxes = shapely.bounds(shapes)
     return [tuple(box) for box in np.atleast_2d(boxes).tolist() if len(box) == 4 and not any(map(math.isnan, box))]
 
 

@@ -12,8 +12,9 @@ from fuzz import line_of, run_cases, table
 from fuzzing.cases import GOOD, Bench
 from fuzzing.inputs import sign_line
 from fuzzing.kinds import Command, Kind, iter_kinds
+from fuzzing.oracles import changed_ground
 from fuzzing.raw import MUTATIONS, mutate_bytes
-from fuzzing.shapes import Geometry, to_wkb
+from fuzzing.shapes import Geometry, to_wkb, write_layer
 from fuzzing.tiff import read_entries
 from fuzzing.trees import iter_places, mutate_json, mutate_xml, to_toml
 
@@ -151,6 +152,18 @@ def test_geometries_are_well_known_binary() -> None:
     ]
     for shape in shapes:
         assert shapely.from_wkb(to_wkb(shape)).equals(shapely.geometry.shape(shape))
+
+
+@pytest.mark.filterwarnings("ignore:Non closed ring")
+def test_the_ground_of_an_open_ring_may_change(tmp_path: Path) -> None:
+    ring = [[0.0, 0.0], [2.0, 0.0], [2.0, 1.0], [0.0, 0.0]]
+    moved = [[0.0, 0.0], [2.0, 0.0], [2.0, 1.0], [-30.0, 50.0]]
+    for name, points in (("a.geojson", ring), ("b.geojson", moved)):
+        shapes: list[Geometry] = [{"type": "Polygon", "coordinates": [one]} for one in (points, ring)]
+        write_layer(tmp_path / name, shapes, ["field", "wood"])
+    boxes = changed_ground(tmp_path / "b.geojson", tmp_path / "a.geojson")
+    assert boxes is not None
+    assert sorted(boxes) == [(-30.0, 0.0, 2.0, 50.0), (0.0, 0.0, 2.0, 1.0)]
 
 
 def test_tags_are_found(tmp_path: Path) -> None:
