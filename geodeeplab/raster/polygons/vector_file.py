@@ -17,6 +17,7 @@ import numpy.typing as npt
 from geodeeplab.errors import GeoDeepLabError, OptionError
 from geodeeplab.quiet import ignore_warnings
 from geodeeplab.raster.polygons.class_text import ENCODING_OPTIONS, listed
+from geodeeplab.raster.polygons.shapefile import check_whole, says_encoding
 from geodeeplab.raster.polygons.wkb import read_wkb
 from geodeeplab.raster.sources.local_only import check_vector
 from geodeeplab.raster.sources.remote import gdal_path
@@ -33,8 +34,6 @@ CSV_OPTIONS = {
     "GEOM_POSSIBLE_NAMES": "WKT,wkt,geometry,geom,the_geom,wkt_geom,wkt_geometry,wkb_geometry,shape,geometrie",
     "KEEP_GEOM_COLUMNS": "NO",
 }
-ANSI_LANGUAGE = (0x00, 0x57)
-"""Bytes 29 of a dBASE file that say nothing of its code page: none, and whatever Windows had."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,6 +63,7 @@ def describe_file(src: str | bytes, *, layer: str | None, encoding: str | None, 
     with reading(what, encoding):
         if isinstance(src, str):
             check_vector(src, what=what)
+            check_whole(src, what=what)
         if _is_parquet(src):
             _, column, fields, crs = _parquet_geometry(str(src))
             return [field for field in fields if field != column], crs
@@ -83,6 +83,7 @@ def read_file(src: str | bytes, *, field: str | None, layer: str | None, encodin
     with reading(what, encoding):
         if isinstance(src, str):
             check_vector(src, what=what)
+            check_whole(src, what=what)
         if _is_parquet(src):
             return _read_parquet(str(src), field, what=what)
         with _utf8(src, encoding) as path:
@@ -106,7 +107,7 @@ def read_file(src: str | bytes, *, field: str | None, layer: str | None, encodin
         notes=notes,
         values=values,
         crs=meta["crs"],
-        has_stated_encoding=encoding is not None or not is_shapefile or _says_encoding(Path(str(src))),
+        has_stated_encoding=encoding is not None or not is_shapefile or says_encoding(Path(str(src))),
         may_state_encoding=encoding is None and is_shapefile,
     )
 
@@ -278,23 +279,3 @@ def _in_archive(path: str) -> str:
         names = [name for name in archive.namelist() if not name.startswith("__MACOSX/")]
     inside = [name for name in names if Path(name).suffix.lower() in ARCHIVED_SUFFIXES]
     return f"/vsizip/{path}/{inside[0]}" if len(inside) == 1 and "/" in inside[0] else path
-
-
-def _says_encoding(path: Path) -> bool:
-    """Tell whether a shapefile says in which encoding its text is: beside it, or in the table's head."""
-    try:
-        if path.suffix.lower() in (".zip", ".shz"):
-            with zipfile.ZipFile(path) as archive:
-                names = {Path(name).suffix.lower(): name for name in archive.namelist()}
-                head = archive.open(names[".dbf"]).read(30) if ".dbf" in names else b""
-                return ".shp" not in names or ".cpg" in names or head[29] not in ANSI_LANGUAGE
-        beside = [one for one in path.parent.iterdir() if one.stem == path.stem]
-        if any(one.suffix.lower() == ".cpg" for one in beside):
-            return True
-        tables = [one for one in beside if one.suffix.lower() == ".dbf"]
-        if not tables:
-            return True
-        with tables[0].open("rb") as file:
-            return file.read(30)[29] not in ANSI_LANGUAGE
-    except (OSError, IndexError, zipfile.BadZipFile):
-        return True  # remote, or a folder of something else

@@ -155,6 +155,18 @@ def test_damaged_files_end_in_a_result_or_one_line(tmp_path: Path, suffix: str) 
     assert not any("\n" in refusal for refusal in refusals)
 
 
+def test_a_shapefile_that_is_cut_off_is_refused(tmp_path: Path) -> None:
+    path = shapefile(tmp_path, "utf-8", "UTF-8")
+    whole = path.read_bytes()
+    path.write_bytes(whole + bytes(8))
+    assert len(values(path)) == 2, "what comes after the end does no harm"
+    for left in (len(whole) - 1, 130, 100):
+        path.write_bytes(whole[:left])
+        for read in (lambda: values(path), lambda: to_aoi(path, crs=UTM)):
+            with pytest.raises(OptionError, match=f"is cut off: it has {left} bytes of {len(whole)}; copy it again"):
+                read()
+
+
 def test_parquet_without_geometry_and_without_crs(tmp_path: Path) -> None:
     pd.DataFrame({"kind": ["a"]}).to_parquet(tmp_path / "table.parquet")
     with pytest.raises(OptionError, match="without the metadata of GeoParquet"):
