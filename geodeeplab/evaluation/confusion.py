@@ -10,6 +10,9 @@ from geodeeplab.errors import OptionError
 MAX_ID = 255
 """Labels are uint8."""
 
+Counts = NDArray[np.int64 | np.float64]
+"""Numbers of pixels, or what weighs as much: shares of the ground."""
+
 
 def confusion_matrix(
     labels: NDArray[np.integer], truth: NDArray[np.integer], *, class_ids: Sequence[int], ignore: int | None = None
@@ -37,7 +40,7 @@ def confusion_matrix(
     return np.bincount(k * by_row + by_col, minlength=k * k).reshape(k, k)
 
 
-def iou(counts: NDArray[np.int64], *, missed: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+def iou(counts: Counts, *, missed: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
     """Give the intersection over union (K,) of each class from counts (K, K); NaN where a class never occurs.
 
     `missed` (K,) are true pixels of each class that have no label at all, where these are to count as wrong.
@@ -46,13 +49,13 @@ def iou(counts: NDArray[np.int64], *, missed: NDArray[np.int64] | None = None) -
     return divide(hits, counts.sum(0) + counts.sum(1) - hits + (0 if missed is None else missed))
 
 
-def mean_iou(counts: NDArray[np.int64]) -> float:
+def mean_iou(counts: Counts) -> float:
     """Give the mean of `iou` over the classes that occur; NaN if none does."""
     scores = iou(counts)
     return float(scores[~np.isnan(scores)].mean()) if counts.any() else float("nan")
 
 
-def divide(numerator: NDArray[np.int64], denominator: NDArray[np.int64]) -> NDArray[np.float64]:
+def divide(numerator: Counts, denominator: Counts) -> NDArray[np.float64]:
     """Divide counts; 0 / 0 is NaN."""
     quotient = np.full(numerator.shape, np.nan)
     np.divide(numerator, denominator, out=quotient, where=denominator != 0)

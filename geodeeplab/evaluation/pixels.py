@@ -1,26 +1,26 @@
 """Pixel metrics from a confusion matrix: precision, recall, F1, accuracy, kappa.
 
-Counts are (K, K), the truth by row, as `confusion_matrix` gives them. `missed` (K,) are true pixels of each class that
-have no label at all, where these are to count as wrong.
+Counts are (K, K), the truth by row, as `confusion_matrix` gives them, or shares of the ground likewise. `missed` (K,)
+are true pixels of each class that have no label at all, where these are to count as wrong.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geodeeplab.evaluation.confusion import divide
+from geodeeplab.evaluation.confusion import Counts, divide
 
 
-def precision(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+def precision(counts: Counts) -> NDArray[np.float64]:
     """Give the share of each class's labels that are right (K,), "user's accuracy"; NaN for a class never labelled."""
     return divide(np.diag(counts), counts.sum(0))
 
 
-def recall(counts: NDArray[np.int64], *, missed: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+def recall(counts: Counts, *, missed: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
     """Give the share of each class's truth that is found (K,), "producer's accuracy"; NaN for a class never true."""
     return divide(np.diag(counts), counts.sum(1) + _or_zero(missed))
 
 
-def f1(counts: NDArray[np.int64], *, missed: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+def f1(counts: Counts, *, missed: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
     """Give the harmonic mean of precision and recall (K,), the Dice score; NaN for a class that never occurs.
 
     Law: with J the intersection over union, it is 2 J / (1 + J).
@@ -28,7 +28,7 @@ def f1(counts: NDArray[np.int64], *, missed: NDArray[np.int64] | None = None) ->
     return divide(2 * np.diag(counts), counts.sum(0) + counts.sum(1) + _or_zero(missed))
 
 
-def accuracy(counts: NDArray[np.int64], *, missed: NDArray[np.int64] | None = None) -> float:
+def accuracy(counts: Counts, *, missed: NDArray[np.int64] | None = None) -> float:
     """Give the share of all pixels that are right, "overall accuracy"; NaN for none.
 
     It follows the largest classes: beside it, look at the mean of the classes' scores.

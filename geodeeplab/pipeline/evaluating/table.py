@@ -46,7 +46,7 @@ def _class_rows(found: "Evaluation") -> list[str]:
         scores = (found.iou, found.precision, found.recall, found.f1, found.boundary_iou)
         last = ["mean", *(share(mean_over_classes(one)) for one in scores)]
         rows.append([*last, *[""] * (len(heads) - len(last))])
-    return _aligned([heads, *rows])
+    return aligned([heads, *rows])
 
 
 def occurs(found: "Evaluation", index: int) -> bool:
@@ -124,7 +124,8 @@ def length(value: float) -> str:
     return NO_NUMBER if math.isnan(value) else f"{value:.2f}"
 
 
-def _aligned(rows: list[list[str]]) -> list[str]:
+def aligned(rows: list[list[str]]) -> list[str]:
+    """Give rows of cells as lines: the first column to the left, the others to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return [
         "  ".join(
