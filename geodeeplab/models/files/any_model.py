@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from geodeeplab.errors import ModelError, OptionError
+from geodeeplab.models.adapted.network import AdaptedNetwork
 from geodeeplab.models.contract import Contract, read_contract_file, with_tile_size
 from geodeeplab.models.files.foreign import ForeignNetwork, settle_output
 from geodeeplab.models.files.model import Model
@@ -74,7 +75,7 @@ def _of_module(module: nn.Module, contract: Contract | None) -> Model:
             "pass `contract=`"
         )
     network = module
-    if not isinstance(module, SegmentationNetwork):
+    if not isinstance(module, SegmentationNetwork | AdaptedNetwork):
         network = ForeignNetwork(module, num_classes=len(contract.classes), name=contract.name)
     return _tried(Model(network=network.eval(), contract=contract))
 

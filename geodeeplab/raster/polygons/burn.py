@@ -1,7 +1,7 @@
 """Polygons burned into pixels, a window at a time: which class each pixel is of."""
 
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from geodeeplab.raster.polygons.projecting import edge_ends
 
 Overlap = Literal["last", "smallest", "ignore"]
 """Which class a pixel has where polygons overlap."""
+Painted = TypeVar("Painted", np.uint8, np.int32)
 OVERLAPS: tuple[Overlap, ...] = ("last", "smallest", "ignore")
 
 Spans = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]
@@ -67,22 +68,45 @@ def burn(
     return _paint(spans, priority, polygons.class_index, shape, background)
 
 
+def burn_numbers(
+    polygons: PolygonLayer,
+    window: Window,
+    grid: Grid,
+    *,
+    all_touched: bool = False,
+    on_overlap: Overlap = "last",
+) -> npt.NDArray[np.int32]:
+    """Give the number (H, W) in the layer of the polygon that each pixel has its class from, −1 where there is none.
+
+    For the arguments and the laws see `burn`. Where overlapping polygons are ignored, it is the last of those that
+    agree on the class.
+    """
+    labels = burn(polygons, window, grid, all_touched=all_touched, on_overlap=on_overlap)
+    prepared = _on_grid(polygons, grid)
+    spans = prepared.spans(window, all_touched=all_touched)
+    numbers = np.arange(len(polygons), dtype=np.int32)
+    priority = prepared.by_area if on_overlap == "smallest" else np.arange(len(polygons))
+    painted = _paint(spans, priority, numbers, labels.shape, -1)
+    painted[labels == IGNORED] = -1
+    return painted
+
+
 def _paint(
     spans: Spans,
     priority: npt.NDArray[np.int64],
-    class_index: npt.NDArray[np.uint8],
-    shape: tuple[int, int],
+    values: npt.NDArray[Painted],
+    shape: tuple[int, ...],
     background: int,
-) -> npt.NDArray[np.uint8]:
-    """Paint runs of pixels by ascending priority of their polygons: the last one stays."""
+) -> npt.NDArray[Painted]:
+    """Paint runs of pixels with the values of their polygons, by ascending priority: the last one stays."""
     polygon, row, start, stop = spans
-    labels = np.full(shape, background, dtype=np.uint8)
+    labels = np.full(shape, background, dtype=values.dtype)
     order = np.argsort(priority[polygon], kind="stable")
     lengths = (stop - start)[order]
     ends = np.cumsum(lengths)
     first = (row * shape[1] + start)[order]
     pixels = np.arange(lengths.sum()) + np.repeat(first - (ends - lengths), lengths)
-    labels.reshape(-1)[pixels] = np.repeat(class_index[polygon[order]], lengths)  # of repeated indices the last counts
+    labels.reshape(-1)[pixels] = np.repeat(values[polygon[order]], lengths)  # of repeated indices the last counts
     return labels
 
 

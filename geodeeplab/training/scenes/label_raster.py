@@ -152,6 +152,9 @@ class RasterLabels:
         at = np.searchsorted(self._values, values).clip(max=len(self._values) - 1)
         return np.where(self._values[at] == values, self._indices[at], np.uint8(IGNORE_INDEX))
 
+    def read_polygons(self, window: Window) -> None:
+        """Give None: a raster has no polygons."""
+
     def close(self) -> None:
         """Close the raster."""
         opened = self._opened.pop()

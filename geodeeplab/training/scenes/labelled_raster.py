@@ -7,7 +7,7 @@ import numpy.typing as npt
 from rasterio.windows import Window
 
 from geodeeplab.raster import Aoi, Grid, Scene
-from geodeeplab.raster.polygons.burn import Overlap, burn
+from geodeeplab.raster.polygons.burn import Overlap, burn, burn_numbers
 from geodeeplab.raster.polygons.layer import PolygonLayer
 from geodeeplab.training.chip import IGNORE_INDEX
 from geodeeplab.training.scenes.labelled import LabelledPixels
@@ -24,6 +24,10 @@ class LabelReader(Protocol):
 
     def read(self, window: Window) -> npt.NDArray[np.uint8]:
         """Give the class index (H, W) of each pixel of a window, `IGNORE_INDEX` where there is none."""
+        ...
+
+    def read_polygons(self, window: Window) -> npt.NDArray[np.int32] | None:
+        """Give the number (H, W) of the polygon that labels each pixel, −1 where there is none; None of a raster."""
         ...
 
     def close(self) -> None:
@@ -58,6 +62,12 @@ class PolygonLabels:
             all_touched=self._all_touched,
             background=self._background,
             on_overlap=self._on_overlap,
+        )
+
+    def read_polygons(self, window: Window) -> npt.NDArray[np.int32] | None:
+        """Burn the polygons' numbers."""
+        return burn_numbers(
+            self._polygons, window, self._grid, all_touched=self._all_touched, on_overlap=self._on_overlap
         )
 
     def close(self) -> None:

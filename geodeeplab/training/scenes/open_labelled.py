@@ -46,8 +46,8 @@ def open_labelled_scenes(
     groups: Sequence[str] | None = None,
 ) -> OpenedScenes:
     """Open scenes and their labels: see `prepare_data`, whose arguments these are; `zoom` is new pixels per old one."""
-    scenes = _scene_list(scenes)
-    label_list = _label_list(labels, len(scenes))
+    scenes = list_scenes(scenes)
+    label_list = labels_of_scenes(labels, len(scenes))
     if groups is not None and len(groups) != len(scenes):
         raise OptionError(f"groups has a name for each scene, not {len(groups)} for {len(scenes)}: give one for each")
     pixels = [ScenePixels(scene=one, bands=None if bands is None else tuple(bands)) for one in scenes]
@@ -61,7 +61,7 @@ def open_labelled_scenes(
     grids = [
         grid if factor is None else _grid_of(one) for one, grid, factor in zip(pixels, own, size.factors, strict=True)
     ]
-    table, readers = _open_labels(label_list, rule, grids, own)
+    table, readers = open_labels(label_list, rule, grids, own)
     found: list[LabelledScene] = [
         LabelledRaster(
             one,
@@ -74,7 +74,7 @@ def open_labelled_scenes(
     return OpenedScenes(scenes=found, classes=table.classes, gsd_m=size.gsd_m, left_out=left_out)
 
 
-def _scene_list(scenes: Any) -> list[Any]:  # noqa: ANN401 - checked where they are opened
+def list_scenes(scenes: Any) -> list[Any]:  # noqa: ANN401 - checked where they are opened
     """Give a list of scenes; a string, an array, a Dataset, a mapping or an open scene is one."""
     if scenes is None:
         raise OptionError("training data come from scenes with labels, or from a folder of chips: give one of the two")
@@ -85,7 +85,7 @@ def _scene_list(scenes: Any) -> list[Any]:  # noqa: ANN401 - checked where they 
     return listed
 
 
-def _label_list(labels: Any, count: int) -> list[Any]:  # noqa: ANN401 - checked where they are opened
+def labels_of_scenes(labels: Any, count: int) -> list[Any]:  # noqa: ANN401 - checked where they are opened
     """Give the labels of each scene."""
     if labels is None:
         raise OptionError("scenes need labels: give a vector file with polygons, or a label raster")
@@ -140,7 +140,7 @@ def _settle_alpha(pixels: Sequence[ScenePixels]) -> tuple[list[ScenePixels], tup
     return settled, tuple(left_out)
 
 
-def _open_labels(
+def open_labels(
     labels: Sequence[Any], rule: LabelRule, grids: Sequence[Grid], own_grids: Sequence[Grid]
 ) -> tuple[ClassTable, list[LabelReader]]:
     """Give the classes of the labels of all scenes, and a reader for each scene's, on its grid as it is read."""

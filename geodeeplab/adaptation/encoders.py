@@ -1,0 +1,144 @@
+"""Which frozen networks the features are of, with their weights, and the principal components of their maps."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from geodeeplab.adaptation.normalising import BandFacts, choose_channels, choose_pairs, has_colours, set_inputs
+from geodeeplab.adaptation.tiles import iter_maps
+from geodeeplab.errors import OptionError
+from geodeeplab.models import (
+    DEFAULT_MODEL,
+    AdaptedArchitecture,
+    AdaptedNetwork,
+    Contract,
+    EncoderNumbers,
+    Model,
+    ModelLike,
+    SegmentationNetwork,
+    as_model,
+    round_weights,
+)
+from geodeeplab.models.adapted.encoder import EncoderFeatures
+from geodeeplab.models.architecture import Architecture
+from geodeeplab.models.weights.weight_files import BUNDLED_WEIGHTS
+from geodeeplab.pipeline.plan import Plan
+from geodeeplab.tiling import Tile
+
+BaseModel = ModelLike | Literal["auto"] | None
+"""The model to adapt; `auto`: the bundled one where it reads the bands; None: ImageNet and colours alone."""
+IMAGENET_BACKBONE = "efficientnet_lite0"
+LEAST_DEVIATION = 1e-3
+
+
+def build_untrained(facts: BandFacts, model: BaseModel, *, classes: int) -> tuple[AdaptedNetwork, list[str]]:
+    """Build a network for scenes of these bands, with the encoders' weights; also name what its features are of.
+
+    Raises:
+        OptionError: the model is one from elsewhere, or reads bands that the scene lacks.
+    """
+    names = [band.name for band in facts.bands]
+    base = _choose_base(facts, names, model)
+    if base is not None and isinstance(base.network, AdaptedNetwork):
+        return _adapted_again(base, facts, classes), [f"those of model '{base.contract.name}'"]
+    encoders = [EncoderNumbers(backbone=IMAGENET_BACKBONE, channels=choose_channels(names))]
+    contracts: list[Contract | None] = [None]
+    if base is not None:
+        encoders.append(
+            EncoderNumbers(
+                network=Architecture.from_mapping(base.contract.architecture),
+                channels=choose_channels(names, base.contract.band_names),
+            )
+        )
+        contracts.append(base.contract)
+    numbers = AdaptedArchitecture(
+        num_classes=classes, in_channels=len(names), encoders=tuple(encoders), pairs=choose_pairs(names)
+    )
+    network = AdaptedNetwork(numbers).eval().requires_grad_(False)
+    for encoder, contract in zip(network.encoders, contracts, strict=True):
+        assert isinstance(encoder, EncoderFeatures)
+        _load(encoder.encoder, None if contract is None else base)
+    set_inputs(network, facts, contracts)
+    round_weights(network)
+    return network, ["colour", f"{IMAGENET_BACKBONE} on ImageNet", *([base.contract.name] if base else [])]
+
+
+def fit_projections(network: AdaptedNetwork, plans: Sequence[Plan], tiles: Sequence[Sequence[Tile]]) -> None:
+    """Fit the principal components of each map of each encoder to some tiles of each plan, in place.
+
+    Maps are standardised first, so that no channel counts more for its units.
+    """
+    groups = [one for plan, some in zip(plans, tiles, strict=True) for one in iter_maps(plan, network, some)]
+    for number, encoder in enumerate(network.encoders):
+        assert isinstance(encoder, EncoderFeatures)
+        for level, project in enumerate(encoder.projections):
+            assert isinstance(project, nn.Conv2d)
+            cells = torch.cat([group[number][level] for group in groups], dim=1)
+            weight, bias = principal_components(cells, project.out_channels)
+            project.weight.copy_(weight[..., None, None])
+            assert project.bias is not None
+            project.bias.copy_(bias)
+    round_weights(network)
+
+
+def principal_components(cells: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Give weight (P, C) and bias (P,) of the first components of standardised cells (C, n).
+
+    Law: the same cells give the same, with the largest weight of each component above zero.
+    """
+    mean = cells.mean(dim=1, dtype=torch.float64).nan_to_num(0.0)  # of no cell, too
+    centred = cells.double() - mean[:, None]
+    deviation = centred.square().mean(dim=1).sqrt().nan_to_num(1.0) + LEAST_DEVIATION
+    standard = centred / deviation[:, None]
+    _, vectors = torch.linalg.eigh(standard @ standard.T / max(cells.shape[1], 1))
+    first = vectors[:, -count:].flip(1).T  # (P, C)
+    largest = first.gather(1, first.abs().argmax(dim=1, keepdim=True))
+    weight = first * largest.sign() / deviation
+    return weight.float(), -(weight @ mean).float()
+
+
+def _choose_base(facts: BandFacts, names: Sequence[str], model: BaseModel) -> Model | None:
+    if model is None:
+        return None
+    if model == "auto":
+        return as_model(DEFAULT_MODEL) if facts.is_8_bit and has_colours(names) else None
+    base = as_model(model)
+    if not isinstance(base.network, SegmentationNetwork | AdaptedNetwork):
+        raise OptionError(
+            f"model '{base.contract.name}' is from elsewhere, and only a GeoDeepLab model file can be adapted: "
+            "leave out `model=`"
+        )
+    if isinstance(base.network, AdaptedNetwork) and len(base.contract.bands) != len(names):
+        raise OptionError(
+            f"model '{base.contract.name}' reads {len(base.contract.bands)} bands, and the scenes have {len(names)}: "
+            "choose as many with `bands=`"
+        )
+    return base
+
+
+def _load(encoder: nn.Module, base: Model | None) -> None:
+    """Load an encoder's weights: those of a model but for PointRend's, or ImageNet's."""
+    if base is None:
+        weights = load_file(BUNDLED_WEIGHTS[IMAGENET_BACKBONE])
+    else:
+        weights = {key: one for key, one in base.network.state_dict().items() if not key.startswith("point_head.")}
+    own = encoder.state_dict()
+    lacking = [key for key in own if key not in weights and not key.endswith("num_batches_tracked")]
+    assert not lacking, f"weights lack {lacking[0]}"
+    encoder.load_state_dict({key: weights[key].float() for key in own if key in weights}, strict=False)
+
+
+def _adapted_again(base: Model, facts: BandFacts, classes: int) -> AdaptedNetwork:
+    """Give a network with the features of an adapted one, and a fresh head; projections are fitted anew."""
+    assert isinstance(base.network, AdaptedNetwork)
+    before = base.network.numbers
+    numbers = AdaptedArchitecture(
+        num_classes=classes, in_channels=len(facts.bands), encoders=before.encoders, pairs=before.pairs
+    )
+    network = AdaptedNetwork(numbers).eval().requires_grad_(False)
+    kept = {key: one for key, one in base.network.state_dict().items() if key.startswith(("encoders.", "colour."))}
+    network.load_state_dict(kept, strict=False)
+    return network
