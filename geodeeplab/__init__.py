@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     __version__: str
+    from geodeeplab.adaptation.adapt import adapt
+    from geodeeplab.adaptation.adaptation import Adaptation
     from geodeeplab.cluster import Dask
     from geodeeplab.errors import (
         ContractError,
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from geodeeplab.training.writing.export_chips import export_chips
 
 __all__ = [
+    "Adaptation",
     "Augmentation",
     "Contract",
     "ContractError",
@@ -60,6 +63,7 @@ __all__ = [
     "Segmentation",
     "TrainingData",
     "Vectorization",
+    "adapt",
     "as_model",
     "build_model",
     "build_published",
@@ -79,6 +83,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "adaptation.adapt": ["adapt"],
+    "adaptation.adaptation": ["Adaptation"],
     "cluster": ["Dask"],
     "errors": [
         "ContractError",

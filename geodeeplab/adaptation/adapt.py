@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from geodeeplab.adaptation.adaptation import Adaptation
+from geodeeplab.adaptation.adaptation import METRIC, Adaptation
 from geodeeplab.adaptation.cache import FeatureCache, cache_folder
 from geodeeplab.adaptation.cells import (
     SceneLabels,
@@ -225,7 +225,7 @@ def adapt(
         contract,
         licence=licence,
         provenance=_provenance(rule, opened, cells, sources, seed=seed),
-        metrics={"polygons left out": report.to_dict()},
+        metrics={METRIC: report.to_dict()},
     )
     return Adaptation(
         model=Model(network=network, contract=contract),

@@ -12,7 +12,7 @@ from geodeeplab.cli.process import keep_freed_memory, leave_quickly, let_signals
 from geodeeplab.cli.text import as_options, drop_undecodable_logs, let_all_be_printed
 from geodeeplab.errors import GeoDeepLabError, GeoDeepLabWarning
 
-COMMANDS = ("segment", "vectorize", "train", "chips", "evaluate", "info", "models", "export", "demo")
+COMMANDS = ("segment", "vectorize", "adapt", "train", "chips", "evaluate", "info", "models", "export", "demo")
 
 
 NOTHING_WRITTEN = "interrupted, nothing was written: run the command again"

@@ -1,6 +1,6 @@
 """The options that say how a scene is segmented, which several commands have."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -57,23 +57,42 @@ OPTIONS = (
 
 def run_options(command: Command) -> Command:
     """Give a command these options; it takes them as one argument, `options`, the keywords of `segment`."""
+    return run_options_without()(command)
 
+
+def run_options_without(*left_out: str) -> Callable[[Command], Command]:
+    """Give a command these options but for some, named as arguments, that it has in another sense or not at all."""
+    return lambda command: _with_options(command, left_out)
+
+
+def _with_options(command: Command, left_out: Collection[str]) -> Command:
     @wraps(command)
     def with_options(**arguments: Any) -> Any:  # noqa: ANN401 - click passes what the command declares
         from geodeeplab.pipeline.run_options import RunOptions
 
-        names = [name for name in RunOptions.__annotations__ if name in arguments and name not in ("crf", "model")]
+        others = ("crf", "model", *left_out)
+        names = [name for name in RunOptions.__annotations__ if name in arguments and name not in others]
         crf, parameters = arguments.pop("crf"), arguments.pop("crf_params")
         if not crf and (parameters is not None or arguments["crf_bands"] is not None):
             raise click.UsageError("--crf-params and --crf-bands need --crf")
         stated: dict[str, Any] = {name: arguments.pop(name) for name in names}
-        stated |= {name: split_names(stated[name]) for name in ("bands", "classes", "crf_bands")}
+        stated |= {name: split_names(stated[name]) for name in ("bands", "classes", "crf_bands") if name in stated}
         options: RunOptions = {**stated, "crf": crf if parameters is None else _parse_crf(parameters)}  # type: ignore[typeddict-item]
         return command(options=options, **arguments)
 
     for option in reversed(OPTIONS):
-        with_options = option(with_options)
+        if _argument(option) not in left_out:
+            with_options = option(with_options)
     return with_options  # type: ignore[return-value]  # the same command, with other arguments
+
+
+def _argument(option: Callable[[Command], Command]) -> str:
+    """Give the name of the argument that an option becomes."""
+
+    def command() -> None: ...
+
+    option(command)  # type: ignore[arg-type]
+    return str(command.__click_params__[0].name)  # type: ignore[attr-defined]
 
 
 def _parse_crf(text: str) -> Any:  # noqa: ANN401 - a DenseCRF, whose module loads torch

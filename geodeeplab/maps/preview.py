@@ -55,7 +55,7 @@ def write_preview(
         classes = read_classes(label_scene)
         drawn = thumbnail(label_scene, max_size).array[0]
     with open_scene(scene) as opened:
-        base = _to_rgb(thumbnail(opened, max_size))
+        base = to_rgb(thumbnail(opened, max_size))
     picture = Image.fromarray(overlay(base, drawn, classes))
     with atomic_outputs([path], overwrite=overwrite) as temporary:
         _with_legend(picture, classes).save(temporary[path])
@@ -89,7 +89,7 @@ def overlay(base: NDArray[np.uint8], labels: NDArray[np.uint8], classes: Sequenc
     return tinted
 
 
-def _to_rgb(pixels: Pixels) -> NDArray[np.uint8]:
+def to_rgb(pixels: Pixels) -> NDArray[np.uint8]:
     """Give an image (H, W, 3) of the first three bands (or the first, thrice); grey where there is no data."""
     array = pixels.array[:3] if len(pixels.array) >= 3 else np.repeat(pixels.array[:1], 3, axis=0)
     if array.dtype != np.uint8:

@@ -1,0 +1,225 @@
+"""`geodeeplab adapt`."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from geodeeplab.cli.batch import NAMES
+from geodeeplab.cli.options import local_only_option, progress_bar, split_names
+from geodeeplab.cli.polygon_options import polygon_options
+from geodeeplab.cli.process import check_interruption, finish_undisturbed
+from geodeeplab.cli.report import closing_line
+from geodeeplab.cli.run_options import run_options_without
+from geodeeplab.errors import OptionError
+
+if TYPE_CHECKING:
+    from geodeeplab.adaptation.adapt import Progress
+    from geodeeplab.pipeline.polygons import PolygonOptions
+    from geodeeplab.pipeline.run_options import RunOptions
+
+READ_BY = ("bands", "tile_size", "overlap", "batch_size", "device", "precision", "threads")
+"""Options of a run that features are read by, too."""
+
+
+@click.command("adapt")
+@click.argument("scenes", metavar="SCENE...", nargs=-1, required=True)
+@click.option("--labels", multiple=True, required=True, help="Polygons; once for all SCENEs, or once for each.")
+@click.option("--class-field", help="Field of the polygons that names their class.")
+@click.option("-o", "--polygons", help="Polygons to write (.gpkg, .parquet, .fgb, .geojson), or a folder.")
+@click.option("--label-raster", help="Label raster to write (.tif), or a folder.")
+@click.option("--confidence", help="100 × the class's probability (.tif), or a folder.")
+@click.option("--probabilities", help="Every class's probability (.tif), or a folder.")
+@click.option("--save", "model_path", type=click.Path(path_type=Path), help="Model file to write (.safetensors).")
+@click.option("--suggest", type=click.Path(path_type=Path), help="Layer of where to draw next (.gpkg).")
+@click.option(
+    "-n", "--suggestions", type=click.IntRange(min=1), default=10, show_default=True, help="How many windows."
+)
+@click.option("--since", type=click.Path(path_type=Path), help="Model of the round before: tell what has changed.")
+@click.option("--model", default="auto", show_default=True, help="Model to adapt; none: ImageNet's features alone.")
+@click.option("--classes", "label_classes", metavar="C,C,…", help="Classes, in the order of their ids.  [default: all]")
+@click.option("--ignore-unknown", is_flag=True, help="Ignore label values that no class has.")
+@click.option("--background", help="Class of ground without a label.  [default: it is ignored]")
+@click.option("--labelled", type=click.Path(path_type=Path), help="Polygons of what was labelled; the rest is ignored.")
+@click.option(
+    "--on-overlap",
+    type=click.Choice(["last", "smallest", "ignore"]),
+    default="last",
+    show_default=True,
+    help="Which of overlapping polygons counts.",
+)
+@click.option("--all-touched", is_flag=True, help="Polygons cover every pixel they touch, not only centres.")
+@click.option("--layer", help="Layer of the polygons' file, where there are several.")
+@click.option("--labels-encoding", help="Encoding of the polygons' text, such as cp1252.  [default: as stated]")
+@click.option("--gsd-m", type=float, help="Ground sample distance that the model sees.  [default: the scenes']")
+@click.option("--name", help="The model's name.  [default: the file's]")
+@click.option("--licence", default="", help="Licence of the model.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Decides trees and head.")
+@click.option("--no-cache", is_flag=True, help="Keep no features for the next round.")
+@run_options_without("contract", "classes", "rescale", "gsd_m", "grid_crs")
+@click.option("--dask", metavar="N|ADDRESS", help="Compute the map on N local processes, or on a Dask cluster.")
+@polygon_options
+@click.option("--resume", is_flag=True, help="Go on with a map that was cut off.")
+@click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
+@click.option("--json", "as_json", is_flag=True, help="Print report and facts as JSON on stdout.")
+@local_only_option
+def command(
+    scenes: tuple[str, ...],
+    labels: tuple[str, ...],
+    class_field: str | None,
+    polygons: str | None,
+    label_raster: str | None,
+    confidence: str | None,
+    probabilities: str | None,
+    model_path: Path | None,
+    suggest: Path | None,
+    suggestions: int,
+    since: Path | None,
+    model: str,
+    label_classes: str | None,
+    ignore_unknown: bool,
+    background: str | None,
+    labelled: Path | None,
+    on_overlap: Literal["last", "smallest", "ignore"],
+    all_touched: bool,
+    layer: str | None,
+    labels_encoding: str | None,
+    gsd_m: float | None,
+    name: str | None,
+    licence: str,
+    seed: int,
+    no_cache: bool,
+    options: "RunOptions",
+    dask: str | None,
+    polygon_options: "PolygonOptions",
+    resume: bool,
+    overwrite: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Make a map of SCENE from a few polygons of it, in seconds, and a model that maps others.
+
+    Each SCENE is one of its own, and all share the classes. The report says how good the map is, as far as the polygons
+    tell: each of them is left out once. With --suggest comes a layer of where to draw next; draw there, and run the
+    command again.
+    """
+    from geodeeplab.adaptation.adapt import adapt
+    from geodeeplab.cluster import parse_dask
+
+    outputs = {"polygons": polygons, "label_raster": label_raster, "confidence": confidence}
+    outputs |= {"probabilities": probabilities}
+    planned = _plan_outputs(scenes, {key: value for key, value in outputs.items() if value is not None})
+    _check_files(model_path, suggest, inputs=[*scenes, *labels], overwrite=overwrite)
+    stated: dict[str, Any] = dict(options)
+    with _stages() as progress:
+        adapted = adapt(
+            list(scenes),
+            labels[0] if len(labels) == 1 else list(labels),
+            class_field=class_field,
+            classes=split_names(label_classes),
+            ignore_unknown=ignore_unknown,
+            background=background,
+            labelled=labelled,
+            on_overlap=on_overlap,
+            all_touched=all_touched,
+            layer=layer,
+            labels_encoding=labels_encoding,
+            model=None if model == "none" else model,
+            gsd_m=gsd_m,
+            name=name or ("adapted" if model_path is None else model_path.stem),
+            licence=licence,
+            seed=seed,
+            since=since,
+            cache=not no_cache,
+            progress=progress,
+            **{key: stated[key] for key in READ_BY if key != "tile_size"},
+            **({} if stated["tile_size"] is None else {"tile_size": stated["tile_size"]}),
+        )
+    told = [str(adapted.report)] if since is None else [str(adapted.report), adapted.changes()]
+    click.echo("\n".join(told), err=as_json)
+    if model_path is not None:
+        adapted.save(model_path)
+    if suggest is not None:
+        found = adapted.suggest(suggestions, suggest, overwrite=overwrite)
+        click.echo(f"{suggest}: {len(found)} windows to look at next", err=True)
+    facts = []
+    workers = None if dask is None else parse_dask(dask)
+    with nullcontext() if workers is None else workers:
+        for scene, paths in planned.items():
+            with progress_bar() as bar:
+                run = adapted.segment(
+                    paths.get("polygons"),
+                    label_raster=paths.get("label_raster"),
+                    confidence=paths.get("confidence"),
+                    probabilities=paths.get("probabilities"),
+                    scene=scene,
+                    polygon_options=polygon_options,
+                    executor=workers,
+                    resume=resume,
+                    overwrite=overwrite,
+                    progress=bar,
+                    **{key: value for key, value in stated.items() if key not in READ_BY},
+                )
+            facts.append(run.facts)
+            if not as_json:
+                click.echo(closing_line(run.facts))
+        finish_undisturbed()
+    if as_json:
+        click.echo(json.dumps({"report": adapted.report.to_dict(), "maps": facts}, indent=2))
+
+
+def _plan_outputs(scenes: tuple[str, ...], outputs: Mapping[str, str]) -> dict[str, dict[str, str | Path]]:
+    """Give each scene its outputs: as named for one scene, in folders for several.
+
+    Raises:
+        OptionError: two scenes would have outputs of one name.
+    """
+    if not outputs:
+        return {}
+    if len(scenes) == 1 and not any(value.endswith("/") or Path(value).is_dir() for value in outputs.values()):
+        return {scenes[0]: dict(outputs)}
+    stems = [Path(scene).stem for scene in scenes]
+    if len(set(stems)) < len(stems):
+        raise OptionError("scenes of one name would have results of one name: map them one by one with the saved model")
+    for folder in outputs.values():
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    return {
+        scene: {key: Path(folder) / NAMES[key].format(stem) for key, folder in outputs.items()}
+        for scene, stem in zip(scenes, stems, strict=True)
+    }
+
+
+def _check_files(model_path: Path | None, suggest: Path | None, *, inputs: list[str], overwrite: bool) -> None:
+    """Refuse outputs that cannot be written, before any work."""
+    from geodeeplab.raster import check_output
+    from geodeeplab.vector.layers.writing import LAYER_SUFFIXES
+
+    if model_path is not None:
+        check_output(model_path, suffixes=(".safetensors",), overwrite=overwrite, inputs=inputs)
+    if suggest is not None:
+        check_output(suggest, suffixes=LAYER_SUFFIXES, overwrite=overwrite, inputs=inputs)
+
+
+@contextmanager
+def _stages() -> Iterator["Progress"]:
+    """Lend a callback that draws a bar for each stage on stderr, on a terminal; it hears Ctrl-C too."""
+    from tqdm import tqdm
+
+    bars: dict[str, Any] = {}
+
+    def update(stage: str, done: int, total: int) -> None:
+        check_interruption()
+        if stage not in bars:
+            for bar in bars.values():
+                bar.close()
+            bars[stage] = tqdm(total=total, desc=stage, disable=not sys.stderr.isatty(), leave=False)
+        bars[stage].update(done - bars[stage].n)
+
+    try:
+        yield update
+    finally:
+        for bar in bars.values():
+            bar.close()
