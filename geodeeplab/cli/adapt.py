@@ -195,12 +195,12 @@ def _plan_outputs(scenes: tuple[str, ...], outputs: Mapping[str, str]) -> dict[s
 def _check_files(model_path: Path | None, suggest: Path | None, *, inputs: list[str], overwrite: bool) -> None:
     """Refuse outputs that cannot be written, before any work."""
     from geodeeplab.raster import check_output
-    from geodeeplab.vector.layers.writing import LAYER_SUFFIXES
+    from geodeeplab.vector import POLYGON_SUFFIXES
 
     if model_path is not None:
         check_output(model_path, suffixes=(".safetensors",), overwrite=overwrite, inputs=inputs)
     if suggest is not None:
-        check_output(suggest, suffixes=LAYER_SUFFIXES, overwrite=overwrite, inputs=inputs)
+        check_output(suggest, suffixes=POLYGON_SUFFIXES, overwrite=overwrite, inputs=inputs)
 
 
 @contextmanager
