@@ -212,9 +212,8 @@ def adapt(
     shares = class_shares(found)
     distil(
         network,
-        lambda features: correct_shares(trees(features), shares),
-        cells,
-        ground,
+        (ground.features, correct_shares(found, shares)),
+        (cells.features, correct_shares(trees(cells.features), shares)),
         seed=seed,
         progress=partial(told, "head"),
     )

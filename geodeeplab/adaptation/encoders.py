@@ -24,6 +24,7 @@ from geodeeplab.models import (
 )
 from geodeeplab.models.adapted.encoder import EncoderFeatures
 from geodeeplab.models.architecture import Architecture
+from geodeeplab.models.files.model_file import Undrawn
 from geodeeplab.models.weights.weight_files import BUNDLED_WEIGHTS
 from geodeeplab.pipeline.plan import Plan
 from geodeeplab.tiling import Tile
@@ -57,7 +58,8 @@ def build_untrained(facts: BandFacts, model: BaseModel, *, classes: int) -> tupl
     numbers = AdaptedArchitecture(
         num_classes=classes, in_channels=len(names), encoders=tuple(encoders), pairs=choose_pairs(names)
     )
-    network = AdaptedNetwork(numbers).eval().requires_grad_(False)
+    with Undrawn():
+        network = AdaptedNetwork(numbers).eval().requires_grad_(False)
     for encoder, contract in zip(network.encoders, contracts, strict=True):
         assert isinstance(encoder, EncoderFeatures)
         _load(encoder.encoder, None if contract is None else base)
@@ -138,7 +140,8 @@ def _adapted_again(base: Model, facts: BandFacts, classes: int) -> AdaptedNetwor
     numbers = AdaptedArchitecture(
         num_classes=classes, in_channels=len(facts.bands), encoders=before.encoders, pairs=before.pairs
     )
-    network = AdaptedNetwork(numbers).eval().requires_grad_(False)
+    with Undrawn():
+        network = AdaptedNetwork(numbers).eval().requires_grad_(False)
     kept = {key: one for key, one in base.network.state_dict().items() if key.startswith(("encoders.", "colour."))}
     network.load_state_dict(kept, strict=False)
     return network

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from geodeeplab.adaptation.cells import choose_cells
-from geodeeplab.adaptation.samples import Cells, LabelledCells, balanced_weights
+from geodeeplab.adaptation.samples import LabelledCells, balanced_weights
+from geodeeplab.inference.lanes import torch_threads
 from geodeeplab.models import AdaptedNetwork, make_head
 
 Features = npt.NDArray[np.float32]
@@ -74,7 +75,7 @@ def fit_trees(cells: LabelledCells, *, classes: int, seed: int, threads: int) ->
 
 def class_shares(ground: Probabilities) -> npt.NDArray[np.float64]:
     """Give the classes' shares (K,) of the ground, by the probabilities (n, K) of a sample of it."""
-    return ground.mean(axis=0, dtype=np.float64)
+    return np.asarray(ground.mean(axis=0, dtype=np.float64))
 
 
 def correct_shares(probabilities: Probabilities, shares: npt.NDArray[np.float64]) -> Probabilities:
@@ -88,18 +89,40 @@ def correct_shares(probabilities: Probabilities, shares: npt.NDArray[np.float64]
 
 def distil(
     network: AdaptedNetwork,
-    teacher: Callable[[Features], Probabilities],
-    cells: LabelledCells,
-    ground: Cells,
+    ground: tuple[Features, Probabilities],
+    labelled: tuple[Features, Probabilities],
     *,
     seed: int,
     progress: Callable[[int, int], None],
 ) -> None:
-    """Train a network's head, in place, to give what the teacher gives: on the ground, and on labelled cells."""
-    features = torch.from_numpy(np.concatenate([ground.features, cells.features]))  # (n, F)
-    targets = torch.from_numpy(np.concatenate([teacher(ground.features), teacher(cells.features)]).clip(LEAST))
+    """Train a network's head, in place, to give what the trees give: on the ground, and on labelled cells.
+
+    It takes one thread: the steps are small, and its weights do not depend on the machine's load or cores.
+
+    Args:
+        network: with its features; centre and scale are set, too.
+        ground: features (n, F) and the trees' probabilities (n, K) of cells that stand for the ground.
+        labelled: the same of cells in polygons.
+        seed: of weights and order.
+        progress: called with steps done and steps in all.
+    """
+    features = torch.from_numpy(np.concatenate([ground[0], labelled[0]]))  # (n, F)
+    targets = torch.from_numpy(np.concatenate([ground[1], labelled[1]]).clip(LEAST))
     targets = targets / targets.sum(dim=1, keepdim=True)
-    weights = torch.cat([torch.ones(len(ground)), torch.full((len(cells),), LABELLED_WEIGHT)])
+    weights = torch.cat([torch.ones(len(ground[0])), torch.full((len(labelled[0]),), LABELLED_WEIGHT)])
+    with torch_threads(1):
+        _train(network, features, targets, weights, seed=seed, progress=progress)
+
+
+def _train(
+    network: AdaptedNetwork,
+    features: Tensor,
+    targets: Tensor,
+    weights: Tensor,
+    *,
+    seed: int,
+    progress: Callable[[int, int], None],
+) -> None:
     network.centre.copy_(features.mean(0))
     network.scale.copy_(1 / features.std(0).clamp_min(1e-3))
     inputs = network.standardise(features)
@@ -112,7 +135,7 @@ def distil(
         logits = head(inputs[chosen])
         loss = -(logits.log_softmax(dim=1) * targets[chosen]).sum(dim=1).mean()
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         schedule.step()
         progress(step, STEPS)

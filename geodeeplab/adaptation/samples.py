@@ -45,5 +45,5 @@ def balanced_weights(label: npt.NDArray[np.int64], polygon: npt.NDArray[np.int64
     """Give each cell (n,) a weight: every class counts the same, and within it every polygon; their mean is 1."""
     sizes = np.bincount(polygon)[polygon]
     polygons = np.bincount(np.unique(np.column_stack([label, polygon]), axis=0)[:, 0], minlength=label.max() + 1)
-    weights: npt.NDArray[np.float64] = 1 / (sizes * polygons[label])
-    return (weights / weights.mean()).astype(np.float64)
+    weights = np.asarray(1 / (sizes * polygons[label]), dtype=np.float64)
+    return np.asarray(weights / weights.mean())

@@ -101,7 +101,7 @@ def iter_maps(plan: Plan, network: AdaptedNetwork, tiles: Sequence[Tile]) -> Ite
             exact_arithmetic(),
         ):
             images = forward.normalise(pixels, valid).contiguous(memory_format=torch.channels_last)
-            return [[_where_valid(one, valid) for one in encoder.maps(images)[0]] for encoder in network.encoders]  # type: ignore[operator, union-attr]
+            return [[_where_valid(one, valid) for one in encoder.maps(images)[0]] for encoder in network.encoders]  # type: ignore[operator]
 
     yield from _run(plan, tiles, compute)
 

@@ -29,7 +29,7 @@ FLOATS = ("F16", "BF16", "F32", "F64")
 """What safetensors calls the types of weights."""
 
 
-class _Undrawn(TorchFunctionMode):
+class Undrawn(TorchFunctionMode):
     """Where random numbers would be drawn into a tensor, leave it: its values come from a file.
 
     Drawing takes half the time of building a network. The caller's random numbers are left alone, too.
@@ -108,12 +108,12 @@ def load_model(name_or_path: str | os.PathLike[str] = DEFAULT_MODEL) -> Model:
     contract = read_contract(path)
     try:
         architecture = read_architecture(contract.architecture)
-        with torch.device("meta"), _Undrawn():  # shapes without memory
+        with torch.device("meta"), Undrawn():  # shapes without memory
             wanted = _build(architecture).state_dict()
     except ModelError as error:
         raise ModelError(f"{path} names an architecture that cannot be built ({error}): save it again") from error
     _check_tensors(path, wanted)
-    with _Undrawn():
+    with Undrawn():
         network = _build(architecture)
     with safe_open(path, framework="pt") as file:
         network.load_state_dict({key: file.get_tensor(key).float() for key in wanted}, strict=True)
