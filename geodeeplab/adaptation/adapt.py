@@ -304,7 +304,8 @@ def _features(
         OptionError: nothing is labelled, or all of it is of one class.
     """
     plans, count = opened.plans, len(opened.plans)
-    fit_projections(network, plans, [spread_tiles(one.lattice, max(1, PROJECTION_TILES // count)) for one in plans])
+    sample = [spread_tiles(one.lattice, max(1, PROJECTION_TILES // count)) for one in plans]
+    fit_projections(network, plans, sample, cache)
     spread = [spread_tiles(plan.lattice, max(2, GROUND_TILES // count)) for plan in plans]
     drawn = [tiles_with_labels(one, plan.lattice) for one, plan in zip(opened.labels, plans, strict=True)]
     if not any(drawn):

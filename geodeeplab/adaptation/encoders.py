@@ -1,5 +1,6 @@
 """Which frozen networks the features are of, with their weights, and the principal components of their maps."""
 
+import hashlib
 from collections.abc import Sequence
 from typing import Literal
 
@@ -7,8 +8,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from geodeeplab.adaptation.cache import FeatureCache
 from geodeeplab.adaptation.normalising import BandFacts, choose_channels, choose_pairs, has_colours, set_inputs
-from geodeeplab.adaptation.tiles import iter_maps
+from geodeeplab.adaptation.tiles import digest_tiles, iter_maps
 from geodeeplab.errors import OptionError
 from geodeeplab.models import (
     DEFAULT_MODEL,
@@ -68,22 +70,45 @@ def build_untrained(facts: BandFacts, model: BaseModel, *, classes: int) -> tupl
     return network, ["colour", f"{IMAGENET_BACKBONE} on ImageNet", *([base.contract.name] if base else [])]
 
 
-def fit_projections(network: AdaptedNetwork, plans: Sequence[Plan], tiles: Sequence[Sequence[Tile]]) -> None:
+def fit_projections(
+    network: AdaptedNetwork, plans: Sequence[Plan], tiles: Sequence[Sequence[Tile]], cache: FeatureCache
+) -> None:
     """Fit the principal components of each map of each encoder to some tiles of each plan, in place.
 
-    Maps are standardised first, so that no channel counts more for its units.
+    Maps are standardised first, so that no channel counts more for its units. What was fitted to the same pixels before
+    comes from the cache.
     """
-    groups = [one for plan, some in zip(plans, tiles, strict=True) for one in iter_maps(plan, network, some)]
-    for number, encoder in enumerate(network.encoders):
-        assert isinstance(encoder, EncoderFeatures)
-        for level, project in enumerate(encoder.projections):
-            assert isinstance(project, nn.Conv2d)
-            cells = torch.cat([group[number][level] for group in groups], dim=1)
-            weight, bias = principal_components(cells, project.out_channels)
-            project.weight.copy_(weight[..., None, None])
-            assert project.bias is not None
-            project.bias.copy_(bias)
+    layers = [
+        (number, level, project)
+        for number, encoder in enumerate(network.encoders)
+        if isinstance(encoder, EncoderFeatures)
+        for level, project in enumerate(encoder.projections)
+        if isinstance(project, nn.Conv2d)
+    ]
+    for _, _, project in layers:  # so that the digest does not depend on what they were
+        nn.init.zeros_(project.weight)
+        if project.bias is not None:
+            nn.init.zeros_(project.bias)
+    pairs = list(zip(plans, tiles, strict=True))
+    digest = hashlib.blake2b(
+        "".join(digest_tiles(plan, network, some) for plan, some in pairs).encode(), digest_size=20
+    )
+    key = f"projections-{digest.hexdigest()}"
+    tensors = [one for _, _, project in layers for one in project.parameters()]
+    kept = cache.get(key)
+    if kept is not None and kept.shape == (sum(one.numel() for one in tensors),):
+        for tensor, values in zip(tensors, torch.from_numpy(kept).split([one.numel() for one in tensors]), strict=True):
+            tensor.copy_(values.view_as(tensor))
+        return
+    groups = [one for plan, some in pairs for one in iter_maps(plan, network, some)]
+    for number, level, project in layers:
+        cells = torch.cat([group[number][level] for group in groups], dim=1)
+        weight, bias = principal_components(cells, project.out_channels)
+        project.weight.copy_(weight[..., None, None])
+        assert project.bias is not None
+        project.bias.copy_(bias)
     round_weights(network)
+    cache.put(key, torch.cat([one.flatten() for one in tensors]).numpy())
 
 
 def principal_components(cells: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -106,6 +106,17 @@ def iter_maps(plan: Plan, network: AdaptedNetwork, tiles: Sequence[Tile]) -> Ite
     yield from _run(plan, tiles, compute)
 
 
+def digest_tiles(plan: Plan, network: AdaptedNetwork, tiles: Sequence[Tile]) -> str:
+    """Give a digest of some tiles' pixels and of all else that a network's maps of them depend on."""
+    config = _configuration(plan, network)
+
+    def digest(batch: TileBatch) -> list[str]:
+        return [_digest(config, batch.pixels[slot], batch.valid[slot]) for _, slot in batch.tiles if slot is not None]
+
+    found = [one for batch in _run(plan, tiles, digest) for one in batch]
+    return hashlib.blake2b("".join(found).encode(), digest_size=20).hexdigest()
+
+
 def _where_valid(level: Tensor, valid: Tensor) -> Tensor:
     """Give the cells (C, n) of a map (N, C, h, w) where half of the pixels or more are valid."""
     share = nn.functional.interpolate(valid.unsqueeze(1).float(), size=level.shape[-2:], mode="area")
