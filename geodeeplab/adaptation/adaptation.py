@@ -13,7 +13,8 @@ import torch
 from geodeeplab.adaptation.head import Trees, head_probabilities
 from geodeeplab.adaptation.report import Report
 from geodeeplab.adaptation.samples import Cells, LabelledCells
-from geodeeplab.adaptation.suggestions import SuggestedWindow, choose_windows, write_suggestions
+from geodeeplab.adaptation.suggestion_layer import write_suggestions
+from geodeeplab.adaptation.suggestions import SuggestedWindow, choose_windows
 from geodeeplab.errors import OptionError
 from geodeeplab.models import AdaptedNetwork, Model, load_model, save_model
 from geodeeplab.pipeline.executor import Executor
@@ -22,7 +23,7 @@ from geodeeplab.pipeline.polygons import PolygonOptions
 from geodeeplab.pipeline.request import Request
 from geodeeplab.pipeline.result import Segmentation
 from geodeeplab.pipeline.segment import Progress, segment
-from geodeeplab.raster import AoiLike, Grid, SceneLike
+from geodeeplab.raster import AoiLike, Grid, SceneLike, paths_in
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,6 +63,11 @@ class Adaptation:
     def network(self) -> AdaptedNetwork:
         """The network."""
         return cast(AdaptedNetwork, self.model.network)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the report."""
+        return tuple(item.name for item in self.model.contract.classes)
 
     def segment(
         self,
@@ -137,14 +143,21 @@ class Adaptation:
         windows = choose_windows(
             self.ground,
             self.trees.members(self.ground.features),
-            classes=[item.name for item in self.model.contract.classes],
             shapes=[grid.shape for grid in self.grids],
             drawn=self.cells,
             count=count,
             seed=int(self.model.contract.provenance.get("seed", 0)),
         )
         if dst_path is not None:
-            write_suggestions(windows, self.grids, dst_path, overwrite=overwrite)
+            write_suggestions(
+                windows,
+                dst_path,
+                grids=self.grids,
+                scenes=[_scene_name(one) for one in self.scenes],
+                classes=self.class_names,
+                overwrite=overwrite,
+                inputs=[path for one in self.scenes for path in paths_in(one)],
+            )
         return windows
 
     def save(self, dst_path: str | PathLike[str]) -> Path:
@@ -202,3 +215,11 @@ class Adaptation:
     def __repr__(self) -> str:
         names = ", ".join(fspath(one) if isinstance(one, str | PathLike) else type(one).__name__ for one in self.scenes)
         return f"Adaptation of {names}\n{self.report}"
+
+
+def _scene_name(scene: SceneLike) -> str:
+    """Name a scene in a layer: by its first file, or its id."""
+    if isinstance(scene, Mapping):
+        return str(scene.get("id", "scene"))
+    paths = paths_in(scene)
+    return Path(fspath(paths[0])).name if paths else "scene"
