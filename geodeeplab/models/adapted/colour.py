@@ -31,14 +31,14 @@ class ColourFeatures(nn.Module):
     def __init__(self, bands: int, pairs: Sequence[tuple[int, int]] = ()) -> None:
         """Take the number of bands, and the pairs (a, b) whose normalised difference is a feature."""
         super().__init__()
-        self.bands, self.pairs = bands, tuple(pairs)
+        self.bands, self.pairs = bands, tuple(pairs) if bands > 1 else ()
         self.gain, self.shift = nn.Buffer(torch.ones(bands)), nn.Buffer(torch.zeros(bands))
         self.spread = nn.Buffer(torch.ones(1))
 
     @property
     def channels(self) -> int:
         """Number of features."""
-        many, pairs = (1, len(self.pairs)) if self.bands > 1 else (0, 0)
+        many, pairs = int(self.bands > 1), len(self.pairs)
         of_cell = self.bands + 1 + many * (2 * self.bands + 3) + pairs
         of_window, of_wide_window = self.bands + 3, 4 + pairs + min(pairs, 1)
         return of_cell + SCALES * of_window + (SCALES - 1) * of_wide_window
@@ -56,30 +56,29 @@ class ColourFeatures(nn.Module):
             if height % STEP or width % STEP:
                 x = F.pad(x, (0, -width % STEP, 0, -height % STEP), mode="replicate")
             values = x * self.gain.view(1, -1, 1, 1) + self.shift.view(1, -1, 1, 1)  # (N, C, H', W')
-            found = torch.cat([self._of_cells(values), *self._of_windows(values)], dim=1)
-            return found[..., : cells[0], : cells[1]]
+            means = F.avg_pool2d(values, CELL)  # (N, C, H'/2, W'/2)
+            ratios = [_ratio(means[:, [a]] - means[:, [b]], means[:, [a]] + means[:, [b]]) for a, b in self.pairs]
+            found = [*self._of_cells(means), *ratios, *self._of_windows(values, means, ratios)]
+            return torch.cat(found, dim=1)[..., : cells[0], : cells[1]]
 
-    def _of_cells(self, values: Tensor) -> Tensor:
-        """Give what a cell's own pixels say, (N, F, H'/2, W'/2)."""
+    def _of_cells(self, values: Tensor) -> list[Tensor]:
+        """Give what the means (N, C, h, w) of cells say, (N, F, h, w)."""
         total = values.sum(1, keepdim=True)
         found = [values, torch.log(total.abs() + DARK)]
         if self.bands > 1:
             high, low = values.amax(1, keepdim=True), values.amin(1, keepdim=True)
             found += [_ratio(values, total), values - total / self.bands, high, low, _ratio(high - low, high)]
-            found += [_ratio(values[:, [a]] - values[:, [b]], values[:, [a]] + values[:, [b]]) for a, b in self.pairs]
-        return F.avg_pool2d(torch.cat(found, dim=1), CELL)
+        return found
 
-    def _of_windows(self, values: Tensor) -> list[Tensor]:
-        """Give what the windows around a cell say, (N, F, H'/2, W'/2) each."""
+    def _of_windows(self, values: Tensor, cells: Tensor, ratios: list[Tensor]) -> list[Tensor]:
+        """Give what the windows around a cell say, (N, F, h, w) each, of pixels (N, C, H', W') and means of cells."""
         grey = values.mean(1, keepdim=True) / self.spread
         slope, gy, gx = _slopes(grey)
         texture = [grey * grey, slope, gy * gy - gx * gx, gy * gx, *_patterns(grey)]
         texture.append((slope > EDGE_SLOPE**2).float())
-        indices = [] if self.bands == 1 else self.pairs
-        ratios = [_ratio(values[:, [a]] - values[:, [b]], values[:, [a]] + values[:, [b]]) for a, b in indices]
         squares = [ratios[0] * ratios[0]] if ratios else []
-        averaged = F.avg_pool2d(torch.cat([values, *texture, *ratios, *squares], dim=1), CELL)
-        brightness, found = F.avg_pool2d(grey, CELL), []
+        averaged = torch.cat([cells, F.avg_pool2d(torch.cat(texture, dim=1), CELL), *ratios, *squares], dim=1)
+        brightness, found = cells.mean(1, keepdim=True) / self.spread, []
         for scale in range(SCALES):
             averaged = F.avg_pool2d(averaged, 2) if scale else averaged
             window = F.avg_pool2d(F.pad(averaged, (1, 1, 1, 1), mode="replicate"), 3, stride=1)  # (N, F, h, w)
@@ -92,7 +91,7 @@ class ColourFeatures(nn.Module):
 
     def _of_window(self, window: Tensor, *, is_wide: bool) -> Tensor:
         """Give features of averages (N, F, h, w) over windows, in the order that `_of_windows` made them in."""
-        bands, pairs = self.bands, len(self.pairs) if self.bands > 1 else 0
+        bands, pairs = self.bands, len(self.pairs)
         means = window[:, :bands]
         square, slope, across, along, pattern, grain, edges = window[:, bands : bands + 7].split(1, dim=1)
         ratios, ratio_square = window[:, bands + 7 : bands + 7 + pairs], window[:, bands + 7 + pairs :]
