@@ -8,7 +8,9 @@ perspective"). On two aerial tiles that took the bias of mean IoU with 20 polygo
 from +0.15 to +0.03.
 
 Intervals come from a Bayesian bootstrap (Rubin 1981) over places: what is left out together. Where a few places all
-agree, any bootstrap is sure of itself; so each class gets one place more, of unknown outcome.
+agree, any bootstrap is sure of itself; so each class gets one place more, of unknown outcome. What nobody drew widens
+them downwards (`MORE_ERRORS`). That number and `SPREAD` are such that intervals of 90 % held the truth of three aerial
+tiles in at least 80 % of runs, with polygons at random places as with ones 6 px inside their objects.
 """
 
 from collections.abc import Sequence
@@ -35,6 +37,11 @@ LEAST_SHARE = 1e-3
 """A class that was drawn is somewhere, though the map shows none of it."""
 SPREAD = 2.0
 """Variance of the bootstrap's weights over that of Rubin's: places that look alike are less than independent."""
+MORE_ERRORS = 1.0
+"""In every other resample errors are more frequent than in polygons, at edges that nobody drew: by up to that part.
+
+It widens intervals downwards, as nothing in the polygons tells how much of that there is.
+"""
 SCORERS = dict(zip(SCORES, (iou, f1, precision, recall), strict=True))
 
 
@@ -82,10 +89,10 @@ def make_report(
     tested = np.array([one is not None for one in outcomes])
     random = np.random.default_rng(seed)
     best = _confusion([None if one is None else one.rates.sum(0) for one in outcomes], shares, masses)
-    drawn = [
-        _confusion([None if one is None else _resample(one, shares, random) for one in outcomes], shares, masses)
-        for _ in range(resamples)
-    ]
+    drawn = []
+    for _ in range(resamples):
+        rates = [None if one is None else _resample(one, shares, random) for one in outcomes]
+        drawn.append(_with_more_errors(_confusion(rates, shares, masses), random))
     scores = {name: _scores([score(one) for one in (best, *drawn)], level) for name, score in SCORERS.items()}
     means = [[mean_over_classes(iou(one)[tested]), accuracy(one)] for one in (best, *drawn)]
     mean_iou, overall = _scores(means, level)
@@ -156,6 +163,16 @@ def _resample(one: _Outcomes, shares: Floats, random: np.random.Generator) -> Fl
     label = random.choice(len(shares), p=(mean.sum(0) + shares) / 2)
     rates[:, label] += weights[-1] * one.shapes.mean() * mean.sum(1)
     return np.asarray(rates)
+
+
+def _with_more_errors(confusion: Floats, random: np.random.Generator) -> Floats:
+    """Give shares of the ground (K, K) as `_confusion` does, with more errors in each row, and as much ground."""
+    ground, hits = confusion.sum(1), np.diag(confusion)
+    factor = 1 + MORE_ERRORS * max(random.uniform(-1, 1), 0.0)
+    errors = confusion - np.diag(hits)
+    wrong = errors.sum(1)
+    errors *= np.minimum(factor, ground / np.where(wrong > 0, wrong, 1.0))[:, None]
+    return np.asarray(errors + np.diag(ground - errors.sum(1)))
 
 
 def _confusion(rates: Sequence[Floats | None], shares: Floats, masses: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""Keep a QGIS style in a GeoPackage, so that the layer opens with the colours and names of its classes.
+"""Keep a QGIS style in a GeoPackage, so that a layer opens with the colours and names of its classes, or as outlines.
 
 QGIS takes the style that is marked as default for a layer from the table `layer_styles`, which it finds among the
 layers that GDAL lists; the table's columns are those that QGIS 3.40 makes itself (`QgsOgrUtils::saveStyle`).
@@ -18,6 +18,7 @@ from geodeeplab.vector.layers.layer import Layer
 
 QGIS_VERSION = "3.40.0"
 OTHER_COLOR = (160, 160, 160)
+OUTLINE_COLOR = (255, 214, 10)
 
 _CREATE_TABLE = """
     CREATE TABLE layer_styles (
@@ -35,7 +36,7 @@ _REGISTER_TABLE = """
 _INSERT_STYLE = """
     INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column, styleName, styleQML,
                               styleSLD, useAsDefault, description, owner)
-    SELECT '', '', table_name, column_name, 'classes', ?, '', 1, 'colours and names of the classes', ''
+    SELECT '', '', table_name, column_name, ?, ?, '', 1, ?, ''
     FROM gpkg_geometry_columns WHERE table_name = ?
 """
 
@@ -52,11 +53,20 @@ def add_style(path: Path, layer: Layer, *, with_other: bool) -> None:
         OutputError: The file cannot be written.
     """
     qml = style_qml(layer, with_other=with_other)
+    add_qml(path, layer.name, qml, name="classes", description="colours and names of the classes")
+
+
+def add_qml(path: Path, layer: str, qml: str, *, name: str, description: str) -> None:
+    """Write a style as QML into the GeoPackage of a layer, as the default one.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
     with output_errors(path, sqlite3.Error), closing(sqlite3.connect(path)) as database, database:
         database.execute("PRAGMA synchronous = OFF")  # whoever gives the file its name syncs it
         database.execute(_CREATE_TABLE)
         database.execute(_REGISTER_TABLE)
-        database.execute(_INSERT_STYLE, (qml, layer.name))
+        database.execute(_INSERT_STYLE, (name, qml, description, layer))
 
 
 def style_qml(layer: Layer, *, with_other: bool) -> str:
@@ -65,16 +75,7 @@ def style_qml(layer: Layer, *, with_other: bool) -> str:
     The outline is thin and has the same colour: without one, the background would shine through between neighbours.
     """
     root = ET.Element("qgis", version=QGIS_VERSION, styleCategories="Symbology")
-    renderer = ET.SubElement(
-        root,
-        "renderer-v2",
-        type="categorizedSymbol",
-        attr="class_id",
-        enableorderby="0",
-        forceraster="0",
-        referencescale="-1",
-        symbollevels="0",
-    )
+    renderer = _renderer(root, "categorizedSymbol", attr="class_id")
     categories, symbols = ET.SubElement(renderer, "categories"), ET.SubElement(renderer, "symbols")
     entries = [(str(item.id), "long", item.name, item.color) for item in layer.classes]
     if with_other:
@@ -83,12 +84,38 @@ def style_qml(layer: Layer, *, with_other: bool) -> str:
         name = str(place)
         ET.SubElement(categories, "category", value=value, type=kind, label=label, symbol=name, render="true")
         symbols.append(_fill_symbol(name, color))
+    return _document(root)
+
+
+def outline_qml(field: str) -> str:
+    """Give a style as QML: outlines that stand out on any ground, each labelled with a field."""
+    root = ET.Element("qgis", version=QGIS_VERSION, styleCategories="Symbology|Labeling", labelsEnabled="1")
+    symbols = ET.SubElement(_renderer(root, "singleSymbol"), "symbols")
+    symbols.append(_fill_symbol("0", OUTLINE_COLOR, is_filled=False))
+    settings = ET.SubElement(ET.SubElement(root, "labeling", type="simple"), "settings", calloutType="simple")
+    color = ",".join(map(str, (*OUTLINE_COLOR, 255)))
+    font = {"fontSize": "12", "fontSizeUnit": "Point", "fontWeight": "75", "textColor": color, "textOpacity": "1"}
+    text = ET.SubElement(settings, "text-style", {"fieldName": field, "isExpression": "0", **font})
+    edge = {"bufferSize": "1", "bufferSizeUnits": "MM", "bufferColor": "0,0,0,255", "bufferOpacity": "1"}
+    ET.SubElement(text, "text-buffer", {"bufferDraw": "1", **edge})
+    ET.SubElement(settings, "placement", placement="1", placementFlags="10")  # over the middle
+    ET.SubElement(settings, "rendering", drawLabels="1", displayAll="1")
+    return _document(root)
+
+
+def _renderer(root: ET.Element, kind: str, **attributes: str) -> ET.Element:
+    """Add a renderer that draws features in their order."""
+    plain = {"enableorderby": "0", "forceraster": "0", "referencescale": "-1", "symbollevels": "0"}
+    return ET.SubElement(root, "renderer-v2", {"type": kind, **attributes, **plain})
+
+
+def _document(root: ET.Element) -> str:
     ET.indent(root)
     return "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n" + ET.tostring(root, encoding="unicode")
 
 
-def _fill_symbol(name: str, color: tuple[int, int, int]) -> ET.Element:
-    """Give a fill of one colour, opaque."""
+def _fill_symbol(name: str, color: tuple[int, int, int], *, is_filled: bool = True) -> ET.Element:
+    """Give a fill of one colour, opaque, or an outline of it."""
     symbol = ET.Element("symbol", type="fill", name=name, alpha="1", clip_to_extent="1", force_rhr="0")
     # "class" is a keyword of Python
     fill = ET.SubElement(symbol, "layer", {"class": "SimpleFill", "enabled": "1", "locked": "0", "pass": "0"})
@@ -98,9 +125,9 @@ def _fill_symbol(name: str, color: tuple[int, int, int]) -> ET.Element:
         "joinstyle": "round",
         "outline_color": rgba,
         "outline_style": "solid",
-        "outline_width": "0.1",
+        "outline_width": "0.1" if is_filled else "0.8",
         "outline_width_unit": "MM",
-        "style": "solid",
+        "style": "solid" if is_filled else "no",
     }
     options = ET.SubElement(fill, "Option", type="Map")
     for key, value in values.items():
