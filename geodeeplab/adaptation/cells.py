@@ -16,6 +16,8 @@ from geodeeplab.training.scenes.labelled_raster import LabelReader
 
 MOST_OF_POLYGON = 400
 """Cells that are taken of a polygon in a tile, at most."""
+MOST_TILES = 64
+"""Tiles that are looked at of a label raster."""
 BLOCK = 64
 """Pixels along each axis of the blocks that stand for polygons where labels are none: rasters, and the background."""
 
@@ -108,16 +110,29 @@ def choose_cells(polygon: npt.NDArray[np.int64], most: int, rng: np.random.Gener
 
 
 def tiles_with_labels(labels: SceneLabels, lattice: Lattice) -> list[Tile]:
-    """Give the tiles on whose own ground something is labelled."""
-    found = []
-    for row in range(lattice.rows.count):
-        for col in range(lattice.cols.count):
-            tile = lattice.tile(row, col)
-            (top, bottom), (left, right) = own_span(lattice.rows, row), own_span(lattice.cols, col)
-            here, _ = labels.read(Window(left, top, right - left, bottom - top))
-            if (here != IGNORE_INDEX).any():
-                found.append(tile)
-    return found
+    """Give the tiles on whose own ground a polygon lies, or something is labelled in a raster: of those, 64 at most.
+
+    The background of polygons is no reason to look at a tile.
+    """
+    boxes = labels.reader.boxes()
+    if boxes is None:
+        found = [lattice.tile(row, col) for row in range(lattice.rows.count) for col in range(lattice.cols.count)]
+        found = [tile for tile in found if _has_label(tile, labels, lattice)]
+        return [found[number] for number in np.unique(np.linspace(0, len(found) - 1, MOST_TILES).round().astype(int))]
+    near: set[tuple[int, int]] = set()
+    height, width = lattice.shape
+    inside = (boxes[:, 2] > 0) & (boxes[:, 0] < height) & (boxes[:, 3] > 0) & (boxes[:, 1] < width)
+    for top, left, bottom, right in boxes[inside].tolist():
+        rows = lattice.rows.touching(max(0, int(top)), min(height, int(bottom) + 1))
+        cols = lattice.cols.touching(max(0, int(left)), min(width, int(right) + 1))
+        near |= {(row, col) for row in rows for col in cols}
+    return [tile for tile in (lattice.tile(*one) for one in sorted(near)) if _has_label(tile, labels, lattice)]
+
+
+def _has_label(tile: Tile, labels: SceneLabels, lattice: Lattice) -> bool:
+    (top, bottom), (left, right) = own_span(lattice.rows, tile.row), own_span(lattice.cols, tile.col)
+    here, _ = labels.read(Window(left, top, right - left, bottom - top))
+    return bool((here != IGNORE_INDEX).any())
 
 
 def spread_tiles(lattice: Lattice, most: int) -> list[Tile]:

@@ -155,6 +155,9 @@ class RasterLabels:
     def read_polygons(self, window: Window) -> None:
         """Give None: a raster has no polygons."""
 
+    def boxes(self) -> None:
+        """Give None: a raster has no polygons."""
+
     def close(self) -> None:
         """Close the raster."""
         opened = self._opened.pop()

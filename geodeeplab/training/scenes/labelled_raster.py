@@ -30,6 +30,10 @@ class LabelReader(Protocol):
         """Give the number (H, W) of the polygon that labels each pixel, −1 where there is none; None of a raster."""
         ...
 
+    def boxes(self) -> npt.NDArray[np.float64] | None:
+        """Give the box (n, 4) of each polygon: first row and column, last row and column; None of a raster."""
+        ...
+
     def close(self) -> None:
         """Close the files."""
         ...
@@ -69,6 +73,17 @@ class PolygonLabels:
         return burn_numbers(
             self._polygons, window, self._grid, all_touched=self._all_touched, on_overlap=self._on_overlap
         )
+
+    def boxes(self) -> npt.NDArray[np.float64] | None:
+        """Give the polygons' boxes in pixels."""
+        import shapely
+
+        left, bottom, right, top = shapely.bounds(self._polygons.polygons).T
+        inverse = ~self._grid.transform
+        corners = [(x, y) for x in (left, right) for y in (bottom, top)]
+        cols = np.stack([inverse.a * x + inverse.b * y + inverse.c for x, y in corners])
+        rows = np.stack([inverse.d * x + inverse.e * y + inverse.f for x, y in corners])
+        return np.column_stack([rows.min(axis=0), cols.min(axis=0), rows.max(axis=0), cols.max(axis=0)])
 
     def close(self) -> None:
         """Do nothing: the polygons are in memory."""
