@@ -27,6 +27,7 @@ from geodeeplab.adaptation.encoders import BaseModel, build_untrained, fit_proje
 from geodeeplab.adaptation.estimate import make_report
 from geodeeplab.adaptation.head import (
     Trees,
+    add_ground,
     class_shares,
     correct_shares,
     distil,
@@ -205,9 +206,12 @@ def adapt(
             seed=seed,
             progress=partial(told, "features"),
         )
-    used = torch.get_num_threads() if threads is None else threads
-    fit = partial(fit_trees, classes=len(table.classes), seed=seed, threads=max(used, 1))
-    trees = fit(cells)
+    used = max(1, torch.get_num_threads() if threads is None else threads)
+    fit = partial(fit_trees, classes=len(table.classes), seed=seed, threads=used)
+    trees = fit(cells, encoded=network.colour.channels if network.encoders else None)
+    found = trees(ground.features)
+    shares = class_shares(found)
+    trees = add_ground(trees, cells, ground.features, correct_shares(found, shares), seed=seed, threads=used)
     found = trees(ground.features)
     shares = class_shares(found)
     distil(

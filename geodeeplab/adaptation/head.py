@@ -6,7 +6,7 @@ is distilled from them (Hinton et al. 2015, arXiv 1503.02531) on ground of the s
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,10 @@ MOST_OF_POLYGON = 60
 """Cells that trees see of a polygon, at most: more of them say the same again."""
 MEMBERS = 5
 """Groups of trees whose disagreement is the doubt."""
+SURE_SHARE, LEAST_SURE, MOST_SURE = 0.3, 20, 6000
+"""Of the cells of each class, the surest that trees learn from: a share, so many at least, so many at most in all."""
+SURE_WEIGHT = 0.5
+"""What they count, beside the polygons."""
 SHARE_POWER = 0.5
 """To this power are the classes' shares of the ground put into the probabilities."""
 STEPS, BATCH, RATE, DECAY = 800, 1024, 4e-3, 1e-3
@@ -40,37 +44,97 @@ LEAST = 1e-4
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Trees:
-    """Fitted trees."""
+    """Fitted forests, whose probabilities are averaged."""
 
-    forest: Any
-    """A forest of scikit-learn."""
+    forests: tuple[tuple[Any, slice], ...]
+    """Forests of scikit-learn, each with the features that it sees."""
     classes: int
     """Number K of classes, of which some may be in no polygon."""
 
     def __call__(self, features: Features) -> Probabilities:
         """Give (n, K) probabilities of features (n, F)."""
-        return self._whole(self.forest.predict_proba(features))
+        found = [self._whole(forest, forest.predict_proba(features[:, seen])) for forest, seen in self.forests]
+        return np.asarray(np.mean(found, axis=0), dtype=np.float32)
 
     def members(self, features: Features) -> Probabilities:
-        """Give (M, n, K) probabilities of groups of trees."""
-        groups = [self.forest.estimators_[number::MEMBERS] for number in range(MEMBERS)]
-        found = [sum(tree.predict_proba(features) for tree in group) / len(group) for group in groups]
-        return np.stack([self._whole(one) for one in found])
+        """Give (M, n, K) probabilities of groups of trees, each with trees of every forest."""
+        return np.stack([self._member(features, number) for number in range(MEMBERS)])
 
-    def _whole(self, found: npt.NDArray[Any]) -> Probabilities:
+    def _member(self, features: Features, number: int) -> Probabilities:
+        found = []
+        for forest, seen in self.forests:
+            trees, here = forest.estimators_[number::MEMBERS], np.ascontiguousarray(features[:, seen])
+            found.append(self._whole(forest, sum(tree.predict_proba(here) for tree in trees) / len(trees)))
+        return np.asarray(np.mean(found, axis=0), dtype=np.float32)
+
+    def _whole(self, forest: Any, found: npt.NDArray[Any]) -> Probabilities:  # noqa: ANN401 - scikit-learn has no types
         probabilities = np.zeros((len(found), self.classes), dtype=np.float32)
-        probabilities[:, self.forest.classes_] = found
+        probabilities[:, forest.classes_] = found
         return probabilities
 
 
-def fit_trees(cells: LabelledCells, *, classes: int, seed: int, threads: int) -> Trees:
-    """Fit trees to labelled cells; every class counts the same, and in it every polygon."""
+def fit_trees(cells: LabelledCells, *, classes: int, seed: int, threads: int, encoded: int | None = None) -> Trees:
+    """Fit trees to labelled cells; every class counts the same, and in it every polygon.
+
+    Args:
+        cells: what the polygons cover.
+        classes: number of classes.
+        seed: of the trees.
+        threads: to fit with, and to run.
+        encoded: the first feature that is an encoder's: a second forest sees no others, for colours are many and drown
+            them; None for no such forest.
+    """
+    chosen = cells.take(choose_cells(cells.polygon, MOST_OF_POLYGON, np.random.default_rng(seed)))
+    weights = balanced_weights(chosen.label, chosen.polygon)
+    views = [slice(None)] if encoded is None else [slice(None), slice(encoded, None)]
+    forests = [
+        (_forest(seed + number, threads).fit(chosen.features[:, seen], chosen.label, weights), seen)
+        for number, seen in enumerate(views)
+    ]
+    return Trees(forests=tuple(forests), classes=classes)
+
+
+def add_ground(
+    trees: Trees, cells: LabelledCells, ground: Features, probabilities: Probabilities, *, seed: int, threads: int
+) -> Trees:
+    """Add a forest that learns from the ground, too: from those cells of each class that the others are surest of.
+
+    This is self-training, once (Scudder 1965, doi 10.1109/TIT.1965.1053799): ground outside the polygons varies more
+    than what lies in them.
+
+    Args:
+        trees: fitted to the cells.
+        cells: what the polygons cover.
+        ground: features (n, F) of cells that stand for the ground.
+        probabilities: (n, K) of them.
+        seed: of the trees.
+        threads: to fit with, and to run.
+    """
+    random = np.random.default_rng(seed)
+    chosen = cells.take(choose_cells(cells.polygon, MOST_OF_POLYGON, random))
+    likely, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    surest = []
+    for number in np.unique(likely):
+        of_class = np.flatnonzero(likely == number)
+        count = max(LEAST_SURE, int(SURE_SHARE * len(of_class)))
+        surest.append(of_class[np.argsort(-sure[of_class], kind="stable")[:count]])
+    taken = random.permutation(np.concatenate(surest))[:MOST_SURE]
+    label = likely[taken]
+    of_ground = 1 / np.bincount(label)[label]
+    drawn = balanced_weights(chosen.label, chosen.polygon)
+    weights = np.concatenate([drawn / drawn.sum(), SURE_WEIGHT * of_ground / of_ground.sum()])
+    forest = _forest(seed + len(trees.forests), threads).fit(
+        np.concatenate([chosen.features, ground[taken]]),
+        np.concatenate([chosen.label, label]),
+        weights * len(weights),
+    )
+    return replace(trees, forests=(*trees.forests, (forest, slice(None))))
+
+
+def _forest(seed: int, threads: int) -> Any:  # noqa: ANN401 - scikit-learn has no types
     from sklearn.ensemble import ExtraTreesClassifier
 
-    chosen = cells.take(choose_cells(cells.polygon, MOST_OF_POLYGON, np.random.default_rng(seed)))
-    forest = ExtraTreesClassifier(TREES, min_samples_leaf=LEAF, n_jobs=threads, random_state=seed)
-    forest.fit(chosen.features, chosen.label, balanced_weights(chosen.label, chosen.polygon))
-    return Trees(forest=forest, classes=classes)
+    return ExtraTreesClassifier(TREES, min_samples_leaf=LEAF, n_jobs=threads, random_state=seed)
 
 
 def class_shares(ground: Probabilities) -> npt.NDArray[np.float64]:
