@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +32,9 @@ WINDOWS = (5, 17, 65)
 """Sides of the boxes in pixels, odd."""
 REACH = WINDOWS[-1] // 2 + 1
 """How far a feature looks past its pixel; the 1 is for the gradient."""
-COLOUR = ("red", "green", "blue", "saturation", "excess green")
-SURROUNDINGS = ("red", "green", "blue", "deviation", "gradient")
+COLOUR_BANDS = ("red", "green", "blue")
+COLOUR = (*COLOUR_BANDS, "saturation", "excess green")
+SURROUNDINGS = (*COLOUR_BANDS, "deviation", "gradient")
 FEATURES = (*COLOUR, *(f"{name} {window}" for window in WINDOWS for name in SURROUNDINGS))
 BAND_ROWS = 256
 BALANCE = 1.0
@@ -88,25 +90,35 @@ def parse_arguments() -> argparse.Namespace:
 # Features
 
 
-def pixel_features(padded: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Compute the features (H, W, F) of an image (3, H + 2 REACH, W + 2 REACH), in the order of FEATURES.
+def pixel_features(padded: NDArray[np.integer]) -> NDArray[np.float32]:
+    """Compute the features (H, W, F) of an image (C, H + 2 REACH, W + 2 REACH).
 
+    Those of red, green and blue are FEATURES, in that order. Any other number of bands has, in place of excess green,
+    the normalised difference of every pair.
     Sums are of integers, thus exact: a pixel's features do not depend on the band it is computed in, and a deviation
     (of the bands' sum, in a box) or a gradient energy (root of its mean in a box) is exactly 0 where nothing changes.
     """
     bands = padded.astype(np.int64)
     grey = bands.sum(axis=0)
     slope = (grey[1:-1, 2:] - grey[1:-1, :-2]) ** 2 + (grey[2:, 1:-1] - grey[:-2, 1:-1]) ** 2  # one pixel less around
-    red, green, blue = inner = bands[:, REACH:-REACH, REACH:-REACH]
+    inner = bands[:, REACH:-REACH, REACH:-REACH]
     high, low = inner.max(axis=0), inner.min(axis=0)
-    found = [red, green, blue, (high - low) / np.maximum(high, 1), 2 * green - red - blue]
+    found = [*inner, (high - low) / np.maximum(high, 1), *_between(inner)]
     for window in WINDOWS:
         pixels, edge = window * window, REACH - window // 2
         found += [box_sums(band, window, edge) / pixels for band in bands]
         total, squares = box_sums(grey, window, edge), box_sums(grey**2, window, edge)
         found.append(np.sqrt(pixels * squares - total**2) / pixels)
         found.append(np.sqrt(box_sums(slope, window, edge - 1) / pixels))
-    return np.stack(found, axis=-1).astype(np.float32)
+    return np.stack([one.astype(np.float32) for one in found], axis=-1)
+
+
+def _between(bands: NDArray[np.int64]) -> list[NDArray[np.float64]]:
+    """Compare bands (C, H, W): excess green of three, normalised differences of any other number."""
+    if len(bands) == len(COLOUR_BANDS):
+        red, green, blue = bands
+        return [(2 * green - red - blue).astype(np.float64)]
+    return [(a - b) / np.maximum(abs(a) + abs(b), 1) for a, b in combinations(bands, 2)]
 
 
 def box_sums(values: NDArray[np.int64], window: int, edge: int = 0) -> NDArray[np.int64]:
@@ -125,7 +137,7 @@ def box_sums(values: NDArray[np.int64], window: int, edge: int = 0) -> NDArray[n
     )
 
 
-def iter_features(image: NDArray[np.uint8], band_rows: int = BAND_ROWS) -> Iterator[tuple[int, NDArray[np.float32]]]:
+def iter_features(image: NDArray[np.integer], band_rows: int = BAND_ROWS) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Give (row_start, features (n, W, F)) for bands of rows from top to bottom, the image reflected at its edges."""
     padded = np.pad(image, ((0, 0), (REACH, REACH), (REACH, REACH)), mode="reflect")
     for row in range(0, image.shape[1], band_rows):
