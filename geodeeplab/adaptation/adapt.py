@@ -1,9 +1,8 @@
 """`adapt`: a few polygons of a scene into a model of it."""
 
-import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -17,14 +16,11 @@ from geodeeplab.adaptation.adaptation import METRIC, Adaptation
 from geodeeplab.adaptation.cache import FeatureCache, cache_folder
 from geodeeplab.adaptation.cells import (
     SceneLabels,
-    ground_cells,
-    labelled_cells,
-    spread_tiles,
-    tiles_with_labels,
 )
 from geodeeplab.adaptation.crossvalidation import cross_validate, fold_polygons, group_polygons
-from geodeeplab.adaptation.encoders import BaseModel, build_untrained, fit_projections
+from geodeeplab.adaptation.encoders import BaseModel, build_untrained
 from geodeeplab.adaptation.estimate import make_report
+from geodeeplab.adaptation.gathering import OpenedScenes, gather_cells
 from geodeeplab.adaptation.head import (
     Trees,
     add_ground,
@@ -37,38 +33,23 @@ from geodeeplab.adaptation.head import (
 from geodeeplab.adaptation.normalising import BandFacts, measure_bands
 from geodeeplab.adaptation.report import Report
 from geodeeplab.adaptation.samples import Cells, LabelledCells
-from geodeeplab.adaptation.tiles import iter_features
-from geodeeplab.errors import GeoDeepLabWarning, OptionError, SceneError
+from geodeeplab.errors import OptionError, SceneError
 from geodeeplab.models import AdaptedNetwork, Contract, Model, ModelClass, round_weights
 from geodeeplab.pipeline.fit import sample_pixels
-from geodeeplab.pipeline.plan import Plan, open_plan
+from geodeeplab.pipeline.plan import open_plan
 from geodeeplab.pipeline.request import Request
-from geodeeplab.raster import AoiLike, Scene, SceneLike, local_files_only, open_scene, to_aoi
+from geodeeplab.raster import AoiLike, Grid, Scene, SceneLike, local_files_only, open_scene, to_aoi
 from geodeeplab.raster.polygons.burn import Overlap
-from geodeeplab.tiling import Tile
 from geodeeplab.training.scenes.class_table import ClassesLike, ClassMapping
 from geodeeplab.training.scenes.labels import LabelRule, LabelsLike
 from geodeeplab.training.scenes.open_labelled import labels_of_scenes, list_scenes, open_labels
 
 TILE_SIZE, OVERLAP = 512, 64
 """Pixels; what lies in the overlap is computed twice."""
-GROUND_CELLS, GROUND_TILES = 24_000, 24
-"""Cells, and tiles, that stand for the ground of all scenes."""
-PROJECTION_TILES = 6
-"""Tiles that principal components are fitted to."""
 STAGES = ("features", "head", "report")
 
 Progress = Callable[[str, int, int], None]
 """Called with a stage of `STAGES`, what is done of it, and what there is in all; it may raise to cancel."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Opened:
-    """Scenes, their labels and the plans that `segment` will run them by."""
-
-    plans: list[Plan]
-    labels: list[SceneLabels]
-    classes: tuple[ModelClass, ...]
 
 
 def adapt(
@@ -180,56 +161,41 @@ def adapt(
         stack.enter_context(local_files_only(local_only))
         opened = [stack.enter_context(open_scene(one, bands=bands)) for one in scene_list]
         facts = _measure(opened)
-        label_list = labels_of_scenes(labels, len(opened))
-        grids = [scene.grid for scene in opened]
+        label_list, grids = labels_of_scenes(labels, len(opened)), [scene.grid for scene in opened]
         table, _ = open_labels(label_list, rule, grids, grids)
         _check_classes(table.classes, background)
         network, sources = build_untrained(facts, model, classes=len(table.classes))
-        contract = _contract(name, network, facts, table.classes, gsd_m=gsd_m, tile_size=tile_size, overlap=overlap)
-        adapted = Model(network=network, contract=contract)
-        plans = [stack.enter_context(open_plan(run(scene=one, model=adapted))) for one in scene_list]
+        contract = Contract(
+            name=name,
+            architecture=network.architecture,
+            classes=table.classes,
+            bands=facts.bands,
+            dtype=facts.dtype,
+            value_range=facts.value_range,
+            gsd_m=_mean_gsd(grids) if gsd_m is None else gsd_m,
+            tile_size=tile_size,
+            overlap=overlap,
+            licence=licence,
+        )
+        untrained = Model(network=network, contract=contract)
+        plans = [stack.enter_context(open_plan(run(scene=one, model=untrained))) for one in scene_list]
         seen = [plan.model_scene.grid for plan in plans]
         _, readers = open_labels(label_list, rule, seen, grids)
+        areas = [None if labelled is None else to_aoi(labelled, crs=grid.crs) for grid in seen]
         scene_labels = [
-            SceneLabels(
-                number=number,
-                reader=reader,
-                grid=grid,
-                labelled=None if labelled is None else to_aoi(labelled, crs=grid.crs),
-            )
-            for number, (reader, grid) in enumerate(zip(readers, seen, strict=True))
+            SceneLabels(number=number, reader=reader, grid=grid, labelled=area)
+            for number, (reader, grid, area) in enumerate(zip(readers, seen, areas, strict=True))
         ]
-        cells, ground = _features(
-            _Opened(plans=plans, labels=scene_labels, classes=table.classes),
+        cells, ground = gather_cells(
+            OpenedScenes(plans=plans, labels=scene_labels, classes=table.classes),
             network,
             FeatureCache(cache_folder() if cache else None),
             seed=seed,
             progress=partial(told, "features"),
         )
-    used = max(1, torch.get_num_threads() if threads is None else threads)
-    fit = partial(fit_trees, classes=len(table.classes), seed=seed, threads=used)
-    trees = fit(cells, encoded=network.colour.channels if network.encoders else None)
-    found = trees(ground.features)
-    shares = class_shares(found)
-    trees = add_ground(trees, cells, ground.features, correct_shares(found, shares), seed=seed, threads=used)
-    found = trees(ground.features)
-    shares = class_shares(found)
-    distil(
-        network,
-        (ground.features, correct_shares(found, shares)),
-        (cells.features, correct_shares(trees(cells.features), shares)),
-        seed=seed,
-        progress=partial(told, "head"),
-    )
-    round_weights(network)
-    of_map = head_probabilities(network, ground.features)
-    report = _report(cells, fit, shares, of_map, table.classes, seed=seed, progress=partial(told, "report"))
-    contract = replace(
-        contract,
-        licence=licence,
-        provenance=_provenance(rule, opened, cells, sources, seed=seed),
-        metrics={METRIC: report.to_dict()},
-    )
+        provenance = _provenance(rule, opened, cells, sources, seed=seed)
+    trees, report = _learn(network, cells, ground, table.classes, seed=seed, threads=threads, progress=told)
+    contract = replace(contract, provenance=provenance, metrics={METRIC: report.to_dict()})
     return Adaptation(
         model=Model(network=network, contract=contract),
         scenes=tuple(scene_list),
@@ -241,6 +207,44 @@ def adapt(
         grids=tuple(seen),
         since=since,
     )
+
+
+def _learn(
+    network: AdaptedNetwork,
+    cells: LabelledCells,
+    ground: Cells,
+    classes: Sequence[ModelClass],
+    *,
+    seed: int,
+    threads: int | None,
+    progress: Progress,
+) -> tuple[Trees, Report]:
+    """Fit the trees, train the network's head by them, in place, and report."""
+    used = max(1, torch.get_num_threads() if threads is None else threads)
+    fit = partial(fit_trees, classes=len(classes), seed=seed, threads=used)
+    trees = fit(cells, encoded=network.colour.channels if network.encoders else None)
+    found = trees(ground.features)
+    corrected = correct_shares(found, class_shares(found))
+    trees = add_ground(trees, cells, ground.features, corrected, seed=seed, threads=used)
+    found = trees(ground.features)
+    shares = class_shares(found)
+    distil(
+        network,
+        (ground.features, correct_shares(found, shares)),
+        (cells.features, correct_shares(trees(cells.features), shares)),
+        seed=seed,
+        progress=partial(progress, "head"),
+    )
+    round_weights(network)
+    of_map = head_probabilities(network, ground.features)
+    report = _report(cells, fit, shares, of_map, classes, seed=seed, progress=partial(progress, "report"))
+    return trees, report
+
+
+def _mean_gsd(grids: Sequence[Grid]) -> float | None:
+    """Give the mean ground sample distance of the scenes in metres; None where one is unknown."""
+    known = [grid.gsd_m for grid in grids if grid.gsd_m is not None]
+    return float(np.mean(known)) if len(known) == len(grids) else None
 
 
 def _measure(scenes: Sequence[Scene]) -> BandFacts:
@@ -274,103 +278,6 @@ def _check_classes(classes: Sequence[ModelClass], background: str | None) -> Non
             if background is None
             else f"`background={background}` is the class of the polygons, too: give the rest another name"
         )
-
-
-def _contract(
-    name: str,
-    network: AdaptedNetwork,
-    facts: BandFacts,
-    classes: tuple[ModelClass, ...],
-    *,
-    gsd_m: float | None,
-    tile_size: int,
-    overlap: int,
-) -> Contract:
-    return Contract(
-        name=name,
-        architecture=network.architecture,
-        classes=classes,
-        bands=facts.bands,
-        dtype=facts.dtype,
-        value_range=facts.value_range,
-        gsd_m=gsd_m,
-        tile_size=tile_size,
-        overlap=overlap,
-    )
-
-
-def _features(
-    opened: _Opened, network: AdaptedNetwork, cache: FeatureCache, *, seed: int, progress: Callable[[int, int], None]
-) -> tuple[LabelledCells, Cells]:
-    """Give the labelled cells of all scenes, and those that stand for their ground.
-
-    Raises:
-        OptionError: nothing is labelled, or all of it is of one class.
-    """
-    plans, count = opened.plans, len(opened.plans)
-    sample = [spread_tiles(one.lattice, max(1, PROJECTION_TILES // count)) for one in plans]
-    fit_projections(network, plans, sample, cache)
-    spread = [spread_tiles(plan.lattice, max(2, GROUND_TILES // count)) for plan in plans]
-    drawn = [tiles_with_labels(one, plan.lattice) for one, plan in zip(opened.labels, plans, strict=True)]
-    if not any(drawn):
-        raise OptionError(
-            "no polygon lies on the scene, so there is nothing to learn from: check that both show the same place, and "
-            "that their CRS are right"
-        )
-    tiles = [_united(*pair) for pair in zip(spread, drawn, strict=True)]
-    total, before = sum(map(len, tiles)), 0
-    per_tile = -(-GROUND_CELLS // sum(map(len, spread)))
-    labelled, ground = [], []
-    for number, (plan, some) in enumerate(zip(plans, tiles, strict=True)):
-        here = {(tile.row, tile.col) for tile in spread[number]}
-
-        def tell(done: int, _: int, before: int = before) -> None:
-            progress(before + done, total)
-
-        for found in iter_features(plan, network, some, cache, progress=tell):
-            labelled.append(labelled_cells(found, opened.labels[number], plan.lattice, seed=seed))
-            if (found.tile.row, found.tile.col) in here:
-                ground.append(ground_cells(found, plan.lattice, count=per_tile, scene=number, seed=seed))
-        before += len(some)
-    return _joined_labels(labelled, opened.classes), _joined(ground)
-
-
-def _united(*tiles: Sequence[Tile]) -> list[Tile]:
-    """Give each tile of several lists once, in the lattice's order."""
-    found = {(tile.row, tile.col): tile for some in tiles for tile in some}
-    return [found[key] for key in sorted(found)]
-
-
-def _joined(parts: Sequence[Cells]) -> Cells:
-    names = ("features", "scene", "row", "col")
-    return Cells(**{name: np.concatenate([getattr(one, name) for one in parts]) for name in names})
-
-
-def _joined_labels(parts: Sequence[LabelledCells], classes: Sequence[ModelClass]) -> LabelledCells:
-    """Join labelled cells; polygons are numbered from 0 over all scenes, apart by class.
-
-    Raises:
-        OptionError: there is none, or all are of one class.
-    """
-    joined = _joined(parts)
-    label, polygon = (np.concatenate([getattr(one, name) for one in parts]) for name in ("label", "polygon"))
-    if not len(label):
-        raise OptionError("no polygon covers a valid pixel of the scene: check its nodata value, and where they lie")
-    present = np.unique(label)
-    if len(present) < 2:
-        raise OptionError(
-            f"on the scene all polygons are of one class, '{classes[present[0]].name}': draw polygons of another, too"
-        )
-    missing = [item.name for number, item in enumerate(classes) if number not in present]
-    if missing:
-        warnings.warn(
-            f"no polygon of {', '.join(missing)} covers a valid pixel, so the map will show none of it: draw one",
-            GeoDeepLabWarning,
-            stacklevel=4,
-        )
-    key = np.column_stack([joined.scene, label, polygon])
-    numbers = np.unique(key, axis=0, return_inverse=True)[1]
-    return LabelledCells(**vars(joined), label=label, polygon=numbers.reshape(-1).astype(np.int64))
 
 
 def _report(
