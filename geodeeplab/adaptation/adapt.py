@@ -228,16 +228,25 @@ def _learn(
     trees = add_ground(trees, cells, ground.features, corrected, seed=seed, threads=used)
     found = trees(ground.features)
     shares = class_shares(found)
+    corrected = correct_shares(found, shares)
     distil(
         network,
-        (ground.features, correct_shares(found, shares)),
+        (ground.features, corrected),
         (cells.features, correct_shares(trees(cells.features), shares)),
         seed=seed,
         progress=partial(progress, "head"),
     )
     round_weights(network)
-    of_map = head_probabilities(network, ground.features)
-    report = _report(cells, fit, shares, of_map, classes, seed=seed, progress=partial(progress, "report"))
+    mapped = head_probabilities(network, ground.features).argmax(axis=1)
+    report = make_report(
+        cells,
+        _cross_validated(cells, fit, shares, len(classes), seed=seed, progress=partial(progress, "report")),
+        classes=[item.name for item in classes],
+        map_shares=np.bincount(mapped, minlength=len(classes)) / len(mapped),
+        map_probabilities=corrected,
+        places=group_polygons(cells),
+        seed=seed,
+    )
     return trees, report
 
 
@@ -280,18 +289,19 @@ def _check_classes(classes: Sequence[ModelClass], background: str | None) -> Non
         )
 
 
-def _report(
+def _cross_validated(
     cells: LabelledCells,
     fit: Callable[[LabelledCells], Trees],
     shares: npt.NDArray[np.float64],
-    of_map: npt.NDArray[np.float32],
-    classes: Sequence[ModelClass],
+    classes: int,
     *,
     seed: int,
     progress: Callable[[int, int], None],
-) -> Report:
-    """Score every polygon by trees that have not seen it."""
+) -> npt.NDArray[np.float32]:
+    """Give each cell the probabilities (n, K) of trees that have not seen its polygon; NaN where there are none."""
     folds = fold_polygons(cells, seed=seed)
+    if (folds < 0).all():
+        return np.full((len(cells), classes), np.nan, dtype=np.float32)
     done = 0
 
     def fit_one(some: LabelledCells) -> Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]:
@@ -301,20 +311,7 @@ def _report(
         progress(done, len(np.unique(folds[folds >= 0])))
         return lambda features: correct_shares(trees(features), shares)
 
-    if (folds >= 0).any():
-        probabilities = cross_validate(cells, fit_one, folds=folds)
-    else:
-        probabilities = np.full((len(cells), len(classes)), np.nan, dtype=np.float32)
-    map_shares = np.bincount(of_map.argmax(axis=1), minlength=len(classes)) / len(of_map)
-    return make_report(
-        cells,
-        probabilities,
-        classes=[item.name for item in classes],
-        map_shares=map_shares,
-        map_probabilities=of_map,
-        places=group_polygons(cells),
-        seed=seed,
-    )
+    return cross_validate(cells, fit_one, folds=folds)
 
 
 def _provenance(
