@@ -12,6 +12,8 @@ ADAPTED = "adapted"
 """What `arch` says of such a network."""
 MAX_ENCODERS = 4
 MAX_PAIRS = 64
+MAX_HIDDEN = 8
+"""Hidden layers of the head."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,11 +89,18 @@ class AdaptedArchitecture:
                 check_whole(band, "the number of a band", 0, self.in_channels - 1)
         except TypeError as error:
             raise ModelError(f"{error}: correct the architecture") from error
-        if len(self.encoders) > MAX_ENCODERS or len(self.pairs) > MAX_PAIRS:
+        counts = len(self.encoders), len(self.pairs), len(self.hidden)
+        if any(count > most for count, most in zip(counts, (MAX_ENCODERS, MAX_PAIRS, MAX_HIDDEN), strict=True)):
             raise ModelError(
-                f"an adapted network has up to {MAX_ENCODERS} encoders and {MAX_PAIRS} pairs of bands, not "
-                f"{len(self.encoders)} and {len(self.pairs)}: correct the architecture"
+                f"an adapted network has up to {MAX_ENCODERS} encoders, {MAX_PAIRS} pairs of bands and {MAX_HIDDEN} "
+                f"hidden layers, not {counts[0]}, {counts[1]} and {counts[2]}: correct the architecture"
             )
+        for one in self.encoders:
+            if one.network is not None and one.network.in_channels != len(one.channels):
+                raise ModelError(
+                    f"an encoder's network reads {one.network.in_channels} bands, and its channels are "
+                    f"{len(one.channels)}: correct the architecture"
+                )
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> "AdaptedArchitecture":

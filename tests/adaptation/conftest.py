@@ -1,0 +1,44 @@
+"""What the tests of adaptations share."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import geodeeplab as gdl
+from tests.adaptation.drawn import SMALL, draw_image, draw_polygons, draw_squares, quick, truth_of, write_scene
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """A scene and its polygons."""
+
+    scene: Path
+    polygons: gpd.GeoDataFrame
+    truth: NDArray[np.int64]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quickly(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with quick(tmp_path_factory.mktemp("cache")):
+        yield
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Drawn:
+    """A scene of 131 × 180 pixels, of three classes."""
+    squares = draw_squares(131, 180)
+    truth = truth_of(squares, 131, 180)
+    scene = write_scene(tmp_path_factory.mktemp("drawn") / "scene.tif", draw_image(truth))
+    return Drawn(scene=scene, polygons=draw_polygons(squares, 131, 180), truth=truth)
+
+
+@pytest.fixture(scope="session")
+def adapted(drawn: Drawn, tmp_path_factory: pytest.TempPathFactory) -> gdl.Adaptation:
+    """The scene's model, well trained."""
+    with quick(tmp_path_factory.mktemp("cache"), steps=200):
+        return gdl.adapt(drawn.scene, drawn.polygons, **SMALL, cache=False)
