@@ -3,6 +3,7 @@
 import os
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import suppress
@@ -43,6 +44,7 @@ class FeatureCache:
         self.hits = 0
         """Arrays that were found."""
         self._size: int | None = None
+        self._lock = threading.Lock()
         if folder is not None:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -73,21 +75,23 @@ class FeatureCache:
             try:
                 with os.fdopen(handle, "wb") as file:
                     np.save(file, array)
-                os.replace(name, self.folder / f"{key}.npy")
+                    size = file.tell()
+                with self._lock:
+                    os.replace(name, self.folder / f"{key}.npy")
+                    self._trim(size)
             except BaseException:
                 with suppress(OSError):
                     os.unlink(name)
                 raise
         except OSError as error:
             self._give_up(error)
-            return
-        self._size = None if self._size is None else self._size + array.nbytes
-        self._trim()
 
-    def _trim(self) -> None:
-        """Remove what was used least recently until the rest fits."""
-        if self._size is not None and self._size <= self.most_bytes:
-            return
+    def _trim(self, added: int) -> None:
+        """Remove what was used least recently until the rest fits, now that a file came in."""
+        if self._size is not None:
+            self._size += added
+            if self._size <= self.most_bytes:
+                return
         files = sorted(self._files(), key=lambda one: one[1])
         self._size = sum(size for _, _, size in files)
         for path, _, size in files:
