@@ -53,8 +53,8 @@ class FeatureCache:
             except OSError as error:
                 self._give_up(error)
 
-    def get(self, key: str) -> npt.NDArray[np.float32] | None:
-        """Give an array, or None; a damaged file counts as none."""
+    def get(self, key: str, shape: tuple[int, ...]) -> npt.NDArray[np.float32] | None:
+        """Give an array, or None; a file that is damaged, or holds something of another shape or type, is none."""
         if self.folder is None:
             return None
         path = self.folder / f"{key}.npy"
@@ -62,6 +62,8 @@ class FeatureCache:
             found: npt.NDArray[np.float32] = np.load(path, allow_pickle=False)
             os.utime(path)
         except (OSError, ValueError, EOFError):
+            return None
+        if found.shape != shape or found.dtype != np.float32:
             return None
         self.hits += 1
         return found

@@ -95,8 +95,8 @@ def fit_projections(
     )
     key = f"projections-{digest.hexdigest()}"
     tensors = [one for _, _, project in layers for one in project.parameters()]
-    kept = cache.get(key)
-    if kept is not None and kept.shape == (sum(one.numel() for one in tensors),):
+    kept = cache.get(key, (sum(one.numel() for one in tensors),))
+    if kept is not None:
         for tensor, values in zip(tensors, torch.from_numpy(kept).split([one.numel() for one in tensors]), strict=True):
             tensor.copy_(values.view_as(tensor))
         return

@@ -13,6 +13,7 @@ from rasterio.windows import Window
 from torch import Tensor, nn
 
 from geodeeplab.adaptation.cache import FeatureCache
+from geodeeplab.adaptation.samples import CELL
 from geodeeplab.inference import Forward
 from geodeeplab.inference.exact import exact_arithmetic
 from geodeeplab.inference.lanes import Lanes, torch_threads
@@ -67,7 +68,8 @@ def iter_features(
     def compute(batch: TileBatch) -> list[TileFeatures]:
         slots = [(tile, slot) for tile, slot in batch.tiles if slot is not None]
         keys = [_digest(config, batch.pixels[slot], batch.valid[slot]) for _, slot in slots]
-        found = [cache.get(key) for key in keys]
+        cells = [-(-side // CELL) for side in batch.pixels.shape[-2:]]
+        found = [cache.get(key, (network.feature_count, cells[0], cells[1])) for key in keys]
         if any(one is None for one in found):
             computed = forward(batch)
             assert computed is not None

@@ -11,6 +11,8 @@ import pytest
 from geodeeplab.adaptation.cache import FeatureCache, cache_folder
 from geodeeplab.errors import GeoDeepLabWarning
 
+SHAPE = (1000, 1)
+
 
 def array(value: float, count: int = 1000) -> np.ndarray:
     return np.full((count, 1), value, dtype=np.float32)
@@ -19,11 +21,11 @@ def array(value: float, count: int = 1000) -> np.ndarray:
 def test_what_was_put_is_got(tmp_path: Path) -> None:
     FeatureCache(tmp_path / "new" / "folder").put("a", array(3))
     cache = FeatureCache(tmp_path / "new" / "folder")
-    found = cache.get("a")
+    found = cache.get("a", SHAPE)
     assert found is not None
     assert np.array_equal(found, array(3))
     assert found.dtype == np.float32
-    assert cache.get("b") is None
+    assert cache.get("b", SHAPE) is None
     assert cache.hits == 1
     assert [one.name for one in (tmp_path / "new" / "folder").iterdir()] == ["a.npy"]
 
@@ -33,7 +35,7 @@ def test_what_was_used_least_recently_makes_room(tmp_path: Path) -> None:
     for number, key in enumerate("abc"):
         cache.put(key, array(number))
         os.utime(tmp_path / f"{key}.npy", (number, number))
-    assert cache.get("a") is not None  # used now
+    assert cache.get("a", SHAPE) is not None  # used now
     cache.put("d", array(3))
     assert sorted(one.stem for one in tmp_path.iterdir()) == ["a", "c", "d"]
     other = FeatureCache(tmp_path, most_bytes=4200)
@@ -69,9 +71,9 @@ def test_what_is_larger_than_all_is_not_kept(tmp_path: Path) -> None:
 def test_a_damaged_file_counts_as_none(tmp_path: Path, content: bytes) -> None:
     cache = FeatureCache(tmp_path)
     (tmp_path / "a.npy").write_bytes(content)
-    assert cache.get("a") is None
+    assert cache.get("a", SHAPE) is None
     cache.put("a", array(2))
-    assert cache.get("a") is not None
+    assert cache.get("a", SHAPE) is not None
 
 
 def test_a_file_that_was_cut_off_or_has_objects_counts_as_none(tmp_path: Path) -> None:
@@ -80,8 +82,11 @@ def test_a_file_that_was_cut_off_or_has_objects_counts_as_none(tmp_path: Path) -
     content = (tmp_path / "a.npy").read_bytes()
     (tmp_path / "a.npy").write_bytes(content[:-100])
     np.save(tmp_path / "b.npy", np.array([{"x": 1}], dtype=object), allow_pickle=True)
-    assert cache.get("a") is None
-    assert cache.get("b") is None
+    assert cache.get("a", SHAPE) is None
+    assert cache.get("b", SHAPE) is None
+    for other in (array(2)[:, 0], array(2, count=999), array(2).astype(np.float64)):
+        np.save(tmp_path / "c.npy", other)
+        assert cache.get("c", SHAPE) is None
 
 
 def test_threads_share_it(tmp_path: Path) -> None:
@@ -90,7 +95,7 @@ def test_threads_share_it(tmp_path: Path) -> None:
     def work(number: int) -> bool:
         key = str(number % 40)
         cache.put(key, array(number % 40))
-        found = cache.get(key)
+        found = cache.get(key, SHAPE)
         return found is None or bool((found == number % 40).all())
 
     with ThreadPoolExecutor(8) as pool:
@@ -107,7 +112,7 @@ def test_a_folder_that_cannot_be_made_is_told_of_once(tmp_path: Path) -> None:
         cache = FeatureCache(tmp_path / "file" / "folder")
     cache.put("a", array(1))  # silently
     assert len(told) == 1
-    assert cache.get("a") is None
+    assert cache.get("a", SHAPE) is None
 
 
 def test_a_disk_that_fills_is_told_of_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +134,7 @@ def test_no_folder_is_no_cache() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         cache.put("a", array(1))
-    assert cache.get("a") is None
+    assert cache.get("a", SHAPE) is None
 
 
 def test_the_folder_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
