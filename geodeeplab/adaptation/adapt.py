@@ -36,9 +36,10 @@ from geodeeplab.adaptation.samples import Cells, LabelledCells
 from geodeeplab.errors import OptionError, SceneError
 from geodeeplab.models import AdaptedNetwork, Contract, Model, ModelClass, round_weights
 from geodeeplab.pipeline.fit import sample_pixels
+from geodeeplab.pipeline.outputs import OutputPath, model_paths
 from geodeeplab.pipeline.plan import open_plan
 from geodeeplab.pipeline.request import Request
-from geodeeplab.raster import AoiLike, Grid, Scene, SceneLike, local_files_only, open_scene, to_aoi
+from geodeeplab.raster import AoiLike, Grid, Scene, SceneLike, local_files_only, open_scene, paths_in, to_aoi
 from geodeeplab.raster.polygons.burn import Overlap
 from geodeeplab.training.scenes.class_table import ClassesLike, ClassMapping
 from geodeeplab.training.scenes.labels import LabelRule, LabelsLike
@@ -159,7 +160,7 @@ def adapt(
     )
     with ExitStack() as stack:
         stack.enter_context(local_files_only(local_only))
-        opened = [stack.enter_context(open_scene(one, bands=bands)) for one in scene_list]
+        opened = [_open(one, bands, stack) for one in scene_list]
         facts = _measure(opened)
         label_list, grids = labels_of_scenes(labels, len(opened)), [scene.grid for scene in opened]
         table, _ = open_labels(label_list, rule, grids, grids)
@@ -206,6 +207,7 @@ def adapt(
         ground=ground,
         grids=tuple(seen),
         since=since,
+        inputs=tuple([*paths_in(scene_list, labels, labelled, since), *_base_paths(model)]),
     )
 
 
@@ -254,6 +256,18 @@ def _mean_gsd(grids: Sequence[Grid]) -> float | None:
     """Give the mean ground sample distance of the scenes in metres; None where one is unknown."""
     known = [grid.gsd_m for grid in grids if grid.gsd_m is not None]
     return float(np.mean(known)) if len(known) == len(grids) else None
+
+
+def _open(scene: SceneLike, bands: Sequence[str | int] | None, stack: ExitStack) -> Scene:
+    """Open a scene for as long as the stack lives; an open one stays its owner's."""
+    if isinstance(scene, Scene):
+        return scene if bands is None else scene.select(list(bands))
+    return stack.enter_context(open_scene(scene, bands=bands))
+
+
+def _base_paths(model: BaseModel) -> list[OutputPath]:
+    """List the files of the model that is adapted."""
+    return [] if model is None or model == "auto" else model_paths(model, None)
 
 
 def _measure(scenes: Sequence[Scene]) -> BandFacts:

@@ -23,7 +23,7 @@ from geodeeplab.pipeline.polygons import PolygonOptions
 from geodeeplab.pipeline.request import Request
 from geodeeplab.pipeline.result import Segmentation
 from geodeeplab.pipeline.segment import Progress, segment
-from geodeeplab.raster import AoiLike, Grid, SceneLike, paths_in
+from geodeeplab.raster import AoiLike, Grid, SceneLike, check_not_inputs, paths_in
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,6 +58,8 @@ class Adaptation:
     """Grids of the scenes as the model sees them."""
     since: "Adaptation | str | PathLike[str] | None" = field(default=None, repr=False)
     """The round before."""
+    inputs: tuple[OutputPath, ...] = field(default=(), repr=False)
+    """Files that it was made from; none of them is written over."""
 
     @property
     def network(self) -> AdaptedNetwork:
@@ -102,8 +104,11 @@ class Adaptation:
             options: the others of `segment`; tiles, bands, device and precision are those that features were read by.
 
         Raises:
-            OptionError: the model was made from several scenes, and none is named.
+            OptionError: the model was made from several scenes, and none is named; or an output is one of the files
+                that the model was made from.
         """
+        written = (polygons, label_raster, confidence, probabilities)
+        check_not_inputs([one for one in written if one is not None], self.inputs)
         if scene is None:
             if len(self.scenes) > 1:
                 raise OptionError(f"the model was made from {len(self.scenes)} scenes: name the one to map, `scene=`")
@@ -156,7 +161,7 @@ class Adaptation:
                 scenes=[_scene_name(one) for one in self.scenes],
                 classes=self.class_names,
                 overwrite=overwrite,
-                inputs=[path for one in self.scenes for path in paths_in(one)],
+                inputs=self.inputs,
             )
         return windows
 
@@ -164,8 +169,10 @@ class Adaptation:
         """Write a model file, with the frozen networks inside; `segment`, `export` and `adapt` take it.
 
         Raises:
+            OptionError: it is one of the files that the model was made from.
             OutputError: it cannot be written.
         """
+        check_not_inputs([dst_path], self.inputs)
         save_model(self.network, self.model.contract, dst_path)
         return Path(dst_path)
 

@@ -1,6 +1,7 @@
 """A figure of an adaptation: the scene with its polygons, the map, and how sure it is."""
 
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from matplotlib.patches import Patch
 from geodeeplab.maps.figures import new_figure
 from geodeeplab.maps.preview import thumbnail, to_rgb
 from geodeeplab.maps.results import to_hex
-from geodeeplab.raster import open_scene
+from geodeeplab.raster import Scene, open_scene
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,7 +33,7 @@ def draw_adaptation(adaptation: "Adaptation", *, max_size: int) -> "Figure":
             drawn = thumbnail(opened, max_size).array[0]
         with open_scene(confidence) as opened:
             sure = thumbnail(opened, max_size).array[0].astype(float)
-    with open_scene(scene) as opened:
+    with nullcontext(scene) if isinstance(scene, Scene) else open_scene(scene) as opened:
         image = to_rgb(thumbnail(opened, max_size))
         step = -(-max(opened.shape) // max_size)
     colors = np.full((256, 3), 255, dtype=np.uint8)

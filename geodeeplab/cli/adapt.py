@@ -2,14 +2,14 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from geodeeplab.cli.batch import NAMES
+from geodeeplab.cli.batch import NAMES, OneOfMany, are_folders, plan_batch
 from geodeeplab.cli.options import local_only_option, progress_bar, split_names
 from geodeeplab.cli.polygon_options import polygon_options
 from geodeeplab.cli.process import check_interruption, finish_undisturbed
@@ -108,15 +108,18 @@ def command(
     """
     from geodeeplab.adaptation.adapt import adapt
     from geodeeplab.cluster import parse_dask
+    from geodeeplab.pipeline.outputs import model_paths
 
     outputs = {"polygons": polygons, "label_raster": label_raster, "confidence": confidence}
     outputs |= {"probabilities": probabilities}
     planned = _plan_outputs(scenes, {key: value for key, value in outputs.items() if value is not None})
-    _check_files(model_path, suggest, inputs=[*scenes, *labels], overwrite=overwrite)
+    base = [] if model in ("auto", "none") else model_paths(model, None)
+    inputs = [*scenes, *labels, *base, *(one for one in (labelled, since, options.get("aoi")) if one is not None)]
+    _check_files(planned, model_path, suggest, inputs=inputs, overwrite=overwrite, resume=resume)
     stated: dict[str, Any] = dict(options)
     with _stages() as progress:
         adapted = adapt(
-            list(scenes),
+            [one.scene for one in planned] or list(scenes),
             labels[0] if len(labels) == 1 else list(labels),
             class_field=class_field,
             classes=split_names(label_classes),
@@ -140,22 +143,17 @@ def command(
         )
     told = [str(adapted.report)] if since is None else [str(adapted.report), adapted.changes()]
     click.echo("\n".join(told), err=as_json)
-    if model_path is not None:
-        adapted.save(model_path)
-    if suggest is not None:
-        found = adapted.suggest(suggestions, suggest, overwrite=overwrite)
-        click.echo(f"{suggest}: {len(found)} windows to look at next", err=True)
     facts = []
     workers = None if dask is None else parse_dask(dask)
     with nullcontext() if workers is None else workers:
-        for scene, paths in planned.items():
+        for one in planned:
             with progress_bar() as bar:
                 run = adapted.segment(
-                    paths.get("polygons"),
-                    label_raster=paths.get("label_raster"),
-                    confidence=paths.get("confidence"),
-                    probabilities=paths.get("probabilities"),
-                    scene=scene,
+                    one.outputs.get("polygons"),
+                    label_raster=one.outputs.get("label_raster"),
+                    confidence=one.outputs.get("confidence"),
+                    probabilities=one.outputs.get("probabilities"),
+                    scene=one.scene,
                     polygon_options=polygon_options,
                     executor=workers,
                     resume=resume,
@@ -167,40 +165,52 @@ def command(
             if not as_json:
                 click.echo(closing_line(run.facts))
         finish_undisturbed()
+    if model_path is not None:
+        adapted.save(model_path)
+    if suggest is not None:
+        found = adapted.suggest(suggestions, suggest, overwrite=overwrite)
+        click.echo(f"{suggest}: {len(found)} windows to look at next", err=True)
     if as_json:
         click.echo(json.dumps({"report": adapted.report.to_dict(), "maps": facts}, indent=2))
 
 
-def _plan_outputs(scenes: tuple[str, ...], outputs: Mapping[str, str]) -> dict[str, dict[str, str | Path]]:
+def _plan_outputs(scenes: tuple[str, ...], outputs: Mapping[str, str]) -> list[OneOfMany]:
     """Give each scene its outputs: as named for one scene, in folders for several.
 
     Raises:
-        OptionError: two scenes would have outputs of one name.
+        OptionError: two scenes would have outputs of one name, or several would have one output.
     """
     if not outputs:
-        return {}
-    if len(scenes) == 1 and not any(value.endswith("/") or Path(value).is_dir() for value in outputs.values()):
-        return {scenes[0]: dict(outputs)}
-    stems = [Path(scene).stem for scene in scenes]
-    if len(set(stems)) < len(stems):
-        raise OptionError("scenes of one name would have results of one name: map them one by one with the saved model")
-    for folder in outputs.values():
-        Path(folder).mkdir(parents=True, exist_ok=True)
-    return {
-        scene: {key: Path(folder) / NAMES[key].format(stem) for key, folder in outputs.items()}
-        for scene, stem in zip(scenes, stems, strict=True)
-    }
+        return []
+    if are_folders(outputs, scenes):
+        return plan_batch(scenes, outputs)
+    if len(scenes) > 1:
+        raise OptionError("maps of several scenes go into folders: end each output with /, such as -o results/")
+    return [OneOfMany(scene=scenes[0], outputs={key: Path(path) for key, path in outputs.items()})]
 
 
-def _check_files(model_path: Path | None, suggest: Path | None, *, inputs: list[str], overwrite: bool) -> None:
+def _check_files(
+    planned: Sequence[OneOfMany],
+    model_path: Path | None,
+    suggest: Path | None,
+    *,
+    inputs: Sequence[str | Path],
+    overwrite: bool,
+    resume: bool,
+) -> None:
     """Refuse outputs that cannot be written, before any work."""
-    from geodeeplab.raster import check_output
+    from geodeeplab.pipeline.outputs import check_outputs
+    from geodeeplab.raster import check_distinct, check_output
     from geodeeplab.vector import POLYGON_SUFFIXES
 
-    if model_path is not None:
-        check_output(model_path, suffixes=(".safetensors",), overwrite=overwrite, inputs=inputs)
-    if suggest is not None:
-        check_output(suggest, suffixes=POLYGON_SUFFIXES, overwrite=overwrite, inputs=inputs)
+    paths = [path for one in planned for path in one.outputs.values()]
+    for one in planned:
+        wanted = {key: one.outputs.get(key) for key in NAMES}
+        check_outputs(**wanted, shards=None, overwrite=overwrite or resume, inputs=inputs)
+    for path, suffixes in ((model_path, (".safetensors",)), (suggest, POLYGON_SUFFIXES)):
+        if path is not None:
+            paths.append(check_output(path, suffixes=suffixes, overwrite=overwrite, inputs=inputs))
+    check_distinct(paths)
 
 
 @contextmanager
