@@ -15,6 +15,7 @@ def test_every_name_resolves() -> None:
 def test_the_surface_is_pinned() -> None:
     assert gdl.__all__ == sorted(gdl.__all__)
     assert set(gdl.__all__) == {
+        "Adaptation",
         "Augmentation",
         "Contract",
         "ContractError",
@@ -33,6 +34,7 @@ def test_the_surface_is_pinned() -> None:
         "Segmentation",
         "TrainingData",
         "Vectorization",
+        "adapt",
         "as_model",
         "build_model",
         "build_published",

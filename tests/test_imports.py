@@ -40,6 +40,22 @@ def test_importing_costs_nothing(
     print(f"import geodeeplab: {seconds:.4f} s")  # reported, not asserted: machines differ
 
 
+@pytest.mark.parametrize("argv", [["--help"], ["adapt", "--help"]])
+def test_help_loads_no_torch(argv: list[str]) -> None:
+    program = f"""
+import sys
+sys.argv = ["geodeeplab", *{argv!r}]
+from geodeeplab.cli import main
+try:
+    main()
+finally:
+    print(sorted({{"torch", "rasterio", "geopandas", "sklearn"}} & set(sys.modules)), file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "adapt" in done.stdout
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
 def test_importing_models_does_not_load_numba(seen: tuple[float, dict[str, set[str]]]) -> None:
     assert "numba" not in seen[1]["geodeeplab.models.crf"]
     assert "torch" in seen[1]["geodeeplab.models.crf"]

@@ -1,25 +1,11 @@
 """What the tests of adaptations share."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
-import geopandas as gpd
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 import geodeeplab as gdl
-from tests.adaptation.drawn import SMALL, draw_image, draw_polygons, draw_squares, quick, truth_of, write_scene
-
-
-@dataclass(frozen=True, kw_only=True)
-class Drawn:
-    """A scene and its polygons."""
-
-    scene: Path
-    polygons: gpd.GeoDataFrame
-    truth: NDArray[np.int64]
+from tests.adaptation.drawn import SMALL, Drawn, draw_image, draw_polygons, draw_squares, quick, truth_of, write_scene
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,18 @@ SIDE = 24
 TRANSFORM = Affine(1, 0, 500_000, 0, -1, 5_000_000)
 SMALL: dict[str, Any] = {"class_field": "class", "model": None, "tile_size": 64, "overlap": 16}
 """Options of an adaptation of small tiles, without the large bundled model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """A scene and its polygons."""
+
+    scene: Path
+    """The file."""
+    polygons: gpd.GeoDataFrame
+    """With the field `class`."""
+    truth: NDArray[np.int64]
+    """(H, W) class of each pixel, from 0."""
 
 
 @contextmanager
@@ -47,7 +60,8 @@ def truth_of(squares: NDArray[np.int64], height: int, width: int) -> NDArray[np.
 
 def draw_image(truth: NDArray[np.int64], *, bands: int = 3, dtype: str = "uint8", seed: int = 0) -> NDArray[Any]:
     """Give an image (C, H, W) with a colour and some noise for each class."""
-    colors = np.random.default_rng(42).permuted(np.linspace(40, 210, truth.max() + 1).repeat(bands).reshape(-1, bands))
+    steps = np.linspace(40, 210, truth.max() + 1)
+    colors = np.stack([np.roll(steps, band)[:: -1 if band % 2 else 1] for band in range(bands)], axis=1)
     rng = np.random.default_rng(seed)
     image = colors[truth].transpose(2, 0, 1) + rng.integers(-15, 16, (bands, *truth.shape))
     scale, offset = {"uint8": (1, 0), "uint16": (30, 0), "float32": (0.1, -30)}[dtype]

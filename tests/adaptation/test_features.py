@@ -14,7 +14,7 @@ import geodeeplab as gdl
 from geodeeplab.adaptation import adapt as adapt_module
 from geodeeplab.adaptation.tiles import TileFeatures, iter_features
 from geodeeplab.models import AdaptedNetwork
-from tests.adaptation.drawn import SMALL, draw_image, draw_polygons, draw_squares, truth_of, write_scene
+from tests.adaptation.drawn import SMALL, Drawn, draw_image, draw_polygons, draw_squares, truth_of, write_scene
 
 CASES: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -139,7 +139,7 @@ def cells_of(adapted: gdl.Adaptation, truth: NDArray[np.int64]) -> NDArray[np.in
     return truth[adapted.cells.row, adapted.cells.col]
 
 
-def test_cells_have_the_class_of_their_polygon(adapted: gdl.Adaptation, drawn: Any) -> None:  # noqa: ANN401
+def test_cells_have_the_class_of_their_polygon(adapted: gdl.Adaptation, drawn: Drawn) -> None:
     cells = adapted.cells
     assert np.array_equal(cells.label, cells_of(adapted, drawn.truth))
     assert len(np.unique(np.stack([cells.row, cells.col]), axis=1).T) == len(cells), "none is taken twice"

@@ -15,6 +15,7 @@ from shapely import box
 
 from geodeeplab.errors import OptionError
 from geodeeplab.raster import OVERLAPS, Grid, Overlap, PolygonLayer, burn, read_polygon_layer
+from geodeeplab.raster.polygons.burn import burn_numbers
 from tests.examples import examples
 
 UTM = CRS.from_epsg(32633)
@@ -88,6 +89,36 @@ def test_touched_pixels_by_brute_force(drawn: list[tuple[Any, int]], overlap: Ov
     doubtful = np.any([(share <= 1e-6) & shapely.dwithin(one, pixels, 1e-6) for share, (one, _) in
                        zip(shares, drawn, strict=True)], axis=0)  # fmt: skip
     assert ((found == expected) | doubtful).all()
+
+
+@settings(max_examples=examples(60))
+@given(shapes(), st.sampled_from(sorted(TRANSFORMS)), st.booleans(), st.sampled_from(OVERLAPS), st.data())
+def test_numbers_are_of_polygons_that_give_the_class(
+    drawn: list[tuple[Any, int]], name: str, all_touched: bool, overlap: Overlap, data: st.DataObject
+) -> None:
+    layer, grid = layer_of(drawn, TRANSFORMS[name]), grid_of(TRANSFORMS[name])
+    numbers = burn_numbers(layer, WHOLE, grid, all_touched=all_touched, on_overlap=overlap)
+    labels = burn(layer, WHOLE, grid, all_touched=all_touched, on_overlap=overlap)
+    assert numbers.dtype == np.int32
+    assert np.array_equal(np.append(layer.class_index, 255)[numbers], labels)
+    for number, index in enumerate(layer.class_index):  # alone, each covers all that has its number
+        alone = burn(layer_of([(drawn[number][0], int(index))], TRANSFORMS[name]), WHOLE, grid, all_touched=all_touched)
+        assert (alone[numbers == number] == index).all()
+    row, col = data.draw(st.integers(0, HEIGHT - 1)), data.draw(st.integers(0, WIDTH - 1))
+    window = Window(col, row, data.draw(st.integers(1, WIDTH - col)), data.draw(st.integers(1, HEIGHT - row)))
+    part = burn_numbers(layer, window, grid, all_touched=all_touched, on_overlap=overlap)
+    assert np.array_equal(part, numbers[window.toslices()])
+
+
+def test_numbers_by_hand() -> None:
+    small, large = box(1, 1, 3, 2), box(0, 0, 4, 3)
+    grid, window = Grid(shape=(3, 4), transform=TRANSFORMS["north-up"], crs=UTM), Window(0, 0, 4, 3)
+    layer = layer_of([(small, 1), (large, 0)])
+    assert burn_numbers(layer, window, grid).tolist() == [[1] * 4] * 3
+    assert burn_numbers(layer, window, grid, on_overlap="smallest").tolist() == [[1] * 4, [1, 0, 0, 1], [1] * 4]
+    assert burn_numbers(layer, window, grid, on_overlap="ignore").tolist() == [[1] * 4, [1, -1, -1, 1], [1] * 4]
+    same = layer_of([(box(0, 0, 1, 1), 2), (box(0, 0, 2, 1), 2)])
+    assert burn_numbers(same, Window(0, 0, 3, 1), grid, on_overlap="ignore").tolist() == [[1, 1, -1]]
 
 
 def paint(inside: list[np.ndarray], drawn: list[tuple[Any, int]], overlap: Overlap) -> np.ndarray:
