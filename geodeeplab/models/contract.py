@@ -99,7 +99,7 @@ class Contract:
         if not 0 <= self.overlap <= self.tile_size // 2 or not 1 <= self.tile_size <= MAX_TILE_SIZE:
             raise ModelError(
                 f"tiles have at least 1 pixel, at most {MAX_TILE_SIZE}, and share at most half of them, not "
-                f"{shown(self.overlap)} of {shown(self.tile_size)}"
+                f"{shown(self.overlap)} of {shown(self.tile_size)}: choose another tile size or overlap"
             )
         names = [item.name for item in self.classes]
         if len(set(names)) != len(names):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import geodeeplab as gdl
-from geodeeplab.adaptation import adapt as adapt_module
+from geodeeplab.adaptation import gathering
 from geodeeplab.adaptation.tiles import TileFeatures, iter_features
 from geodeeplab.models import AdaptedNetwork
 from tests.adaptation.drawn import SMALL, Drawn, draw_image, draw_polygons, draw_squares, truth_of, write_scene
@@ -45,7 +45,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[TileFeatures]:
             found.append(one)
             yield one
 
-    monkeypatch.setattr(adapt_module, "iter_features", watched)
+    monkeypatch.setattr(gathering, "iter_features", watched)
     return found
 
 

@@ -47,12 +47,12 @@ def test_the_whole_of_it(run: Run, arguments: list[object], scene: Path, out: Pa
     assert ran.status == 0, ran.err
     lines = ran.out.splitlines()
     assert lines[0].startswith("class")
-    assert lines[-1].startswith(f"{out / 'a.gpkg'}: ")
+    assert lines[-1].startswith(f"{out / 'a.gpkg'} {out / 'a.tif'}: 125 × 75 px")
     assert "windows to look at next" in ran.err
     names = {"a.gpkg", "a.tif", "a.tif.aux.xml", "m.safetensors", "next.gpkg"}
     assert {path.name for path in out.iterdir()} == names
-    assert set(gpd.read_file(out / "a.gpkg")["class"]) <= set("abc")
-    assert len(gpd.read_file(out / "next.gpkg")) <= 3
+    assert set(gpd.read_file(out / "a.gpkg", layer="landcover")["class_name"]) <= set("abc")
+    assert len(gpd.read_file(out / "next.gpkg", layer=0)) <= 3
     again = run("segment", scene, "--label-raster", out / "b.tif", "--model", out / "m.safetensors")
     assert again.status == 0, again.err
     assert np.array_equal(read(out / "a.tif"), read(out / "b.tif"))

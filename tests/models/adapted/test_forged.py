@@ -44,7 +44,7 @@ def test_what_is_rounded_is_saved_to_the_bit(saved: bytes, network: AdaptedNetwo
     [
         ({"weights": "/etc/hostname"}, "has no key 'weights'"),
         ({"arch": "fcn"}, "has no key 'encoders'"),
-        ({"in_channels": 2}, "do not fit the architecture"),
+        ({"in_channels": 2}, "the network reads 2 bands, the contract names 1"),
         ({"encoders": []}, "do not fit the architecture"),
         ({"encoders": NUMBERS["encoders"] * 5}, "up to 4 encoders"),
         ({"encoders": [{"backbone": "timm:hf-hub:somebody/model"}]}, "whole number from 0 to 0|cannot be built"),
