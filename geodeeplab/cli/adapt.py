@@ -114,7 +114,12 @@ def command(
     outputs |= {"probabilities": probabilities}
     planned = _plan_outputs(scenes, {key: value for key, value in outputs.items() if value is not None})
     base = [] if model in ("auto", "none") else model_paths(model, None)
-    inputs = [*scenes, *labels, *base, *(one for one in (labelled, since, options.get("aoi")) if one is not None)]
+    inputs: list[Any] = [
+        *scenes,
+        *labels,
+        *base,
+        *(one for one in (labelled, since, options.get("aoi")) if one is not None),
+    ]
     _check_files(planned, model_path, suggest, inputs=inputs, overwrite=overwrite, resume=resume)
     stated: dict[str, Any] = dict(options)
     with _stages() as progress:
