@@ -165,12 +165,12 @@ def adapt(
         label_list, grids = labels_of_scenes(labels, len(opened)), [scene.grid for scene in opened]
         table, _ = open_labels(label_list, rule, grids, grids)
         _check_classes(table.classes, background)
-        network, sources = build_untrained(facts, model, classes=len(table.classes))
+        network, model_bands, sources = build_untrained(facts, model, classes=len(table.classes))
         contract = Contract(
             name=name,
             architecture=network.architecture,
             classes=table.classes,
-            bands=facts.bands,
+            bands=model_bands,
             dtype=facts.dtype,
             value_range=facts.value_range,
             gsd_m=_mean_gsd(grids) if gsd_m is None else gsd_m,

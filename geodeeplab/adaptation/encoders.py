@@ -19,6 +19,7 @@ from geodeeplab.models import (
     Contract,
     EncoderNumbers,
     Model,
+    ModelBand,
     ModelLike,
     SegmentationNetwork,
     as_model,
@@ -37,8 +38,13 @@ IMAGENET_BACKBONE = "efficientnet_lite0"
 LEAST_DEVIATION = 1e-3
 
 
-def build_untrained(facts: BandFacts, model: BaseModel, *, classes: int) -> tuple[AdaptedNetwork, list[str]]:
-    """Build a network for scenes of these bands, with the encoders' weights; also name what its features are of.
+def build_untrained(
+    facts: BandFacts, model: BaseModel, *, classes: int
+) -> tuple[AdaptedNetwork, tuple[ModelBand, ...], list[str]]:
+    """Build a network for scenes of these bands, with the encoders' weights.
+
+    Also give its bands, normalised as its features need them (as before, of a model that was adapted before), and name
+    what the features are of.
 
     Raises:
         OptionError: the model is one from elsewhere, or reads bands that the scene lacks.
@@ -46,7 +52,7 @@ def build_untrained(facts: BandFacts, model: BaseModel, *, classes: int) -> tupl
     names = [band.name for band in facts.bands]
     base = _choose_base(facts, names, model)
     if base is not None and isinstance(base.network, AdaptedNetwork):
-        return _adapted_again(base, facts, classes), [f"those of model '{base.contract.name}'"]
+        return _adapted_again(base, classes), base.contract.bands, [f"those of model '{base.contract.name}'"]
     encoders = [EncoderNumbers(backbone=IMAGENET_BACKBONE, channels=choose_channels(names))]
     contracts: list[Contract | None] = [None]
     if base is not None:
@@ -67,7 +73,7 @@ def build_untrained(facts: BandFacts, model: BaseModel, *, classes: int) -> tupl
         _load(encoder.encoder, None if contract is None else base)
     set_inputs(network, facts, contracts)
     round_weights(network)
-    return network, ["colour", f"{IMAGENET_BACKBONE} on ImageNet", *([base.contract.name] if base else [])]
+    return network, facts.bands, ["colour", f"{IMAGENET_BACKBONE} on ImageNet", *([base.contract.name] if base else [])]
 
 
 def fit_projections(
@@ -138,11 +144,13 @@ def _choose_base(facts: BandFacts, names: Sequence[str], model: BaseModel) -> Mo
             f"model '{base.contract.name}' is from elsewhere, and only a GeoDeepLab model file can be adapted: "
             "leave out `model=`"
         )
-    if isinstance(base.network, AdaptedNetwork) and len(base.contract.bands) != len(names):
-        raise OptionError(
-            f"model '{base.contract.name}' reads {len(base.contract.bands)} bands, and the scenes have {len(names)}: "
-            "choose as many with `bands=`"
-        )
+    if isinstance(base.network, AdaptedNetwork):
+        own, theirs = (facts.dtype, len(names)), (base.contract.dtype, len(base.contract.bands))
+        if own != theirs:
+            raise OptionError(
+                f"model '{base.contract.name}' reads {theirs[1]} bands of {theirs[0]}, and the scenes have {own[1]} of "
+                f"{own[0]}: choose as many with `bands=`, or leave out `model=`"
+            )
     return base
 
 
@@ -158,12 +166,12 @@ def _load(encoder: nn.Module, base: Model | None) -> None:
     encoder.load_state_dict({key: weights[key].float() for key in own if key in weights}, strict=False)
 
 
-def _adapted_again(base: Model, facts: BandFacts, classes: int) -> AdaptedNetwork:
+def _adapted_again(base: Model, classes: int) -> AdaptedNetwork:
     """Give a network with the features of an adapted one, and a fresh head; projections are fitted anew."""
     assert isinstance(base.network, AdaptedNetwork)
     before = base.network.numbers
     numbers = AdaptedArchitecture(
-        num_classes=classes, in_channels=len(facts.bands), encoders=before.encoders, pairs=before.pairs
+        num_classes=classes, in_channels=before.in_channels, encoders=before.encoders, pairs=before.pairs
     )
     with Undrawn():
         network = AdaptedNetwork(numbers).eval().requires_grad_(False)

@@ -12,8 +12,8 @@ SCALES = 3
 """Windows of 6, 12 and 24 pixels. Larger ones tell polygons from each other and not classes: see `docs/adapting.md`."""
 STEP = 2**SCALES
 """Pixels of a cell of the coarsest map along each axis."""
-REACH = 20
-"""Pixels beyond a cell that its features may depend on: half the largest window, and a cell of the coarsest map."""
+REACH = 24
+"""Pixels beyond a cell that its features may depend on, at most: half a window, a coarse cell, a pixel's neighbours."""
 DARK = 0.004
 """What is added where a value divides: one step of an 8-bit band."""
 TEXTURE_STEP, EDGE_SLOPE = 0.06, 0.4
