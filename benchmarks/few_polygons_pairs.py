@@ -166,7 +166,8 @@ def read_hls30(data: Path) -> LabelledScene:
     Chips of different places touch here: more varied ground than a scene has.
     """
     folder, side = data / "hls30", 128
-    images, labels = [], []
+    images: list[np.ndarray] = []
+    labels: list[np.ndarray] = []
     for site in json.loads((folder / "sites.json").read_text()):
         for chip in site:
             path = folder / "images" / f"{chip}.tif"
@@ -186,7 +187,7 @@ def read_hls30(data: Path) -> LabelledScene:
     ids = np.zeros(cover.shape, dtype=np.uint8)
     for number, value in enumerate(WORLDCOVER, start=1):
         ids[cover == value] = number
-    assert ids.shape == (HLS_CHIPS * side, HLS_CHIPS * side)
+    assert list(ids.shape) == [HLS_CHIPS * side] * 2, "chips are squares of one size"
     return LabelledScene(
         image=mosaic,
         bands=HLS_BANDS,
