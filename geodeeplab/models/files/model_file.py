@@ -30,9 +30,11 @@ FLOATS = ("F16", "BF16", "F32", "F64")
 
 
 class Undrawn(TorchFunctionMode):
-    """Where random numbers would be drawn into a tensor, leave it: its values come from a file.
+    """Where random numbers would be drawn into a tensor, write one constant: its values come from a file.
 
-    Drawing takes half the time of building a network. The caller's random numbers are left alone, too.
+    Drawing takes half the time of building a network. The caller's random numbers are left alone, too. The constant is
+    one that the drawing could give: to leave the memory as it is would keep truncated normals, which draw again what
+    lies outside their bounds, at it for ever.
     """
 
     DRAWS = (Tensor.normal_, Tensor.uniform_, init.normal_, init.uniform_, init.kaiming_normal_, init.kaiming_uniform_)
@@ -46,9 +48,12 @@ class Undrawn(TorchFunctionMode):
     ) -> object:
         """Call the function, unless it draws."""
         named = kwargs or {}
-        if func in self.DRAWS:
-            return args[0] if args else named["tensor"]
-        return func(*args, **named)
+        if func not in self.DRAWS:
+            return func(*args, **named)
+        tensor = args[0] if args else named["tensor"]
+        assert isinstance(tensor, Tensor)
+        with torch.no_grad():
+            return tensor.fill_(args[1] if func is Tensor.normal_ and len(args) > 1 else named.get("mean", 0.0))
 
 
 def iter_bundled() -> Iterator[str]:

@@ -20,6 +20,7 @@ from geodeeplab.models import (
     read_contract,
     save_model,
 )
+from geodeeplab.models.files.model_file import Undrawn
 
 ARCHITECTURE: dict[str, Any] = {
     "arch": "deeplabv3",
@@ -141,6 +142,15 @@ def test_the_bundled_models_are_small_and_complete(name: str, classes: list[str]
     assert model.contract.licence
     assert model.contract.metrics
     assert "/" not in str(model.contract.provenance.get("start", ""))  # no folders of whoever trained it
+
+
+def test_what_draws_until_it_fits_ends_where_nothing_is_drawn() -> None:
+    dirty = torch.full((64,), 1e30)  # as memory may be that nobody has written to
+    with Undrawn():
+        torch.nn.init.trunc_normal_(dirty, std=0.02)
+        torch.nn.init.normal_(dirty[:3], mean=2.5)
+    assert dirty[:3].tolist() == [2.5] * 3
+    assert dirty[3:].abs().max() <= 2
 
 
 def test_loading_draws_no_random_numbers(tiny_model: Path) -> None:
