@@ -8,9 +8,10 @@ perspective").
 
 Intervals come from a Bayesian bootstrap (Rubin 1981) over places: what is left out together. Where a few places all
 agree, any bootstrap is sure of itself; so each class gets one place more, of unknown outcome. What nobody drew widens
-them downwards (`MORE_ERRORS`). That number and `SPREAD` are such that intervals of 90 % held the truth of three aerial
-tiles in at least 80 % of runs, with polygons at random places as with ones 6 px inside their objects. The estimates of
-mean IoU themselves were off by +0.01 ± 0.04 and by +0.15 ± 0.09: edges that nobody drew cannot be scored.
+them downwards (`MORE_ERRORS`). That number and `SPREAD` were chosen on 60 runs on three aerial tiles (trees on colour
+features), so that intervals of 90 % held the truth in at least 80 % of them, with polygons at random places as with
+ones 6 px inside their objects. The estimates of mean IoU were off by +0.01 ± 0.04 there, and by +0.15 ± 0.09 inside
+objects: edges that nobody drew cannot be scored.
 """
 
 from collections.abc import Callable, Sequence
