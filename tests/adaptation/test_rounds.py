@@ -126,7 +126,7 @@ def test_an_adapted_model_is_adapted_again(drawn: Drawn, adapted: gdl.Adaptation
     again.segment(label_raster=tmp_path / "a.tif")
     assert set(np.unique(read(tmp_path / "a.tif"))) == {1, 2}
     grey = write_scene(tmp_path / "grey.tif", draw_image(drawn.truth, bands=1))
-    with pytest.raises(gdl.OptionError, match="reads 3 bands, and the scenes have 1"):
+    with pytest.raises(gdl.OptionError, match="reads 3 bands of uint8, and the scenes have 1"):
         gdl.adapt(grey, drawn.polygons, **SMALL | {"model": path})
 
 
