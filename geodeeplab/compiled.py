@@ -54,13 +54,18 @@ def cache_folder() -> Path:
     """Give the folder of the machine code: in `$NUMBA_CACHE_DIR`, else where the platform has caches of the user."""
     if os.environ.get("NUMBA_CACHE_DIR"):
         return Path(os.environ["NUMBA_CACHE_DIR"]) / "geodeeplab"
+    return user_caches() / "kernels"
+
+
+def user_caches() -> Path:
+    """Give our folder where the platform has caches of the user."""
     if sys.platform == "win32":
         caches = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
     elif sys.platform == "darwin":
         caches = Path.home() / "Library" / "Caches"
     else:
         caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return caches / "geodeeplab" / "kernels"
+    return caches / "geodeeplab"
 
 
 class KernelCache(_Cache):

@@ -163,7 +163,7 @@ def adapt(
         opened = [_open(one, bands, stack) for one in scene_list]
         facts = _measure(opened)
         label_list, grids = labels_of_scenes(labels, len(opened)), [scene.grid for scene in opened]
-        table, _ = open_labels(label_list, rule, grids, grids)
+        table, readers = open_labels(label_list, rule, grids, grids)
         _check_classes(table.classes, background)
         network, model_bands, sources = build_untrained(facts, model, classes=len(table.classes))
         contract = Contract(
@@ -181,7 +181,8 @@ def adapt(
         untrained = Model(network=network, contract=contract)
         plans = [stack.enter_context(open_plan(run(scene=one, model=untrained))) for one in scene_list]
         seen = [plan.model_scene.grid for plan in plans]
-        _, readers = open_labels(label_list, rule, seen, grids)
+        if seen != grids:
+            _, readers = open_labels(label_list, rule, seen, grids)
         areas = [None if labelled is None else to_aoi(labelled, crs=grid.crs) for grid in seen]
         scene_labels = [
             SceneLabels(number=number, reader=reader, grid=grid, labelled=area)

@@ -1,7 +1,6 @@
 """Features that were computed before, by the content of what they were computed from."""
 
 import os
-import sys
 import tempfile
 import threading
 import warnings
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from geodeeplab.compiled import user_caches
 from geodeeplab.errors import GeoDeepLabWarning
 
 MOST_BYTES = 2_000_000_000
@@ -22,13 +22,7 @@ def cache_folder() -> Path:
     """Give the folder: in `$GEODEEPLAB_CACHE_DIR`, else where the platform has caches of the user."""
     if os.environ.get("GEODEEPLAB_CACHE_DIR"):
         return Path(os.environ["GEODEEPLAB_CACHE_DIR"]) / "features"
-    if sys.platform == "win32":
-        caches = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        caches = Path.home() / "Library" / "Caches"
-    else:
-        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return caches / "geodeeplab" / "features"
+    return user_caches() / "features"
 
 
 class FeatureCache:

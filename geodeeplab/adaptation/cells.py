@@ -118,7 +118,8 @@ def tiles_with_labels(labels: SceneLabels, lattice: Lattice) -> list[Tile]:
     if boxes is None:
         found = [lattice.tile(row, col) for row in range(lattice.rows.count) for col in range(lattice.cols.count)]
         found = [tile for tile in found if _has_label(tile, labels, lattice)]
-        return [found[number] for number in np.unique(np.linspace(0, len(found) - 1, MOST_TILES).round().astype(int))]
+        some = np.linspace(0, len(found) - 1, MOST_TILES if found else 0)
+        return [found[number] for number in np.unique(some.round().astype(int))]
     near: set[tuple[int, int]] = set()
     height, width = lattice.shape
     inside = (boxes[:, 2] > 0) & (boxes[:, 0] < height) & (boxes[:, 3] > 0) & (boxes[:, 1] < width)
