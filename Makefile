@@ -7,7 +7,8 @@ JOBS ?= 2
 EXAMPLES ?= quick
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --hypothesis-profile $(EXAMPLES)
+# Without a restart: with one, a run whose process died would wait for ever at its end.
+PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --max-worker-restart 0 --hypothesis-profile $(EXAMPLES)
 
 # The first of these that runs and is new enough.
 PYTHON ?= $(shell for python in python3.11 python3 python; do \
@@ -24,7 +25,7 @@ demo: $(STAMP)  ## segment the sample scene into out/
 	$(BIN)/geodeeplab demo
 
 test: $(STAMP)  ## run the quick tests
-	$(PYTEST) -m "not slow and not gpu and not browser"
+	$(PYTEST) --timeout 240 -m "not slow and not gpu and not browser"
 
 test-programs: $(STAMP)  ## run the notebooks, and the training of the bundled models on small data
 	$(PYTEST) -m "slow and not gpu and not browser" tests/notebooks tests/scripts/test_train_bundled.py

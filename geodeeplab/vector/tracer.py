@@ -104,7 +104,7 @@ def trace_polygons(
         finisher = BatchBuilder(assembler=assembler, store=store, shaper=shaper)
         try:
             joined: list[tuple[NewArcs, ClosedFeatures]] = []
-            for blocks in _trace_ahead(bands, pool, threads, nodata=nodata, eight=eight, bits=bits):
+            for blocks in trace_ahead(bands, pool, threads, nodata=nodata, eight=eight, bits=bits):
                 joined.append(joiner.add_band(blocks))
                 if _ends_strip(joined[-1][0].stop, shape):  # batches end there, in whatever parts a strip came
                     yield from finisher.take(*as_one(joined))
@@ -134,7 +134,7 @@ def _ends_strip(row: int, shape: tuple[int, int]) -> bool:
     return row > shape[0] or row % strip_rows(shape[1]) == 0
 
 
-def _trace_ahead(
+def trace_ahead(
     bands: Iterable[StripRow],
     pool: ThreadPoolExecutor,
     threads: int,
@@ -143,16 +143,20 @@ def _trace_ahead(
     eight: bool,
     bits: CornerBits | None,
 ) -> Iterator[list[TracedBlock]]:
-    """Trace strips in threads, a few bands ahead of the one that is yielded."""
+    """Trace strips in threads, a few bands ahead of the one that is yielded.
 
-    def trace(strip: Strip | PackedBlock) -> TracedBlock:
+    A word of `bits` lies in several strips of a band where they are cut between its columns, and two threads that set
+    bits of one word would lose some: there this thread sets them.
+    """
+
+    def trace(strip: Strip | PackedBlock, marks: bool) -> TracedBlock:
         if isinstance(strip, PackedBlock):
             block = unpack_block(strip)
-            if bits is not None:
+            if marks and bits is not None:
                 mark_vertices(block, bits)
             return block
         row = strip.first_row
-        words = None if bits is None else bits.words[row - bits.first_row :][: len(strip.labels) + 1]
+        words = None if bits is None or not marks else bits.words[row - bits.first_row :][: len(strip.labels) + 1]
         return trace_block(
             strip.labels,
             first_row=row,
@@ -163,13 +167,20 @@ def _trace_ahead(
             words=words,
         )
 
+    def take(band: list[Future[TracedBlock]]) -> list[TracedBlock]:
+        blocks = [one.result() for one in band]
+        if bits is not None and len(blocks) > 1:
+            for block in blocks:
+                mark_vertices(block, bits)
+        return blocks
+
     traced: deque[list[Future[TracedBlock]]] = deque()
     for band in bands:
-        traced.append([pool.submit(trace, strip) for strip in band])
+        traced.append([pool.submit(trace, strip, len(band) == 1) for strip in band])
         if len(traced) > threads:
-            yield [one.result() for one in traced.popleft()]
+            yield take(traced.popleft())
     while traced:
-        yield [one.result() for one in traced.popleft()]
+        yield take(traced.popleft())
 
 
 class BatchBuilder:

@@ -1,10 +1,12 @@
 """Parts of a raster that others have traced: they travel as they are, and give the same polygons to the bit."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
+import pytest
 from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,10 +29,14 @@ from geodeeplab.vector import (
     strip_edges,
     trace_part,
     trace_polygons,
+    tracer,
 )
 from geodeeplab.vector.trace import packed as packed_module
-from geodeeplab.vector.trace.blocks import NO_CONFIDENCE, trace_block
+from geodeeplab.vector.trace.arcs import CornerBits
+from geodeeplab.vector.trace.blocks import NO_CONFIDENCE, TracedBlock, trace_block
+from geodeeplab.vector.trace.joiner import ArcJoiner
 from geodeeplab.vector.trace.packed import pack_block, unpack_block
+from geodeeplab.vector.trace.strips import Strip
 from tests.vector.test_tracer import strips_of
 from tests.vector.trace.test_joiner import stops_of
 
@@ -152,3 +158,30 @@ def test_what_takes_more_bytes_than_its_labels_is_not_sent() -> None:
     (packed,) = trace_part([LabelRows(labels=flat)], shape=(64, 64), part=part, connectivity=4)
     assert packed.part == part
     assert len(packed.data) < 100
+
+
+def test_threads_set_no_bits_of_one_word_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would lose some: a word is of 64 columns, and parts may be cut between them."""
+    raster = np.random.default_rng(0).integers(0, 3, (50, 64), np.uint8)
+    setting: list[bool] = []
+
+    def trace(*args: Any, **options: Any) -> TracedBlock:  # noqa: ANN401
+        setting.append(options["words"] is not None)
+        return trace_block(*args, **options)
+
+    monkeypatch.setattr(tracer, "trace_block", trace)
+    found = []
+    for cols in ([0, 64], [0, 32, 64]):
+        bits = CornerBits(words=np.zeros((53, 2), np.uint64), first_row=-1)
+        joiner = ArcJoiner(66, bits=bits)
+        strips: list[Strip | PackedBlock] = []
+        for first, stop in pairwise(cols):
+            part, rows = Part(rows=(0, 50), cols=(first, stop)), [LabelRows(labels=raster[:, first:stop])]
+            strips += iter_strips(rows, shape=(50, 64), nodata=0, part=part)
+        with ThreadPoolExecutor(2) as pool:
+            for blocks in tracer.trace_ahead([strips], pool, 2, nodata=0, eight=False, bits=bits):
+                joiner.add_band(blocks)
+        found.append(bits.words)
+    np.testing.assert_array_equal(found[1], found[0])
+    assert found[0].any()
+    assert setting == [True, False, False]
