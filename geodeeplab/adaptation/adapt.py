@@ -1,6 +1,7 @@
 """`adapt`: a few polygons of a scene into a model of it."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -48,6 +49,8 @@ from geodeeplab.training.scenes.open_labelled import labels_of_scenes, list_scen
 TILE_SIZE, OVERLAP = 512, 64
 """Pixels; what lies in the overlap is computed twice."""
 STAGES = ("features", "head", "report")
+LEFT_OUT_TREES = 50
+"""Trees of a forest that is fitted to some of the polygons only, for the report."""
 
 Progress = Callable[[str, int, int], None]
 """Called with a stage of `STAGES`, what is done of it, and what there is in all; it may raise to cancel."""
@@ -188,10 +191,11 @@ def adapt(
             SceneLabels(number=number, reader=reader, grid=grid, labelled=area)
             for number, (reader, grid, area) in enumerate(zip(readers, seen, areas, strict=True))
         ]
+        features = FeatureCache(cache_folder() if cache else None)
         cells, ground = gather_cells(
             OpenedScenes(plans=plans, labels=scene_labels, classes=table.classes),
             network,
-            FeatureCache(cache_folder() if cache else None),
+            features,
             seed=seed,
             progress=partial(told, "features"),
         )
@@ -207,6 +211,7 @@ def adapt(
         cells=cells,
         ground=ground,
         grids=tuple(seen),
+        cache=features,
         since=since,
         inputs=tuple([*paths_in(scene_list, labels, labelled, since), *_base_paths(model)]),
     )
@@ -222,34 +227,45 @@ def _learn(
     threads: int | None,
     progress: Progress,
 ) -> tuple[Trees, Report]:
-    """Fit the trees, train the network's head by them, in place, and report."""
+    """Fit the trees, train the network's head by them, in place, and report.
+
+    The head learns in one thread; trees that have not seen all polygons are fitted beside it.
+    """
     used = max(1, torch.get_num_threads() if threads is None else threads)
     fit = partial(fit_trees, classes=len(classes), seed=seed, threads=used)
     trees = fit(cells, encoded=network.colour.channels if network.encoders else None)
     found = trees(ground.features)
-    corrected = correct_shares(found, class_shares(found))
-    trees = add_ground(trees, cells, ground.features, corrected, seed=seed, threads=used)
-    found = trees(ground.features)
+    trees = add_ground(
+        trees, cells, ground.features, correct_shares(found, class_shares(found)), seed=seed, threads=used
+    )
+    found = trees.with_last(found, ground.features)
     shares = class_shares(found)
     corrected = correct_shares(found, shares)
-    distil(
-        network,
-        (ground.features, corrected),
-        (cells.features, correct_shares(trees(cells.features), shares)),
-        seed=seed,
-        progress=partial(progress, "head"),
-    )
-    round_weights(network)
-    mapped = head_probabilities(network, ground.features).argmax(axis=1)
+    with ThreadPoolExecutor(1) as beside:
+        left_out = beside.submit(
+            _cross_validated, cells, partial(fit, trees=LEFT_OUT_TREES), shares, len(classes), seed=seed
+        )
+        distil(
+            network,
+            (ground.features, corrected),
+            (cells.features, correct_shares(trees(cells.features), shares)),
+            seed=seed,
+            progress=partial(progress, "head"),
+        )
+        round_weights(network)
+        mapped = head_probabilities(network, ground.features).argmax(axis=1)
+        progress("report", 0, 1)
+        probabilities = left_out.result()
     report = make_report(
         cells,
-        _cross_validated(cells, fit, shares, len(classes), seed=seed, progress=partial(progress, "report")),
+        probabilities,
         classes=[item.name for item in classes],
         map_shares=np.bincount(mapped, minlength=len(classes)) / len(mapped),
         map_probabilities=corrected,
         places=group_polygons(cells),
         seed=seed,
     )
+    progress("report", 1, 1)
     return trees, report
 
 
@@ -311,19 +327,14 @@ def _cross_validated(
     classes: int,
     *,
     seed: int,
-    progress: Callable[[int, int], None],
 ) -> npt.NDArray[np.float32]:
     """Give each cell the probabilities (n, K) of trees that have not seen its polygon; NaN where there are none."""
     folds = fold_polygons(cells, seed=seed)
     if (folds < 0).all():
         return np.full((len(cells), classes), np.nan, dtype=np.float32)
-    done = 0
 
     def fit_one(some: LabelledCells) -> Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]:
-        nonlocal done
         trees = fit(some)
-        done += 1
-        progress(done, len(np.unique(folds[folds >= 0])))
         return lambda features: correct_shares(trees(features), shares)
 
     return cross_validate(cells, fit_one, folds=folds)

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import torch
 
+from geodeeplab.adaptation.cache import FeatureCache
 from geodeeplab.adaptation.head import Trees, head_probabilities
+from geodeeplab.adaptation.recall import recalling
 from geodeeplab.adaptation.report import Report
 from geodeeplab.adaptation.samples import Cells, LabelledCells
 from geodeeplab.adaptation.suggestion_layer import write_suggestions
@@ -56,6 +58,8 @@ class Adaptation:
     """Cells that stand for all ground, with features."""
     grids: tuple[Grid, ...] = field(repr=False)
     """Grids of the scenes as the model sees them."""
+    cache: FeatureCache = field(repr=False)
+    """Where features are kept; maps of the scenes take them from there."""
     since: "Adaptation | str | PathLike[str] | None" = field(default=None, repr=False)
     """The round before."""
     inputs: tuple[OutputPath, ...] = field(default=(), repr=False)
@@ -118,6 +122,8 @@ class Adaptation:
             model: Model | Path = self.model
             if executor is not None:  # other processes read it from a file
                 model = self.save(Path(folder) / "adapted.safetensors")
+            elif self.cache.folder is not None and not options.get("compiled"):
+                model = replace(self.model, network=recalling(self.network, self.cache))
             return segment(
                 scene,
                 polygons,

@@ -34,7 +34,7 @@ SURE_WEIGHT = 0.5
 """What they count, beside the polygons."""
 SHARE_POWER = 0.5
 """To this power are the classes' shares of the ground put into the probabilities."""
-STEPS, BATCH, RATE, DECAY = 800, 1024, 4e-3, 1e-3
+STEPS, BATCH, RATE, DECAY = 1200, 256, 4e-3, 1e-3
 """Of the perceptron's training."""
 LABELLED_WEIGHT = 0.3
 """Weight of a labelled cell beside one of the ground."""
@@ -56,6 +56,12 @@ class Trees:
         found = [self._whole(forest, forest.predict_proba(features[:, seen])) for forest, seen in self.forests]
         return np.asarray(np.mean(found, axis=0), dtype=np.float32)
 
+    def with_last(self, before: Probabilities, features: Features) -> Probabilities:
+        """Give (n, K) probabilities of features (n, F), of which all forests but the last gave `before`."""
+        forest, seen = self.forests[-1]
+        last = self._whole(forest, forest.predict_proba(features[:, seen]))
+        return np.asarray(before + (last - before) / len(self.forests), dtype=np.float32)
+
     def members(self, features: Features) -> Probabilities:
         """Give (M, n, K) probabilities of groups of trees, each with trees of every forest."""
         return np.stack([self._member(features, number) for number in range(MEMBERS)])
@@ -73,7 +79,9 @@ class Trees:
         return probabilities
 
 
-def fit_trees(cells: LabelledCells, *, classes: int, seed: int, threads: int, encoded: int | None = None) -> Trees:
+def fit_trees(
+    cells: LabelledCells, *, classes: int, seed: int, threads: int, encoded: int | None = None, trees: int | None = None
+) -> Trees:
     """Fit trees to labelled cells; every class counts the same, and in it every polygon.
 
     Args:
@@ -83,12 +91,13 @@ def fit_trees(cells: LabelledCells, *, classes: int, seed: int, threads: int, en
         threads: to fit with, and to run.
         encoded: the first feature that is an encoder's: a second forest sees no others, for colours are many and drown
             them; None for no such forest.
+        trees: of each forest; by default `TREES`.
     """
     chosen = cells.take(choose_cells(cells.polygon, MOST_OF_POLYGON, np.random.default_rng(seed)))
     weights = balanced_weights(chosen.label, chosen.polygon)
     views = [slice(None)] if encoded is None else [slice(None), slice(encoded, None)]
     forests = [
-        (_forest(seed + number, threads).fit(chosen.features[:, seen], chosen.label, weights), seen)
+        (_forest(seed + number, threads, trees).fit(chosen.features[:, seen], chosen.label, weights), seen)
         for number, seen in enumerate(views)
     ]
     return Trees(forests=tuple(forests), classes=classes)
@@ -131,10 +140,10 @@ def add_ground(
     return replace(trees, forests=(*trees.forests, (forest, slice(None))))
 
 
-def _forest(seed: int, threads: int) -> Any:  # noqa: ANN401 - scikit-learn has no types
+def _forest(seed: int, threads: int, trees: int | None = None) -> Any:  # noqa: ANN401 - scikit-learn has no types
     from sklearn.ensemble import ExtraTreesClassifier
 
-    return ExtraTreesClassifier(TREES, min_samples_leaf=LEAF, n_jobs=threads, random_state=seed)
+    return ExtraTreesClassifier(trees or TREES, min_samples_leaf=LEAF, n_jobs=threads, random_state=seed)
 
 
 def class_shares(ground: Probabilities) -> npt.NDArray[np.float64]:
@@ -192,7 +201,9 @@ def _train(
     inputs = network.standardise(features)
     head, generator = _fresh_head(network, seed)
     layers = [one for one in head if isinstance(one, nn.Linear)]
-    optimizer = torch.optim.AdamW([p for one in layers for p in one.parameters()], lr=RATE, weight_decay=DECAY)
+    optimizer = torch.optim.AdamW(
+        [p for one in layers for p in one.parameters()], lr=RATE, weight_decay=DECAY, fused=True
+    )
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=STEPS)
     order = torch.multinomial(weights, STEPS * BATCH, replacement=True, generator=generator).view(STEPS, BATCH)
     for step, chosen in enumerate(order, start=1):

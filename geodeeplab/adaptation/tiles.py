@@ -13,7 +13,7 @@ from rasterio.windows import Window
 from torch import Tensor, nn
 
 from geodeeplab.adaptation.cache import FeatureCache
-from geodeeplab.adaptation.samples import CELL
+from geodeeplab.adaptation.recall import digest_frozen, recalling
 from geodeeplab.inference import Forward
 from geodeeplab.inference.exact import exact_arithmetic
 from geodeeplab.inference.lanes import Lanes, torch_threads
@@ -58,30 +58,20 @@ def iter_features(
     Law: they are those that the network computes in a run of this plan, to the bit.
     """
     forward = Forward(
-        _Features(network),
+        _Features(recalling(network, cache, keeps=True)),
         plan.engine.forward.normalise,
         device=plan.engine.device,
         batch_size=plan.engine.forward.batch_size,
     )
-    config = _configuration(plan, network)
 
     def compute(batch: TileBatch) -> list[TileFeatures]:
-        slots = [(tile, slot) for tile, slot in batch.tiles if slot is not None]
-        keys = [_digest(config, batch.pixels[slot], batch.valid[slot]) for _, slot in slots]
-        cells = [-(-side // CELL) for side in batch.pixels.shape[-2:]]
-        found = [cache.get(key, (network.feature_count, cells[0], cells[1])) for key in keys]
-        if any(one is None for one in found):
-            computed = forward(batch)
-            assert computed is not None
-            values = computed.cpu().numpy()
-            for number, (key, (_, slot)) in enumerate(zip(keys, slots, strict=True)):
-                if found[number] is None:
-                    found[number] = values[slot]
-                    cache.put(key, values[slot])
+        found = forward(batch)
+        assert found is not None
+        values = found.cpu().numpy()
         return [
-            TileFeatures(tile=tile, features=one, valid=batch.valid[slot].numpy())
-            for (tile, slot), one in zip(slots, found, strict=True)
-            if one is not None
+            TileFeatures(tile=tile, features=values[slot], valid=batch.valid[slot].numpy())
+            for tile, slot in batch.tiles
+            if slot is not None
         ]
 
     for done, group in enumerate(_run(plan, tiles, compute), start=1):
@@ -150,19 +140,14 @@ def _run(plan: Plan, tiles: Sequence[Tile], compute: Callable[[TileBatch], Any])
 
 
 def _configuration(plan: Plan, network: AdaptedNetwork) -> bytes:
-    """Give all that features depend on but the pixels: weights, pins of the arithmetic, how numbers are mapped."""
-    digest = hashlib.blake2b(digest_size=20)
-    for key, tensor in sorted(network.state_dict().items()):
-        if not key.startswith(("head.", "centre", "scale")):
-            digest.update(key.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    """Give all that maps depend on but the pixels: weights, pins of the arithmetic, how numbers are mapped."""
     device = plan.engine.device
     said = (
         plan.lattice.tile_size, plan.engine.forward.batch_size, device.torch_device.type, device.precision,
         device.threads, torch.__version__, plan.values.pairs, plan.values.clip,
         [(band.mean, band.std) for band in plan.model.contract.bands],
     )  # fmt: skip
-    digest.update(repr(said).encode())
-    return digest.digest()
+    return digest_frozen(network) + repr(said).encode()
 
 
 def _digest(config: bytes, pixels: Tensor, valid: Tensor) -> str:

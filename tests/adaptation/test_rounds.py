@@ -9,7 +9,6 @@ import pytest
 import torch
 
 import geodeeplab as gdl
-from geodeeplab.inference import Forward
 from geodeeplab.models import AdaptedNetwork
 from tests.adaptation.drawn import SMALL, Drawn, draw_image, pixel_box, read, write_scene
 
@@ -30,13 +29,13 @@ def check_same(one: gdl.Adaptation, other: gdl.Adaptation) -> None:
 def forwarded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """A number for each batch of which features are computed."""
     found: list[int] = []
-    compute = Forward.__call__
+    compute = AdaptedNetwork._computed
 
-    def watched(forward: Forward, batch: Any) -> Any:  # noqa: ANN401 - passed on
-        found.append(len(batch.tiles))
-        return compute(forward, batch)
+    def watched(network: AdaptedNetwork, images: torch.Tensor) -> torch.Tensor:
+        found.append(len(images))
+        return compute(network, images)
 
-    monkeypatch.setattr(Forward, "__call__", watched)
+    monkeypatch.setattr(AdaptedNetwork, "_computed", watched)
     return found
 
 
@@ -61,6 +60,21 @@ def test_the_same_seed_gives_the_same_model_with_and_without_cache(
     weights = [one.network.state_dict()["head.0.weight"] for one in (first, adapt(drawn, seed=1))]
     assert not torch.equal(*weights)
     assert not [one for one in folder.iterdir() if one.suffix != ".npy"]
+
+
+def test_a_map_takes_features_from_the_cache_and_is_the_same_to_the_bit(
+    drawn: Drawn, folder: Path, forwarded: list[int], tmp_path: Path
+) -> None:
+    kept, fresh = adapt(drawn), adapt(drawn, cache=False)
+    for options in ({}, {"tta": "flips"}, {"batch_size": 3}):
+        probabilities = []
+        for name, one in (("kept", kept), ("fresh", fresh)):
+            forwarded.clear()
+            one.segment(probabilities=tmp_path / f"{name}.tif", overwrite=True, **options)
+            probabilities.append(read(tmp_path / f"{name}.tif"))
+            assert bool(forwarded) == (one is fresh or bool(options)), "only what was computed before is found"
+        assert np.array_equal(probabilities[0], probabilities[1])
+    assert kept.network.recall is None
 
 
 def test_a_scene_that_changed_is_noticed(tmp_path: Path, drawn: Drawn, folder: Path, forwarded: list[int]) -> None:

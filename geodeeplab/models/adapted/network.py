@@ -1,6 +1,6 @@
 """The adapted network: colour features and frozen encoders, and a small head over both."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -14,6 +14,8 @@ from geodeeplab.models.heads.aspp import resize
 
 CUT_OFF = 6.0
 """Standardised features are cut off here, so that no outlier decides alone."""
+Compute = Callable[[Tensor], Tensor]
+"""From normalised images (N, C, H, W) to features (N, F, h, w)."""
 
 
 class AdaptedNetwork(nn.Module):
@@ -22,7 +24,11 @@ class AdaptedNetwork(nn.Module):
     Attributes:
         centre, scale: standardise each feature, (F,).
         architecture: the arguments that made it.
+        recall: gives the features of images and `valid`, which it may have from before, by what computes them; None
+            computes them always.
     """
+
+    recall: Callable[[Tensor, Tensor | None, Compute], Tensor] | None = None
 
     def __init__(self, numbers: AdaptedArchitecture) -> None:
         """Build it untrained.
@@ -46,13 +52,16 @@ class AdaptedNetwork(nn.Module):
 
     def forward(self, images: Tensor, valid: Tensor | None = None) -> Tensor:
         """Give logits (N, K, H, W), float32, of normalised images (N, C, H, W); `valid` changes nothing."""
-        found = self.features(images)
+        found = self.features(images, valid)
         with torch.autocast(images.device.type, enabled=False):
             logits = self.head(self.standardise(found, dim=1))
             return resize(logits, images.shape[-2:])  # (N, K, H, W)
 
     def features(self, images: Tensor, valid: Tensor | None = None) -> Tensor:
         """Give the features of cells (N, F, ⌈H/2⌉, ⌈W/2⌉), float32, of normalised images (N, C, H, W)."""
+        return self._computed(images) if self.recall is None else self.recall(images, valid, self._computed)
+
+    def _computed(self, images: Tensor) -> Tensor:
         return torch.cat([self.colour(images), *(encoder(images) for encoder in self.encoders)], dim=1)
 
     def standardise(self, features: Tensor, *, dim: int = -1) -> Tensor:
