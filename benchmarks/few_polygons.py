@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -97,7 +98,7 @@ def main() -> None:
         ground = prepare(name, options.data, options.out, bundled=options.bundled)
         for count in options.counts:
             for seed in options.seeds:
-                run, maps = run_one(ground, count, seed=seed, inset=options.inset, out=options.out)
+                run, maps = run_one(ground, count, seed=seed, inset=options.inset, every=options.every, out=options.out)
                 runs.append(run)
                 if options.maps:
                     write_maps(options.maps / f"{run['name']}.png", ground.scene, maps)
@@ -115,6 +116,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("-n", dest="counts", type=_numbers, default=[5, 20], help="polygons of each class: 5,20,50")
     parser.add_argument("--seeds", type=_numbers, default=[0, 1, 2])
     parser.add_argument("--inset", type=int, default=0, help="pixels that polygons stay away from other classes")
+    parser.add_argument("--every", type=int, default=1, help="score every N-th pixel along each axis; trees are slow")
     parser.add_argument("--bundled", action="store_true", help="also run the bundled model that has the classes")
     parser.add_argument("--out", type=Path, default=Path("few-polygons"), help="folder for scenes, polygons and labels")
     parser.add_argument("--json", type=Path, help="where to keep every run")
@@ -142,12 +144,14 @@ def prepare(name: str, data: Path, out: Path, *, bundled: bool) -> Ground:
 
 
 def run_one(
-    ground: Ground, count: int, *, seed: int, inset: int, out: Path
+    ground: Ground, count: int, *, seed: int, inset: int, every: int, out: Path
 ) -> tuple[Run, dict[str, NDArray[np.uint8]]]:
     """Draw polygons and score what each method makes of them; gives the run, and ids (H, W) by name."""
     scene, drawn = ground.scene, draw_polygons(ground.scene, count, seed=seed, inset=inset)
+    truth = np.zeros_like(drawn.truth)
+    truth[::every, ::every] = drawn.truth[::every, ::every]
     name = f"{ground.name}-n{count}-i{inset}-s{seed}"
-    polygons = write_polygons(scene, drawn, out / f"{name}.gpkg")
+    polygons = write_polygons(scene, drawn.polygons, out / f"{name}.gpkg")
     run: Run = {
         "name": name,
         "set": ground.name,
@@ -158,27 +162,27 @@ def run_one(
         "notes": list(drawn.notes),
         "polygons": int(number_polygons(drawn.polygons, drawn.ids).max()),
         "drawn_px": int(np.count_nonzero(drawn.polygons)),
-        "scored_px": int(np.count_nonzero(drawn.truth)),
+        "scored_px": int(np.count_nonzero(truth)),
         "features_s": ground.features_s,
         "methods": {},
     }
     maps = {"polygons": drawn.polygons, "truth": drawn.truth}
     for method, trees in (("forest", forest(seed)), ("boosted", boosted(seed))):
-        maps[method] = by_trees(trees, ground, drawn, run["methods"].setdefault(method, {}), seed=seed)
+        maps[method] = by_trees(trees, ground, drawn, run["methods"].setdefault(method, {}), every, seed=seed)
     maps["adapted"] = by_adapting(ground, polygons, out / f"{name}.tif", run, seed=seed)
     if ground.bundled is not None:
         maps["bundled"], run["methods"]["bundled"] = ground.bundled, {}
     for method, facts in run["methods"].items():
-        facts["iou"] = score(maps[method], drawn)
+        facts["iou"] = score(maps[method], truth, drawn.ids)
         print(f"{name} {method}: {np.mean(facts['iou']):.3f}", flush=True)
     return run, maps
 
 
-def score(ids: NDArray[np.uint8], drawn: Drawn) -> list[float]:
-    """Give the IoU of each class on the ground that was not drawn; ids of no class count as wrong."""
-    counts = confusion_matrix(ids, drawn.truth, class_ids=range(max(*drawn.ids, int(ids.max())) + 1))
+def score(ids: NDArray[np.uint8], truth: NDArray[np.uint8], classes: Sequence[int]) -> list[float]:
+    """Give the IoU of each class where there is truth; ids of no class count as wrong."""
+    counts = confusion_matrix(ids, truth, class_ids=range(max(*classes, int(ids.max())) + 1))
     counts[0] = 0  # where there is no truth
-    kept = list(drawn.ids)
+    kept = list(classes)
     return [float(one) for one in iou(counts)[kept]]
 
 
@@ -196,8 +200,8 @@ def boosted(seed: int) -> HistGradientBoostingClassifier:
     return HistGradientBoostingClassifier(max_iter=100, early_stopping=False, random_state=seed)
 
 
-def by_trees(trees: Trees, ground: Ground, drawn: Drawn, facts: Run, *, seed: int) -> NDArray[np.uint8]:
-    """Fit trees to the polygons and give ids (H, W); notes in `facts` what it took."""
+def by_trees(trees: Trees, ground: Ground, drawn: Drawn, facts: Run, every: int, *, seed: int) -> NDArray[np.uint8]:
+    """Fit trees to the polygons and give ids (H, W), of each block of pixels that of its first; notes what it took."""
     clock = Clock()
     numbers = number_polygons(drawn.polygons, drawn.ids)
     places = np.flatnonzero(numbers)
@@ -207,12 +211,11 @@ def by_trees(trees: Trees, ground: Ground, drawn: Drawn, facts: Run, *, seed: in
     weights = balance(ids, numbers.ravel()[places])
     trees.fit(ground.features.reshape(-1, ground.features.shape[-1])[places], ids, sample_weight=weights)
     facts["fit_s"] = clock()
-    rows = [
-        trees.predict(ground.features[row : row + 200].reshape(-1, ground.features.shape[-1]))
-        for row in range(0, len(ground.features), 200)
-    ]
+    some = ground.features[::every, ::every]
+    rows = [trees.predict(some[row : row + 200].reshape(-1, some.shape[-1])) for row in range(0, len(some), 200)]
     facts["map_s"] = clock()
-    return np.concatenate(rows).astype(np.uint8).reshape(drawn.truth.shape)
+    ids = np.concatenate(rows).astype(np.uint8).reshape(some.shape[:2])
+    return ids.repeat(every, axis=0).repeat(every, axis=1)[: drawn.truth.shape[0], : drawn.truth.shape[1]]
 
 
 def balance(ids: NDArray[np.integer], polygons: NDArray[np.integer]) -> NDArray[np.float64]:
@@ -243,9 +246,14 @@ def by_adapting(ground: Ground, polygons: Path, labels: Path, run: Run, *, seed:
 
 
 def segment_ids(ground: Ground, model: Model, dst_path: Path) -> NDArray[np.uint8]:
-    """Segment a scene; gives ids (H, W) of the scene's classes, which the model has in an order of its own."""
+    """Segment a scene; gives ids (H, W) of the scene's classes."""
     segment(ground.path, label_raster=dst_path, model=model, gsd_m="native", overwrite=True)
-    with rasterio.open(dst_path) as src:
+    return read_ids(ground, model, dst_path)
+
+
+def read_ids(ground: Ground, model: Model, path: Path) -> NDArray[np.uint8]:
+    """Read a label raster; gives ids (H, W) of the scene's classes, which the model has in an order of its own."""
+    with rasterio.open(path) as src:
         ids = src.read(1)
     of_class = np.zeros(256, dtype=np.uint8)
     for one in model.contract.classes:

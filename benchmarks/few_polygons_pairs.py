@@ -304,10 +304,10 @@ def write_scene(scene: LabelledScene, dst_path: Path) -> Path:
     return dst_path
 
 
-def write_polygons(scene: LabelledScene, drawn: Drawn, dst_path: Path) -> Path:
-    """Write the polygons as a GeoPackage with `CLASS_FIELD`."""
+def write_polygons(scene: LabelledScene, polygons: NDArray[np.uint8], dst_path: Path) -> Path:
+    """Write polygons, ids (H, W), as a GeoPackage with `CLASS_FIELD`."""
     dst_path.parent.mkdir(parents=True, exist_ok=True)
-    found = list(shapes(drawn.polygons, mask=drawn.polygons > 0, transform=scene.transform))
+    found = list(shapes(polygons, mask=polygons > 0, transform=scene.transform))
     names = [scene.classes[int(value) - 1] for _, value in found]
     geometry = [shape(one) for one, _ in found]
     gpd.GeoDataFrame({CLASS_FIELD: names}, geometry=geometry, crs=scene.crs).to_file(dst_path, layer="few")

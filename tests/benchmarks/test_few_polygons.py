@@ -13,7 +13,6 @@ from few_polygons import balance, score
 from few_polygons_pairs import (
     CLASS_FIELD,
     SETS,
-    Drawn,
     LabelledScene,
     draw_polygons,
     number_polygons,
@@ -78,7 +77,7 @@ def test_a_class_that_would_be_drawn_nearly_whole_is_left_out(scene: LabelledSce
 
 def test_files_hold_what_was_drawn(scene: LabelledScene, tmp_path: Path) -> None:
     drawn = draw_polygons(scene, 2, seed=3)
-    layer = gpd.read_file(write_polygons(scene, drawn, tmp_path / "few.gpkg"))
+    layer = gpd.read_file(write_polygons(scene, drawn.polygons, tmp_path / "few.gpkg"))
     assert len(layer) == number_polygons(drawn.polygons, drawn.ids).max()
     burnt = rasterize(
         [(one, NAMES.index(name) + 1) for one, name in zip(layer.geometry, layer[CLASS_FIELD], strict=True)],
@@ -102,8 +101,7 @@ def test_polygons_weigh_alike_within_a_class_and_classes_alike() -> None:
 
 def test_only_true_ground_is_scored() -> None:
     truth = np.array([[1, 1, 2, 2, 0]], dtype=np.uint8)
-    drawn = Drawn(polygons=np.zeros_like(truth), truth=truth, ids=(1, 2), notes=())
-    assert score(np.array([[1, 3, 2, 2, 2]], dtype=np.uint8), drawn) == [0.5, 1.0]
+    assert score(np.array([[1, 3, 2, 2, 2]], dtype=np.uint8), truth, (1, 2)) == [0.5, 1.0]
 
 
 def test_tables_and_pictures(scene: LabelledScene, tmp_path: Path) -> None:
