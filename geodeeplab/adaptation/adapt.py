@@ -19,7 +19,7 @@ from geodeeplab.adaptation.cells import (
     SceneLabels,
 )
 from geodeeplab.adaptation.crossvalidation import cross_validate, fold_polygons, group_polygons
-from geodeeplab.adaptation.encoders import BaseModel, build_untrained
+from geodeeplab.adaptation.encoders import BaseModel, build_untrained, choose_base
 from geodeeplab.adaptation.estimate import make_report
 from geodeeplab.adaptation.gathering import OpenedScenes, gather_cells
 from geodeeplab.adaptation.head import (
@@ -41,6 +41,7 @@ from geodeeplab.pipeline.outputs import OutputPath, model_paths
 from geodeeplab.pipeline.plan import open_plan
 from geodeeplab.pipeline.request import Request
 from geodeeplab.raster import AoiLike, Grid, Scene, SceneLike, local_files_only, open_scene, paths_in, to_aoi
+from geodeeplab.raster.classes import some_color
 from geodeeplab.raster.polygons.burn import Overlap
 from geodeeplab.training.scenes.class_table import ClassesLike, ClassMapping
 from geodeeplab.training.scenes.labels import LabelRule, LabelsLike
@@ -168,11 +169,13 @@ def adapt(
         label_list, grids = labels_of_scenes(labels, len(opened)), [scene.grid for scene in opened]
         table, readers = open_labels(label_list, rule, grids, grids)
         _check_classes(table.classes, background)
-        network, model_bands, sources = build_untrained(facts, model, classes=len(table.classes))
+        base = choose_base(facts, model)
+        colored = _colored_as(base, table.classes)
+        network, model_bands, sources = build_untrained(facts, base, classes=len(table.classes))
         contract = Contract(
             name=name,
             architecture=network.architecture,
-            classes=table.classes,
+            classes=colored,
             bands=model_bands,
             dtype=facts.dtype,
             value_range=facts.value_range,
@@ -267,6 +270,16 @@ def _learn(
     )
     progress("report", 1, 1)
     return trees, report
+
+
+def _colored_as(base: Model | None, classes: Sequence[ModelClass]) -> tuple[ModelClass, ...]:
+    """Give classes that nobody has given a colour the one that the model to adapt has for them."""
+    known = {} if base is None else {item.name: item.color for item in base.contract.classes}
+    found = tuple(
+        replace(item, color=known.get(item.name, item.color)) if item.color == some_color(position) else item
+        for position, item in enumerate(classes, start=1)
+    )
+    return found if len({item.color for item in found}) == len(found) else tuple(classes)
 
 
 def _mean_gsd(grids: Sequence[Grid]) -> float | None:

@@ -39,7 +39,7 @@ LEAST_DEVIATION = 1e-3
 
 
 def build_untrained(
-    facts: BandFacts, model: BaseModel, *, classes: int
+    facts: BandFacts, base: Model | None, *, classes: int
 ) -> tuple[AdaptedNetwork, tuple[ModelBand, ...], list[str]]:
     """Build a network for scenes of these bands, with the encoders' weights.
 
@@ -47,10 +47,9 @@ def build_untrained(
     what the features are of.
 
     Raises:
-        OptionError: the model is one from elsewhere, or reads bands that the scene lacks.
+        OptionError: the model reads bands that the scene lacks.
     """
     names = [band.name for band in facts.bands]
-    base = _choose_base(facts, names, model)
     if base is not None and isinstance(base.network, AdaptedNetwork):
         return _adapted_again(base, classes), base.contract.bands, [f"those of model '{base.contract.name}'"]
     encoders = [EncoderNumbers(backbone=IMAGENET_BACKBONE, channels=choose_channels(names))]
@@ -133,9 +132,15 @@ def principal_components(cells: Tensor, count: int) -> tuple[Tensor, Tensor]:
     return weight.float(), -(weight @ mean).float()
 
 
-def _choose_base(facts: BandFacts, names: Sequence[str], model: BaseModel) -> Model | None:
+def choose_base(facts: BandFacts, model: BaseModel) -> Model | None:
+    """Give the model to adapt to scenes of these bands; None for none.
+
+    Raises:
+        OptionError: the model is one from elsewhere, or reads other bands.
+    """
     if model is None:
         return None
+    names = [band.name for band in facts.bands]
     if model == "auto":
         return as_model(DEFAULT_MODEL) if facts.is_8_bit and has_colours(names) else None
     base = as_model(model)

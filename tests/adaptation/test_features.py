@@ -145,3 +145,13 @@ def test_cells_have_the_class_of_their_polygon(adapted: gdl.Adaptation, drawn: D
     assert len(np.unique(np.stack([cells.row, cells.col]), axis=1).T) == len(cells), "none is taken twice"
     assert len(np.unique(cells.polygon)) == len(drawn.polygons)
     assert {tuple(one) for one in np.stack([cells.row % 2, cells.col % 2]).T} == {(0, 0)}
+
+
+def test_classes_have_the_colours_of_the_model_to_adapt(drawn: Drawn, tiny_model: Path) -> None:
+    known = {item.name: item.color for item in gdl.load_model(tiny_model).contract.classes}
+    first = next(iter(known))
+    named = drawn.polygons.assign(**{"class": drawn.polygons["class"].replace({"b": first})})
+    adapted = gdl.adapt(drawn.scene, named, **SMALL | {"model": tiny_model})
+    of_class = {item.name: item.color for item in adapted.model.contract.classes}
+    assert of_class[first] == known[first]
+    assert len(set(of_class.values())) == 3
