@@ -28,9 +28,10 @@ def heard() -> Iterator[Callable[[signal.Signals], None]]:
         signal.signal(number, handler)
 
 
-# Both raise the same handler, which is tested by itself: the quick tests send one of them to a process.
+# Both raise the same handler, which the quick tests know by itself, as they do a process that is killed.
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no signals to a process")
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_a_run_with_one_line_and_keeps_the_work(
     make_raster: Callable[..., Path],
     blocks: Callable[..., np.ndarray],

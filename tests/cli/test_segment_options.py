@@ -286,7 +286,7 @@ class TestHow:
 class TestScenes:
     """Several files as one scene, STAC items."""
 
-    @pytest.mark.parametrize("at", [(0, 77), (61, 0)])
+    @pytest.mark.parametrize("at", [(0, 77), pytest.param((61, 0), marks=pytest.mark.slow)])
     def test_two_halves_are_the_whole_bit_for_bit(
         self,
         labels_of: LabelsOf,

@@ -232,7 +232,7 @@ def test_an_error_in_the_network_surfaces(make_scene: MakeScene) -> None:
 
 
 @pytest.mark.parametrize("side", [16, pytest.param(32, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.slow)])
 def test_the_bundled_model_gives_bit_identical_labels_in_any_shard(
     make_scene: MakeScene, precision: str, side: int
 ) -> None:

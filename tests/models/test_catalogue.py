@@ -34,6 +34,7 @@ def test_parameters_and_operations_are_those_of_torchvision(name: str) -> None:
     assert (cost.parameters, round(cost.gflops, 1), cost.output_stride) == TORCHVISION[name]
 
 
+@pytest.mark.slow
 def test_every_published_network_can_be_built_and_counted() -> None:
     costs = {name: measure_cost(name) for name in PUBLISHED}
     assert all(cost.parameters > 10**7 and cost.gflops > 10 for cost in costs.values())
