@@ -165,3 +165,22 @@ def test_a_failure_half_way_leaves_nothing(
     assert ran.status == 1
     assert ran.err.splitlines()[-1] == "error: the disk is full: make room"
     assert list(out.iterdir()) == []
+
+
+def test_a_map_that_is_complete_is_said_to_be(run: Run, arguments: list[object], out: Path) -> None:
+    assert run(*arguments, "--label-raster", out / "a.tif").status == 0
+    before = read(out / "a.tif")
+    again = run(*arguments, "--label-raster", out / "a.tif", "--resume")
+    assert again.status == 0, again.err
+    assert np.array_equal(read(out / "a.tif"), before)
+    other = run(*arguments, "--label-raster", out / "a.tif", "--resume", "--seed", 1)
+    assert other.status == 1
+    assert "cannot resume" in other.err
+
+
+@pytest.mark.slow
+def test_processes_give_the_same_map(run: Run, arguments: list[object], out: Path) -> None:
+    for name, options in (("a.tif", ()), ("b.tif", ("--dask", 2))):
+        ran = run(*arguments, "--label-raster", out / name, *options)
+        assert ran.status == 0, ran.err
+    assert np.array_equal(read(out / "a.tif"), read(out / "b.tif"))
