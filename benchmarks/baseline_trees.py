@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 from aerial_data import CLASSES, IGNORE, REPORT_TILE, SELECT_TILE, TRAIN_TILES, join_parts, read_dubai_parts
 from dubai import COLOURS, segment_tile
 from geodeeplab.evaluation import confusion_matrix, iou, mean_iou
-from geodeeplab.models.files.model_file import BUNDLED_FOLDER
+from geodeeplab.models.files.header import BUNDLED_FOLDER
 
 WINDOWS = (5, 17, 65)
 """Sides of the boxes in pixels, odd."""

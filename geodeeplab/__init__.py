@@ -3,8 +3,9 @@
 The names below are loaded on first use, so that `import geodeeplab` costs nothing.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from geodeeplab.lazy import lazily
 
 if TYPE_CHECKING:
     __version__: str
@@ -118,18 +119,11 @@ _HOMES = {
     "training.folders.chip_folder": ["open_chip_folder"],
     "training.writing.export_chips": ["export_chips"],
 }
-_MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
+_load = lazily(__name__, _HOMES)
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401  (whatever lives under that name)
-    if name == "__version__":
-        value = _version()
-    elif name in _MODULE_OF:
-        value = getattr(import_module(f"geodeeplab.{_MODULE_OF[name]}"), name)
-    else:
-        raise AttributeError(f"module 'geodeeplab' has no attribute {name!r}")
-    globals()[name] = value
-    return value
+    return _version() if name == "__version__" else _load(name)
 
 
 def _version() -> str:

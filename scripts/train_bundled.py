@@ -28,7 +28,7 @@ from aerial_data import IGNORE, REPORT_TILE, SELECT_TILE, TRAIN_TILES
 from dubai import OVERLAP, TILE_SIZE
 from geodeeplab.learner import DeepLab
 from geodeeplab.models import read_contract, save_model
-from geodeeplab.models.files.model_file import BUNDLED_FOLDER
+from geodeeplab.models.files.header import BUNDLED_FOLDER
 from geodeeplab.pipeline.evaluating.evaluate import evaluate
 from geodeeplab.pipeline.evaluating.result import Evaluation
 from geodeeplab.pipeline.segment import segment

@@ -6,14 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rasterio
 from rasterio.windows import Window
 
 from geodeeplab.errors import GeoDeepLabError, OptionError, OutputError
-from geodeeplab.inference.device import LARGEST_BATCH
-from geodeeplab.models import ContractLike, Model, ModelLike, find_model
+from geodeeplab.models import find_model
 from geodeeplab.raster import (
     RASTER_SUFFIXES,
     VRT_NAME,
@@ -31,6 +30,9 @@ from geodeeplab.raster import (
 from geodeeplab.text import parse_json
 from geodeeplab.vector import POLYGON_SUFFIXES
 from geodeeplab.vector.layers import read_layer_metadata
+
+if TYPE_CHECKING:  # they load torch
+    from geodeeplab.models import ContractLike, ModelLike
 
 OutputPath = str | os.PathLike[str]
 NOT_COMPARED = ("batch_size", "non_finite")
@@ -105,6 +107,8 @@ def stored_batch_size(first: Path) -> int | None:
 
     It is no number that anybody may have written there: what this machine could not have found counts for nothing.
     """
+    from geodeeplab.inference.device import LARGEST_BATCH
+
     try:
         made_with = stored_pins(first)
     except OutputError:  # told when the workspace is opened
@@ -133,18 +137,21 @@ def read_facts(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return found[0], found[1]
 
 
-def model_paths(model: ModelLike, contract: ContractLike | None) -> list[OutputPath]:
+def model_paths(model: "ModelLike", contract: "ContractLike | None") -> list[OutputPath]:
     """List the files that a model is read from."""
-    with suppress(GeoDeepLabError, OSError):  # whoever loads it says what is wrong
-        if isinstance(model, str | os.PathLike):
-            path = find_model(model)
-            files: list[OutputPath] = [path]
-            if path.suffix.lower() == ".onnx":
-                from geodeeplab.models.files.onnx_graph import find_weight_files
+    if not isinstance(model, str | os.PathLike):
+        from geodeeplab.models import Model
 
-                files += find_weight_files(path)
-            return [*files, *paths_in(contract)]
-    return paths_in(model.files if isinstance(model, Model) else None, contract)
+        return paths_in(model.files if isinstance(model, Model) else None, contract)
+    with suppress(GeoDeepLabError, OSError):  # whoever loads it says what is wrong
+        path = find_model(model)
+        files: list[OutputPath] = [path]
+        if path.suffix.lower() == ".onnx":
+            from geodeeplab.models.files.onnx_graph import find_weight_files
+
+            files += find_weight_files(path)
+        return [*files, *paths_in(contract)]
+    return paths_in(contract)
 
 
 def check_outputs(

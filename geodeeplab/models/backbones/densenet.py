@@ -1,19 +1,12 @@
 """DenseNet (Huang et al. 2017, arXiv 1608.06993), as torchvision's."""
 
-from collections.abc import Callable
-
 from torch import nn
-from torchvision.models import densenet
 
 from geodeeplab.models.backbones.dilation import dilate, round_up_pools
 from geodeeplab.models.backbones.extractor import FeatureExtractor, capped_strides
+from geodeeplab.models.backbones.torchvision_models import build_classifier
 
-DENSENETS: dict[str, Callable[..., densenet.DenseNet]] = {
-    "densenet121": densenet.densenet121,
-    "densenet161": densenet.densenet161,
-    "densenet169": densenet.densenet169,
-    "densenet201": densenet.densenet201,
-}
+DENSENETS = ("densenet121", "densenet161", "densenet169", "densenet201")
 
 
 def build_densenet(name: str, *, output_stride: int) -> FeatureExtractor:
@@ -21,7 +14,7 @@ def build_densenet(name: str, *, output_stride: int) -> FeatureExtractor:
 
     A transition ends in a 2 × 2 average pool; without its stride it averages the same four cells, further apart.
     """
-    net = DENSENETS[name](weights=None)
+    net = build_classifier(name)
     layers = dict(net.features.named_children()) | {"relu5": nn.ReLU(inplace=True)}
     widths = [net.features.get_submodule(f"transition{i}.norm").num_features for i in (1, 2, 3)]
     backbone = FeatureExtractor(

@@ -1,29 +1,26 @@
 """ResNet (He et al. 2016, arXiv 1512.03385), wide ResNet (1605.07146) and ResNeXt (1611.05431), as torchvision's."""
 
-from collections.abc import Callable
-
-from torchvision.models import resnet
-
 from geodeeplab.models.backbones.dilation import dilate, set_multi_grid
 from geodeeplab.models.backbones.extractor import FeatureExtractor, capped_strides
+from geodeeplab.models.backbones.torchvision_models import build_classifier
 
-RESNETS: dict[str, Callable[..., resnet.ResNet]] = {
-    "resnet18": resnet.resnet18,
-    "resnet34": resnet.resnet34,
-    "resnet50": resnet.resnet50,
-    "resnet101": resnet.resnet101,
-    "resnet152": resnet.resnet152,
-    "wide_resnet50_2": resnet.wide_resnet50_2,
-    "wide_resnet101_2": resnet.wide_resnet101_2,
-    "resnext50_32x4d": resnet.resnext50_32x4d,
-    "resnext101_32x8d": resnet.resnext101_32x8d,
-    "resnext101_64x4d": resnet.resnext101_64x4d,
-}
+RESNETS = (
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "wide_resnet50_2",
+    "wide_resnet101_2",
+    "resnext50_32x4d",
+    "resnext101_32x8d",
+    "resnext101_64x4d",
+)
 
 
 def build_resnet(name: str, *, output_stride: int, multi_grid: tuple[int, ...]) -> FeatureExtractor:
     """Build a ResNet without its pooling and classifier; the levels are layer1 to layer4."""
-    net = RESNETS[name](weights=None)
+    net = build_classifier(name)
     layers = {child: layer for child, layer in net.named_children() if child not in ("avgpool", "fc")}
     deepest = net.fc.in_features
     backbone = FeatureExtractor(

@@ -3,22 +3,15 @@
 All have torchvision's keys. Levels are the outputs of pool2 to pool5, or of what stands in their places.
 """
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
-from torchvision.models import vgg
 
 from geodeeplab.errors import ModelError
 from geodeeplab.models.backbones.dilation import Pools, dilate, round_up_pools
 from geodeeplab.models.backbones.extractor import FeatureExtractor, capped_strides
+from geodeeplab.models.backbones.torchvision_models import build_classifier
 
-VGGS: dict[str, Callable[..., vgg.VGG]] = {
-    "vgg16": vgg.vgg16,
-    "vgg16_bn": vgg.vgg16_bn,
-    "vgg19": vgg.vgg19,
-    "vgg19_bn": vgg.vgg19_bn,
-}
+VGGS = ("vgg16", "vgg16_bn", "vgg19", "vgg19_bn")
 CHANNELS = (128, 256, 512, 512)
 FCN_PADDING = 100
 FC6_MARGIN = 8 * 4 * 3
@@ -104,7 +97,7 @@ def _layers(name: str) -> tuple[dict[str, nn.Module], list[str]]:
     if name not in VGGS:
         raise ModelError(f"{name!r} is no VGG: choose one of {', '.join(VGGS)}")
     with torch.device("meta"):  # the classifier, nine tenths of the weights, is never made
-        features = VGGS[name](weights=None, init_weights=False).features
+        features = build_classifier(name, init_weights=False).features
     features.to_empty(device=torch.get_default_device())
     for layer in features:
         if isinstance(layer, nn.Conv2d) and layer.bias is not None:

@@ -12,9 +12,10 @@ from geodeeplab.errors import ModelError, OptionError
 from geodeeplab.models.adapted.network import AdaptedNetwork
 from geodeeplab.models.contract import Contract, read_contract_file, with_tile_size
 from geodeeplab.models.files.foreign import ForeignNetwork, settle_output
+from geodeeplab.models.files.header import ONNX_SUFFIX, find_model
 from geodeeplab.models.files.model import Model
-from geodeeplab.models.files.model_file import find_model, load_model
-from geodeeplab.models.files.onnx_graph import ONNX_SUFFIX, read_graph
+from geodeeplab.models.files.model_file import load_model
+from geodeeplab.models.files.onnx_graph import read_graph
 from geodeeplab.models.files.onnx_model import OnnxNetwork
 from geodeeplab.models.files.trial import TileRefusedError, is_out_of_memory, refuse_size, try_tile
 from geodeeplab.models.network import SegmentationNetwork

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from geodeeplab.errors import OptionError
 from geodeeplab.models.contract import MAX_TILE_SIZE, Contract
+from geodeeplab.models.files.header import ONNX_SUFFIX
 from geodeeplab.models.files.normalise import Normalisation, RawPixels, ValueMap
-from geodeeplab.models.files.onnx_graph import ONNX_SUFFIX, find_weight_files
+from geodeeplab.models.files.onnx_graph import find_weight_files
 
 
 @dataclass(frozen=True, kw_only=True)

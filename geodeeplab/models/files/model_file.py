@@ -1,12 +1,12 @@
 """The model, and the model file: one safetensors file whose header is the input contract. Loading never unpickles."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 from torch.nn import init
@@ -19,12 +19,10 @@ from geodeeplab.models.adapted.network import AdaptedNetwork
 from geodeeplab.models.architecture import Architecture
 from geodeeplab.models.assembly import build_network
 from geodeeplab.models.contract import HEADER_KEY, Contract
+from geodeeplab.models.files.header import DEFAULT_MODEL, ONNX_SUFFIX, find_model, read_contract
 from geodeeplab.models.files.model import Model
-from geodeeplab.models.files.onnx_graph import ONNX_SUFFIX, read_onnx_contract
 from geodeeplab.models.network import SegmentationNetwork
 
-BUNDLED_FOLDER = Path(__file__).parents[2] / "bundled"
-DEFAULT_MODEL = "landcover-aerial"
 FLOATS = ("F16", "BF16", "F32", "F64")
 """What safetensors calls the types of weights."""
 
@@ -54,51 +52,6 @@ class Undrawn(TorchFunctionMode):
         assert isinstance(tensor, Tensor)
         with torch.no_grad():
             return tensor.fill_(args[1] if func is Tensor.normal_ and len(args) > 1 else named.get("mean", 0.0))
-
-
-def iter_bundled() -> Iterator[str]:
-    """Yield the names of the models that come with GeoDeepLab."""
-    yield from sorted(path.stem for path in BUNDLED_FOLDER.glob("*.safetensors"))
-
-
-def find_model(name_or_path: str | os.PathLike[str]) -> Path:
-    """Find the file of a bundled model by its name, or of any other by its path.
-
-    Raises:
-        ModelError: if there is neither.
-    """
-    bundled = BUNDLED_FOLDER / f"{name_or_path}.safetensors"
-    if bundled.is_file():
-        return bundled
-    if not Path(name_or_path).is_file():
-        raise ModelError(
-            f"no bundled model and no file is called {str(name_or_path)!r}: "
-            f"choose one of {', '.join(iter_bundled())}, or give the path of a .safetensors or .onnx file"
-        )
-    return Path(name_or_path)
-
-
-def read_contract(name_or_path: str | os.PathLike[str]) -> Contract:
-    """Read the contract of a model file, or of an exported ONNX file, without building the network.
-
-    Raises:
-        ModelError: if the file is missing or is not a GeoDeepLab model.
-        OptionError: for an ONNX file without the extra `onnx`.
-    """
-    path = find_model(name_or_path)
-    if path.suffix.lower() == ONNX_SUFFIX:
-        return read_onnx_contract(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path} is not a readable safetensors file ({error}): download or save it again") from error
-    if HEADER_KEY not in metadata:
-        raise ModelError(f"{path} carries no GeoDeepLab contract: save it with geodeeplab.models.save_model")
-    try:
-        return Contract.from_json(metadata[HEADER_KEY])
-    except ModelError as error:
-        raise ModelError(f"{path}: {error}") from error
 
 
 def load_model(name_or_path: str | os.PathLike[str] = DEFAULT_MODEL) -> Model:

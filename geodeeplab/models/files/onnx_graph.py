@@ -13,7 +13,6 @@ from geodeeplab.models.files.onnx_model import CPU, import_onnxruntime, open_ses
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, TensorProto
 
-ONNX_SUFFIX = ".onnx"
 MAX_BATCH = 1024
 LOGITS_NAMES = ("logits", "out")
 """Which output of several has the logits: transformers' and ours, torchvision's."""

@@ -12,11 +12,10 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from torch import Tensor
-from torchvision.models import get_model_weights, list_models
 
 from geodeeplab.errors import ModelError
 from geodeeplab.models.contract import HEADER_KEY, Contract
-from geodeeplab.models.files.model_file import BUNDLED_FOLDER, find_model, iter_bundled
+from geodeeplab.models.files.header import BUNDLED_FOLDER, find_model, iter_bundled
 from geodeeplab.models.weights.inflate import RGB
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".tar")
@@ -68,6 +67,8 @@ def find_weights(weights: str | os.PathLike[str], *, arch: str | None, backbone:
 
 def _best_of_backbone(backbone: str | None) -> Any:  # noqa: ANN401 - torchvision has no types
     """Give torchvision's best weights of a backbone alone."""
+    from torchvision.models import get_model_weights, list_models
+
     if backbone not in list_models():
         raise ModelError(f"torchvision has no weights of {backbone}: give the path of a file of weights")
     return get_model_weights(backbone).DEFAULT
@@ -78,6 +79,8 @@ def _choose(name: str, arch: str | None, backbone: str | None) -> Any:  # noqa: 
 
     The class of the whole network comes first, then the backbone's, then other whole networks' on that backbone.
     """
+    from torchvision.models import get_model_weights, list_models
+
     networks = [f"{whole}_{backbone}" for whole in WHOLE_NETWORKS]
     order = [own for own in networks if own == f"{arch}_{backbone}"] + [str(backbone), *networks]
     known = set(list_models())

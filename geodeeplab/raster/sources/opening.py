@@ -1,6 +1,7 @@
 """Opening a raster file: what is refused, with the command that would fix it, and what is warned about."""
 
 import math
+import os
 import shlex
 import warnings
 from collections.abc import Iterable, Iterator
@@ -150,11 +151,27 @@ def check_place(grid: Grid, path: str) -> None:
     raise SceneError(f"scene '{path}' lies outside of where {crs_name(grid.crs)} is defined: {advice}")
 
 
+def check_is_there(path: str) -> None:
+    """Check that what can only be a file on disk is one, or a folder.
+
+    Raises:
+        SceneError: if there is nothing.
+    """
+    if _is_local(path) and not os.path.exists(path):  # which takes any name
+        raise SceneError(f"scene '{path}' does not exist: check the path")
+
+
+def _is_local(path: str) -> bool:
+    # no URL, no DRIVER:file:part, no XML; C:\\ is local
+    return not path.startswith("/vsi") and ":" not in path[2:] and "<" not in path
+
+
 def _not_opened(path: str, error: BaseException) -> SceneError:
-    is_local = not path.startswith("/vsi") and ":" not in path[2:]  # no URL, no DRIVER:file:part; C:\\ is local
-    if is_local and not Path(path).exists():
-        return SceneError(f"scene '{path}' does not exist: check the path")
-    if is_local and Path(path).is_dir():
+    try:
+        check_is_there(path)
+    except SceneError as missing:
+        return missing
+    if _is_local(path) and Path(path).is_dir():
         return SceneError(f"scene '{path}' is a folder: give a raster file in it")
     return SceneError(
         f"scene '{path}' is no raster that GDAL can open ({root_cause(error)}): give a whole raster file; "

@@ -6,10 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pyogrio
-import pyogrio.raw
-from pyogrio.errors import CRSError, DataLayerError, DataSourceError, FeatureError
-
 from geodeeplab.errors import OutputError
 from geodeeplab.quiet import ignore_warnings
 from geodeeplab.raster.outputs.checks import output_errors
@@ -53,6 +49,8 @@ def write_flatgeobuf(slices: Iterable[PolygonBatch], path: Path, layer: Layer) -
 @contextmanager
 def _gdal_option(name: str, value: str | int) -> Iterator[None]:
     """Set an option of GDAL, unless the user has set it."""
+    import pyogrio
+
     if pyogrio.get_gdal_config_option(name) is not None:
         yield
         return
@@ -72,6 +70,8 @@ def _write(
         OutputError: The file cannot be written.
     """
     import pyarrow as pa
+    import pyogrio.raw
+    from pyogrio.errors import CRSError, DataLayerError, DataSourceError, FeatureError
 
     source = _Source(slices, layer)
     stream = pa.RecordBatchReader.from_batches(layer.arrow_schema(), iter(source))
@@ -133,6 +133,9 @@ def _check_count(path: Path, layer: str, count: int) -> None:
     Raises:
         OutputError: Some are missing.
     """
+    import pyogrio
+    from pyogrio.errors import DataLayerError, DataSourceError
+
     with output_errors(path, DataLayerError, DataSourceError):
         found = pyogrio.read_info(path, layer=layer, force_feature_count=True)["features"]
     if found != count:
