@@ -4,19 +4,22 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytestmark = pytest.mark.xdist_group("imports")  # one process starts the other, once
+MakeRaster = Callable[..., Path]
 PROGRAM = """
 import json, sys, time
 started = time.perf_counter()
 import geodeeplab
 seconds = time.perf_counter() - started
 loaded = {"geodeeplab": list(sys.modules)}
-for part in ("geodeeplab.cli", "geodeeplab.models.crf", "geodeeplab.learner", "geodeeplab.training.loop.fit"):
-    __import__(part)
-    loaded[part] = list(sys.modules)
+for part in ("cli", "models.crf", "models.build", "learner", "training.loop.fit"):
+    __import__(f"geodeeplab.{part}")
+    loaded[f"geodeeplab.{part}"] = list(sys.modules)
 print(json.dumps({"seconds": seconds, "loaded": loaded}))
 """
 
@@ -40,25 +43,54 @@ def test_importing_costs_nothing(
     print(f"import geodeeplab: {seconds:.4f} s")  # reported, not asserted: machines differ
 
 
-@pytest.mark.parametrize("argv", [["--help"], ["adapt", "--help"]])
-def test_help_loads_no_torch(argv: list[str]) -> None:
+WITHOUT_TORCH = [
+    ["--help"],
+    ["adapt", "--help"],
+    ["models"],
+    ["info", "{scene}"],
+    ["segment", "{scene}", "-o", "a.doc"],
+    ["segment", "{scene}", "-o", "a.gpkg", "--model", "none"],
+    ["segment", "none.tif", "-o", "a.gpkg"],
+    ["adapt", "none.tif", "--labels", "none.gpkg"],
+    ["vectorize", "{labels}", "-o", "a.gpkg"],
+    ["evaluate", "{labels}", "{labels}"],
+]
+
+
+def test_commands_that_need_no_torch_load_none(make_raster: MakeRaster, tmp_path: Path) -> None:
+    """All in one process, one after the other; those that write files come last, as they need more than the others."""
+    paths = {
+        "scene": make_raster(np.ones((3, 8, 8), np.uint8), "scene.tif", photometric="rgb"),
+        "labels": make_raster(np.ones((1, 8, 8), np.uint8), "labels.tif"),
+    }
+    commands = [[part.format(**paths) for part in argv] for argv in WITHOUT_TORCH]
     program = f"""
-import sys
-sys.argv = ["geodeeplab", *{argv!r}]
+import json, sys
 from geodeeplab.cli import main
-try:
-    main()
-finally:
-    print(sorted({{"torch", "rasterio", "geopandas", "sklearn"}} & set(sys.modules)), file=sys.stderr)
+found = []
+for argv in {commands!r}:
+    sys.argv = ["geodeeplab", *argv]
+    try:
+        main()
+        status = 0
+    except SystemExit as leaving:
+        status = leaving.code
+    names = {{"torch", "torchvision", "sklearn", "lightning", "rasterio", "geopandas"}}
+    found.append([status or 0, sorted(names & set(sys.modules))])
+print(json.dumps(found), file=sys.stderr)
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert "adapt" in done.stdout
-    assert done.stderr.splitlines()[-1] == "[]"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path)
+    found = json.loads(done.stderr.splitlines()[-1])
+    assert [status for status, _ in found] == [0, 0, 0, 0, 1, 1, 1, 1, 0, 0], done.stderr
+    assert [names for _, names in found[:3]] == [[], [], []]
+    assert {tuple(names) for _, names in found[3:8]} == {("rasterio",)}
+    assert {tuple(names) for _, names in found[8:]} <= {("rasterio",), ("geopandas", "rasterio")}
 
 
-def test_importing_models_does_not_load_numba(seen: tuple[float, dict[str, set[str]]]) -> None:
-    assert "numba" not in seen[1]["geodeeplab.models.crf"]
-    assert "torch" in seen[1]["geodeeplab.models.crf"]
+def test_torchvision_waits_until_one_of_its_networks_is_built(seen: tuple[float, dict[str, set[str]]]) -> None:
+    loaded = seen[1]["geodeeplab.models.build"]
+    assert {"torch", "geodeeplab.models.backbones.resnet", "geodeeplab.models.weights.pretrained"} <= loaded
+    assert not {"torchvision", "numba"} & loaded
 
 
 def test_training_needs_no_vector_packages(seen: tuple[float, dict[str, set[str]]]) -> None:

@@ -9,6 +9,7 @@ import click
 
 from geodeeplab.atomic import ALL_WRITTEN
 from geodeeplab.cli.process import keep_freed_memory, leave_quickly, let_signals_interrupt
+from geodeeplab.cli.progress import begin, tell_bug, tell_error, tell_warning
 from geodeeplab.cli.text import as_options, drop_undecodable_logs, let_all_be_printed
 from geodeeplab.errors import GeoDeepLabError, GeoDeepLabWarning
 
@@ -50,6 +51,7 @@ def main() -> None:
     let_signals_interrupt()
     keep_freed_memory()
     leave_quickly()
+    begin(sys.argv[1:])
     try:
         commands.main(prog_name="geodeeplab", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -57,15 +59,19 @@ def main() -> None:
         sys.exit(error.exit_code)
     except click.ClickException as error:
         command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "geodeeplab"
-        _fail(f"{error.format_message().rstrip('.')}: see {command} --help", status=error.exit_code)
+        _fail(f"{error.format_message().rstrip('.')}: see {command} --help", error, status=error.exit_code)
     except GeoDeepLabError as error:
-        _fail(with_notes(str(error), error))
+        _fail(with_notes(str(error), error), error)
     except (KeyboardInterrupt, click.Abort) as error:
-        _fail(_interrupted(error.__cause__ or error))  # Click makes an Abort of Ctrl-C
+        _fail(_interrupted(error.__cause__ or error), error)  # Click makes an Abort of Ctrl-C
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and "allocate" not in str(error):  # torch's words, on every device
+            tell_bug(error)
             raise
-        _fail(with_notes("out of memory: use a smaller --tile-size or --batch-size", error))
+        _fail(with_notes("out of memory: use a smaller --tile-size or --batch-size", error), error)
+    except Exception as error:
+        tell_bug(error)
+        raise
 
 
 def _interrupted(interruption: BaseException) -> str:
@@ -83,13 +89,13 @@ def with_notes(message: str, error: BaseException) -> str:
     return "; ".join([message, *getattr(error, "__notes__", [])])
 
 
-def _fail(message: str, *, status: int = 1) -> NoReturn:
+def _fail(message: str, error: BaseException, *, status: int = 1) -> NoReturn:
     """Say what is wrong in one line, and leave."""
-    click.echo(f"error: {' '.join(as_options(message, commands.chosen).split())}", err=True)
+    tell_error(" ".join(as_options(message, commands.chosen).split()), error, status=status)
     sys.exit(status)
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
     """Print our warnings as one line; leave out everyone else's."""
     if issubclass(category, GeoDeepLabWarning):
-        click.echo(f"warning: {' '.join(as_options(str(message)).split())}", err=True)
+        tell_warning(" ".join(as_options(str(message)).split()))

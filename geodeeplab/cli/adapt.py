@@ -1,24 +1,23 @@
 """`geodeeplab adapt`."""
 
 import json
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from geodeeplab.cli.batch import NAMES, OneOfMany, are_folders, plan_batch
-from geodeeplab.cli.options import local_only_option, progress_bar, split_names
+from geodeeplab.cli.options import local_only_option, split_names
 from geodeeplab.cli.polygon_options import polygon_options
-from geodeeplab.cli.process import check_interruption, finish_undisturbed
+from geodeeplab.cli.process import finish_undisturbed
+from geodeeplab.cli.progress import progress_bar, progress_bars, progress_option, tell, tell_done
 from geodeeplab.cli.report import closing_line
 from geodeeplab.cli.run_options import run_options_without
 from geodeeplab.errors import OptionError
 
 if TYPE_CHECKING:
-    from geodeeplab.adaptation.adapt import Progress
     from geodeeplab.pipeline.polygons import PolygonOptions
     from geodeeplab.pipeline.run_options import RunOptions
 
@@ -65,6 +64,7 @@ READ_BY = ("bands", "tile_size", "overlap", "batch_size", "device", "precision",
 @polygon_options
 @click.option("--resume", is_flag=True, help="Go on with a map that was cut off.")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
+@progress_option
 @click.option("--json", "as_json", is_flag=True, help="Print report and facts as JSON on stdout.")
 @local_only_option
 def command(
@@ -106,9 +106,8 @@ def command(
     tell: each of them is left out once. With --suggest comes a layer of where to draw next; draw there, and run the
     command again.
     """
-    from geodeeplab.adaptation.adapt import adapt
-    from geodeeplab.cluster import parse_dask
     from geodeeplab.pipeline.outputs import model_paths
+    from geodeeplab.raster.sources.opening import check_is_there
 
     outputs = {"polygons": polygons, "label_raster": label_raster, "confidence": confidence}
     outputs |= {"probabilities": probabilities}
@@ -121,8 +120,13 @@ def command(
         *(one for one in (labelled, since, options.get("aoi")) if one is not None),
     ]
     _check_files(planned, model_path, suggest, inputs=inputs, overwrite=overwrite, resume=resume)
+    for scene in scenes:
+        check_is_there(scene)
+    from geodeeplab.adaptation.adapt import adapt  # it and what follows load torch
+    from geodeeplab.cluster import parse_dask
+
     stated: dict[str, Any] = dict(options)
-    with _stages() as progress:
+    with progress_bars({"features": "tiles"}) as progress:
         adapted = adapt(
             [one.scene for one in planned] or list(scenes),
             labels[0] if len(labels) == 1 else list(labels),
@@ -147,12 +151,16 @@ def command(
             **({} if stated["tile_size"] is None else {"tile_size": stated["tile_size"]}),
         )
     told = [str(adapted.report)] if since is None else [str(adapted.report), adapted.changes()]
-    click.echo("\n".join(told), err=as_json)
-    facts = []
+    if as_json:
+        tell("\n".join(told))
+    else:
+        click.echo("\n".join(told))
+    facts: list[dict[str, Any]] = []
     workers = None if dask is None else parse_dask(dask)
     with nullcontext() if workers is None else workers:
-        for one in planned:
-            with progress_bar() as bar:
+        for number, one in enumerate(planned, start=1):
+            about = {"scene": one.scene, "scene_number": number, "scenes": len(planned)}
+            with progress_bar("segment", about=about) as bar:
                 run = adapted.segment(
                     one.outputs.get("polygons"),
                     label_raster=one.outputs.get("label_raster"),
@@ -174,9 +182,11 @@ def command(
         adapted.save(model_path)
     if suggest is not None:
         found = adapted.suggest(suggestions, suggest, overwrite=overwrite)
-        click.echo(f"{suggest}: {len(found)} windows to look at next", err=True)
+        tell(f"{suggest}: {len(found)} windows to look at next")
+    all_facts = {"report": adapted.report.to_dict(), "maps": facts}
     if as_json:
-        click.echo(json.dumps({"report": adapted.report.to_dict(), "maps": facts}, indent=2))
+        click.echo(json.dumps(all_facts, indent=2))
+    tell_done([*(path for each in facts for path in each["outputs"]), model_path, suggest], all_facts)
 
 
 def _plan_outputs(scenes: tuple[str, ...], outputs: Mapping[str, str]) -> list[OneOfMany]:
@@ -216,25 +226,3 @@ def _check_files(
         if path is not None:
             paths.append(check_output(path, suffixes=suffixes, overwrite=overwrite, inputs=inputs))
     check_distinct(paths)
-
-
-@contextmanager
-def _stages() -> Iterator["Progress"]:
-    """Lend a callback that draws a bar for each stage on stderr, on a terminal; it hears Ctrl-C too."""
-    from tqdm import tqdm
-
-    bars: dict[str, Any] = {}
-
-    def update(stage: str, done: int, total: int) -> None:
-        check_interruption()
-        if stage not in bars:
-            for bar in bars.values():
-                bar.close()
-            bars[stage] = tqdm(total=total, desc=stage, disable=not sys.stderr.isatty(), leave=False)
-        bars[stage].update(done - bars[stage].n)
-
-    try:
-        yield update
-    finally:
-        for bar in bars.values():
-            bar.close()

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
-
+from geodeeplab.cli.progress import tell, tell_failed
 from geodeeplab.cli.text import as_options
 from geodeeplab.errors import GeoDeepLabError, OptionError, OutputError
 
@@ -99,13 +98,13 @@ def plan_batch(scenes: Sequence[str], outputs: Mapping[str, str | None]) -> list
 
 
 def run_batch(
-    batch: Sequence[OneOfMany], run: Callable[[OneOfMany], dict[str, Any]], *, overwrite: bool
+    batch: Sequence[OneOfMany], run: Callable[[OneOfMany, Mapping[str, object]], dict[str, Any]], *, overwrite: bool
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Run the scenes that are not done yet; one that fails, for whatever reason, is reported, and the others go on.
 
     Args:
         batch: the scenes.
-        run: segments one and gives its facts.
+        run: segments one and gives its facts; it is told which it is, for whoever reads how far it is.
         overwrite: run those that are done, too.
 
     Returns:
@@ -115,15 +114,15 @@ def run_batch(
     failed: list[str] = []
     for count, one in enumerate(batch):
         if one.is_done and not overwrite:
-            click.echo(f"{one.scene}: done before", err=True)
+            tell(f"{one.scene}: done before")
             continue
         try:
-            facts.append(run(one))
+            facts.append(run(one, {"scene": one.scene, "scene_number": count + 1, "scenes": len(batch)}))
         except Exception as error:
             failed.append(one.scene)
             if not isinstance(error, GeoDeepLabError | MemoryError):
-                traceback.print_exception(error)
-            click.echo(_told(one.scene, error), err=True)
+                tell("".join(traceback.format_exception(error)).rstrip())
+            tell_failed(one.scene, _told(one.scene, error))
         except KeyboardInterrupt as error:
             if done := count - len(failed):
                 error.add_note(f"{done} of {len(batch)} scenes are done")
@@ -134,7 +133,7 @@ def run_batch(
 def _told(scene: str, error: Exception) -> str:
     """Say in one line why a scene failed; our own errors name it, others need not."""
     words = str(error) if isinstance(error, GeoDeepLabError) else f"{scene}: {type(error).__name__}: {error}"
-    return f"error: {' '.join(as_options('; '.join([words, *getattr(error, '__notes__', [])])).split())}"
+    return " ".join(as_options("; ".join([words, *getattr(error, "__notes__", [])])).split())
 
 
 def _is_folder(path: str) -> bool:

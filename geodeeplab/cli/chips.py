@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from geodeeplab.cli.options import local_only_option, progress_bar, split_names
+from geodeeplab.cli.options import local_only_option, split_names
 from geodeeplab.cli.process import finish_undisturbed
+from geodeeplab.cli.progress import progress_bar, progress_option, tell_done
 
 if TYPE_CHECKING:
     from geodeeplab.raster.polygons.burn import Overlap
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 @click.option("--bands", metavar="B,B,…", help="Bands to write: red,green,blue or 4,3,2.  [default: all]")
 @click.option("--gsd-m", type=float, metavar="METRES", help="Pixel size of the chips.  [default: the scenes']")
 @click.option("--overwrite", is_flag=True, help="Replace a folder of chips that exists.")
+@progress_option
 @click.option("--json", "as_json", is_flag=True, help="Print the run's facts as JSON on stdout.")
 @local_only_option
 def command(
@@ -78,7 +80,7 @@ def command(
     """
     from geodeeplab.training.writing.export_chips import export_chips
 
-    with progress_bar() as progress:
+    with progress_bar("chips") as progress:
         facts = export_chips(
             list(scenes),
             labels[0] if len(labels) == 1 else list(labels),
@@ -106,6 +108,7 @@ def command(
             progress=progress,
         )
     finish_undisturbed()
+    tell_done([output], facts)
     if as_json:
         click.echo(json.dumps(facts, indent=2))
         return

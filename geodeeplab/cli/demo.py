@@ -4,28 +4,33 @@ from pathlib import Path
 
 import click
 
+from geodeeplab.cli.progress import progress_bar, progress_option, tell_done
 from geodeeplab.errors import OutputError, SceneError
 
-SAMPLE = Path(__file__).parents[2] / "sample_data" / "scene.tif"
+SAMPLE = Path(__file__).parents[1] / "bundled" / "scene.tif"
+"""Where the sample scene is in an installed package."""
+IN_SOURCES = Path(__file__).parents[2] / "sample_data" / "scene.tif"
+"""Where it is in the source tree, which editable installs run from."""
 
 
 @click.command("demo")
-@click.argument("scene", type=click.Path(path_type=Path), default=SAMPLE, required=False)
+@click.argument("scene", type=click.Path(path_type=Path), required=False)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("out"), show_default=True, help="Folder to fill.")
-def command(scene: Path, out: Path) -> None:
+@progress_option
+def command(scene: Path | None, out: Path) -> None:
     """Segment the sample scene (or SCENE) with the bundled model and show the areas of its classes."""
-    from geodeeplab.cli.options import progress_bar
     from geodeeplab.cli.report import closing_line
     from geodeeplab.maps import write_preview
     from geodeeplab.pipeline.segment import segment
 
-    if scene == SAMPLE and not scene.exists():
-        raise SceneError(f"the sample scene comes with the source tree, there is none at {scene}: give a scene")
+    scene = scene or (SAMPLE if SAMPLE.exists() else IN_SOURCES)
+    if scene == IN_SOURCES and not scene.exists():
+        raise SceneError(f"the sample scene is in the package, there is none at {SAMPLE}: install it again")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"the folder {out} cannot be made ({error.strerror}): choose another with --out") from error
-    with progress_bar() as progress:
+    with progress_bar("segment") as progress:
         done = segment(
             scene, out / "landcover.gpkg", label_raster=out / "landcover.tif", overwrite=True, progress=progress
         )
@@ -33,6 +38,7 @@ def command(scene: Path, out: Path) -> None:
     click.echo(area_table(done.class_areas_m2()))
     click.echo(closing_line(done.facts))
     click.echo(f"look at {preview}")
+    tell_done([*done.facts["outputs"], preview], done.facts)
 
 
 def area_table(areas: dict[str, float]) -> str:

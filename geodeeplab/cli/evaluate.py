@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from geodeeplab.cli.options import local_only_option, progress_bar
+from geodeeplab.cli.options import local_only_option
+from geodeeplab.cli.progress import progress_bar, progress_option, tell_done
 
 
 @click.command("evaluate")
@@ -40,6 +41,7 @@ from geodeeplab.cli.options import local_only_option, progress_bar
 @click.option("--report", type=click.Path(path_type=Path), help="One page with tables and figures (.png).")
 @click.option("--statuses", type=click.Path(path_type=Path), help="Objects, matched, missed or false (.gpkg).")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
+@progress_option
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @local_only_option
 def command(
@@ -78,7 +80,7 @@ def command(
     """
     from geodeeplab.pipeline.evaluating.evaluate import evaluate
 
-    with progress_bar() as progress:
+    with progress_bar("evaluate") as progress:
         found = evaluate(
             labels,
             truth,
@@ -108,6 +110,7 @@ def command(
             overwrite=overwrite,
             progress=progress,
         )
+    tell_done([report, statuses], found.to_dict())
     click.echo(found.to_json() if as_json else found.table())
 
 

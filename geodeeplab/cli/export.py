@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from geodeeplab.cli.process import finish_undisturbed
+from geodeeplab.cli.progress import progress_option, tell_done
 
 
 @click.command("export")
@@ -15,6 +16,7 @@ from geodeeplab.cli.process import finish_undisturbed
 )
 @click.option("--batch-size", type=click.IntRange(min=1), help="Tiles per forward, fixed in the file.  [default: any]")
 @click.option("--overwrite", is_flag=True, help="Replace an output that exists.")
+@progress_option
 def command(model: str, output: Path, tile_size: int | None, batch_size: int | None, overwrite: bool) -> None:
     """Write the bundled model or model file MODEL as ONNX, with normalisation and PointRend inside."""
     from geodeeplab.models import export_onnx, find_model, load_model
@@ -25,3 +27,4 @@ def command(model: str, output: Path, tile_size: int | None, batch_size: int | N
     export_onnx(loaded.network, loaded.contract, path, tile_size=tile_size, batch_size=batch_size)
     finish_undisturbed()
     click.echo(path)
+    tell_done([path], None)

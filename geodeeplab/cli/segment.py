@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from geodeeplab.cli.batch import are_folders, plan_batch, run_batch
-from geodeeplab.cli.options import local_only_option, progress_bar
+from geodeeplab.cli.options import local_only_option
 from geodeeplab.cli.polygon_options import polygon_options
 from geodeeplab.cli.process import finish_undisturbed
+from geodeeplab.cli.progress import progress_bar, progress_option, tell_done
 from geodeeplab.cli.report import closing_line
 from geodeeplab.cli.run_options import run_options
 from geodeeplab.errors import GeoDeepLabError
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 @click.option("--sieve-labels", is_flag=True, help="Apply the minimum area to the label raster, too.")
 @click.option("--resume", is_flag=True, help="Go on with a run that was cut off.")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
+@progress_option
 @click.option("--json", "as_json", is_flag=True, help="Print the run's facts as JSON on stdout.")
 @local_only_option
 def command(
@@ -65,15 +67,30 @@ def command(
     Several SCENEs are one mosaic, earlier ones on top. Where the outputs are folders, each SCENE, and each raster in a
     SCENE that is a folder, gets results of its own; those that are there already are left out.
     """
-    from geodeeplab.cluster import parse_dask
-    from geodeeplab.models import as_model
-    from geodeeplab.pipeline.segment import segment
+    from geodeeplab.models import find_model
+    from geodeeplab.pipeline.early import check_early
 
     outputs = {"polygons": polygons or output, "label_raster": label_raster or labels}
     outputs |= {"confidence": confidence, "probabilities": probabilities}
     is_batch = are_folders(outputs, scenes)
     if is_batch and shards is not None:
         raise click.UsageError("--shards is for the result of one scene: leave it out, or give files as outputs")
+    if is_batch:
+        find_model(model)
+    else:
+        check_early(
+            scenes,
+            outputs,
+            model=model,
+            contract=options["contract"],
+            aoi=options["aoi"],
+            shards=shards,
+            overwrite=overwrite or resume,
+        )
+    from geodeeplab.cluster import parse_dask  # it and what follows load torch
+    from geodeeplab.models import as_model
+    from geodeeplab.pipeline.segment import segment
+
     workers = None if dask is None else parse_dask(dask)
     options["model"] = as_model(model, options.pop("contract")) if is_batch else model  # a batch loads it once
     run = partial(
@@ -88,8 +105,10 @@ def command(
         **options,
     )
 
-    def run_one(scene: str | Sequence[str], paths: Mapping[str, str | Path | None]) -> dict[str, Any]:
-        with progress_bar() as progress:
+    def run_one(
+        scene: str | Sequence[str], paths: Mapping[str, str | Path | None], about: Mapping[str, object] | None = None
+    ) -> dict[str, Any]:
+        with progress_bar("segment", about=about) as progress:
             facts = run(
                 scene,
                 paths.get("polygons"),
@@ -107,7 +126,9 @@ def command(
     with nullcontext() if workers is None else workers:
         if is_batch:
             batch = plan_batch(scenes, outputs)
-            facts, failed = run_batch(batch, lambda one: run_one(one.scene, one.outputs), overwrite=overwrite)
+            facts, failed = run_batch(
+                batch, lambda one, about: run_one(one.scene, one.outputs, about), overwrite=overwrite
+            )
         else:
             facts = run_one(scenes[0] if len(scenes) == 1 else scenes, outputs)
             finish_undisturbed()
@@ -115,3 +136,5 @@ def command(
         click.echo(json.dumps(facts, indent=2))
     if failed:
         raise GeoDeepLabError(f"{len(failed)} of {len(batch)} scenes failed: {', '.join(failed)}")
+    runs = facts if isinstance(facts, list) else [facts]
+    tell_done([path for one in runs for path in one["outputs"]], facts)

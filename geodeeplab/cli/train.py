@@ -11,6 +11,7 @@ import click
 
 from geodeeplab.cli.options import local_only_option, split_names
 from geodeeplab.cli.process import finish_undisturbed
+from geodeeplab.cli.progress import progress_bar, progress_option, tell, tell_done
 from geodeeplab.cli.text import as_options
 from geodeeplab.cli.train_config import Tables, known_keys, merge, read_config, to_toml
 from geodeeplab.errors import OptionError
@@ -18,6 +19,7 @@ from geodeeplab.errors import OptionError
 if TYPE_CHECKING:
     from geodeeplab.learner import DeepLab
     from geodeeplab.training.data import TrainingData
+    from geodeeplab.training.loop.recipe import EpochRecord
 
 
 @click.command("train")
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
 @click.option("--run-folder", "folder", help="Folder of the checkpoints.  [default: beside the model]")
 @click.option("--resume", is_flag=True, help="Go on with a run that was cut off.")
 @click.option("--overwrite", is_flag=True, help="Replace a model and a run that exist.")
+@progress_option
 @click.option("--json", "as_json", is_flag=True, help="Print the run's facts as JSON on stdout.")
 @local_only_option
 def command(
@@ -82,11 +85,12 @@ def command(
     tables = merge(known, {} if config is None else read_config(config, known), _by_table(known, scenes, told))
     if write_config is not None:
         _write_config(tables, write_config, _inputs(tables, config), overwrite=overwrite)
+        tell_done([write_config], None)
         return
     path = _check(tables, config, overwrite=overwrite or resume)
     started = time.perf_counter()
     data = _prepare(tables["data"])
-    click.echo(as_options(str(data.describe())), err=True)
+    tell(as_options(str(data.describe())))
     learner = _start(tables["learner"], data)
     _fit(learner, tables, path, resume=resume, overwrite=overwrite)
     if int(os.environ.get("LOCAL_RANK", "0")) or int(os.environ.get("NODE_RANK", "0")):
@@ -102,6 +106,7 @@ def command(
     finish_undisturbed()
     facts = _facts(learner, path, time.perf_counter() - started)
     click.echo(json.dumps(facts, indent=2) if as_json else _closing_line(facts))
+    tell_done([path], facts)
 
 
 def _by_table(known: Tables, scenes: Sequence[str], told: Mapping[str, Any]) -> Tables:
@@ -186,12 +191,17 @@ def _start(values: Mapping[str, Any], data: "TrainingData") -> "DeepLab":
 
 
 def _fit(learner: "DeepLab", tables: Tables, path: Path, *, resume: bool, overwrite: bool) -> None:
-    """Train, and listen to Ctrl-C."""
-    from geodeeplab.cli.process import check_interruption
-
+    """Train, tell how far it is, and listen to Ctrl-C."""
     values = dict(tables["fit"])
     values["folder"] = values["folder"] or path.with_name(f"{path.stem}-run")
-    learner.fit(**values, resume=resume, overwrite=overwrite and not resume, after_step=check_interruption)
+    with progress_bar("fit", unit="steps") as progress:
+
+        def told(done: int, total: int, record: "EpochRecord | None") -> None:
+            progress(done, total)
+            if record is not None:
+                tell(record.line(values["epochs"]), is_progress=True)
+
+        learner.fit(**values, resume=resume, overwrite=overwrite and not resume, progress=told)
 
 
 def _plain(tables: Tables) -> dict[str, Any]:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from geodeeplab.cli.options import local_only_option, progress_bar
+from geodeeplab.cli.options import local_only_option
 from geodeeplab.cli.polygon_options import polygon_options
 from geodeeplab.cli.process import finish_undisturbed
+from geodeeplab.cli.progress import progress_bar, progress_option, tell_done
 
 if TYPE_CHECKING:
     from geodeeplab.pipeline.polygons import PolygonOptions
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 @click.option("--nodata", type=int, help="Label that gets no polygon.  [default: the raster's nodata value, else 0]")
 @polygon_options
 @click.option("--overwrite", is_flag=True, help="Replace an output that exists.")
+@progress_option
 @click.option("--json", "as_json", is_flag=True, help="Print the run's facts as JSON on stdout.")
 @local_only_option
 def command(
@@ -40,7 +42,7 @@ def command(
     """Trace the classes of the label raster LABELS into polygons: exactly, or simplified."""
     from geodeeplab.pipeline.vectorize import vectorize
 
-    with progress_bar() as progress:
+    with progress_bar("vectorize") as progress:
         facts = vectorize(
             label_raster,
             polygons,
@@ -52,6 +54,7 @@ def command(
             progress=progress,
         ).facts
     finish_undisturbed()
+    tell_done([polygons], facts)
     if as_json:
         click.echo(json.dumps(facts, indent=2))
         return

@@ -38,7 +38,7 @@ from geodeeplab.training.loop.starting import keep_statistics, network_like
 from geodeeplab.training.random_state import CPU, kept_random_state, seed_generators
 
 if TYPE_CHECKING:
-    from geodeeplab.training.loop.progress import StepHook
+    from geodeeplab.training.loop.progress import FitProgress, StepHook
 
 
 class DeepLab(TrainedNetwork):
@@ -237,7 +237,7 @@ class DeepLab(TrainedNetwork):
         strategy: str = "auto",
         num_nodes: int = 1,
         workers: int | None = None,
-        progress: bool | None = None,
+        progress: "bool | FitProgress | None" = None,
         after_step: "StepHook | None" = None,
     ) -> None:
         """Train; afterwards the network has the averaged weights of the best epoch.
@@ -264,7 +264,8 @@ class DeepLab(TrainedNetwork):
             strategy: Lightning's, such as `ddp` or `ddp_spawn`.
             num_nodes: Lightning's.
             workers: processes that draw chips, on each device; by default what suits the machine.
-            progress: draw bars; by default on a terminal and in notebooks, elsewhere a line an epoch.
+            progress: draw bars; by default on a terminal and in notebooks, elsewhere a line an epoch. A function is
+                called in their place, with the steps done, all there are, and after an epoch its `EpochRecord`.
             after_step: called after every step; it may raise to end the fit.
 
         Raises:
@@ -312,7 +313,7 @@ class DeepLab(TrainedNetwork):
             num_nodes=num_nodes,
             workers=self._workers(workers),
             tensorboard=tensorboard,
-            shown=progress,
+            progress=progress,
             after_step=after_step,
         )
         self.network.to("cpu")

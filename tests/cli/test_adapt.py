@@ -64,8 +64,17 @@ def test_the_whole_of_it(run: Run, arguments: list[object], scene: Path, out: Pa
 
 
 def test_json_and_a_second_round(run: Run, arguments: list[object], out: Path) -> None:
-    first = run(*arguments, "--save", out / "m.safetensors")
+    first = run(*arguments, "--save", out / "m.safetensors", "--progress", "json", "--json")
     assert first.status == 0, first.err
+    told = [json.loads(line) for line in first.err.splitlines()]
+    assert list(dict.fromkeys(one["stage"] for one in told if one["event"] == "progress")) == [
+        "features",
+        "head",
+        "report",
+    ]
+    assert told[-2]["message"].startswith("class"), "the report"
+    assert (told[-1]["event"], told[-1]["outputs"]) == ("done", [str(out / "m.safetensors")])
+    assert told[-1]["facts"] == json.loads(first.out)
     second = run(*arguments, "--since", out / "m.safetensors", "--label-raster", out / "a.tif", "--json")
     assert second.status == 0, second.err
     found = json.loads(second.out)

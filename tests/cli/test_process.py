@@ -5,8 +5,8 @@ from contextlib import suppress
 
 import pytest
 
-from geodeeplab.cli.options import progress_bar
 from geodeeplab.cli.process import INSISTING, check_interruption, finish_undisturbed, let_signals_interrupt
+from geodeeplab.cli.progress import progress_bar
 
 
 @pytest.fixture

@@ -70,11 +70,19 @@ def test_from_options_to_a_model_and_on_from_there(
     scene, truth = scene_and_labels
     model = tmp_path / "small.safetensors"
     options = (scene, "--labels", truth, "--classes", "field,wood", "-o", model, *SMALL, *SHORT)
-    ran = run("train", *options, "--epochs", 2, "--licence", "CC0-1.0")
+    ran = run("train", *options, "--epochs", 2, "--licence", "CC0-1.0", "--progress", "json")
     assert ran.status == 0, ran.err
     assert ran.out.startswith(f"{model}: mIoU 0.")
     assert f"checkpoints in {tmp_path / 'small-run'}" in ran.out
-    assert ran.err.count("epoch ") >= 2
+    told = [json.loads(line) for line in ran.err.splitlines()]
+    steps = [one for one in told if one["event"] == "progress"]
+    assert {(one["stage"], one["unit"]) for one in steps} == {("fit", "steps")}
+    assert steps[-1]["done"] == steps[-1]["total"]
+    assert [one["message"][:10] for one in told if one.get("message", "").startswith("epoch")] == [
+        "epoch 1/2:",
+        "epoch 2/2:",
+    ]
+    assert (told[-1]["event"], told[-1]["outputs"]) == ("done", [str(model)])
 
     contract = read_contract(model)
     assert [item.name for item in contract.classes] == ["field", "wood"]

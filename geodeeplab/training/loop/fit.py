@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import nn
 
@@ -28,7 +28,7 @@ from geodeeplab.training.loop.checkpoints import (
 )
 from geodeeplab.training.loop.module import TrainingModule
 from geodeeplab.training.loop.objective import Objective
-from geodeeplab.training.loop.progress import EpochLines, Keeper, StepHook
+from geodeeplab.training.loop.progress import EpochCalls, EpochLines, FitProgress, Keeper, StepHook
 from geodeeplab.training.loop.recipe import EpochRecord, Recipe, has_stalled
 from geodeeplab.training.random_state import kept_random_state
 
@@ -53,7 +53,7 @@ def fit_network(
     num_nodes: int = 1,
     workers: int = 0,
     tensorboard: bool = False,
-    shown: bool | None = None,
+    progress: bool | FitProgress | None = None,
     after_step: StepHook | None = None,
 ) -> list[EpochRecord]:
     """Train a network in place; afterwards it has the averaged weights of the best epoch.
@@ -74,7 +74,7 @@ def fit_network(
         num_nodes: Lightning's.
         workers: processes that draw chips, on each device; they change no chip.
         tensorboard: write TensorBoard's files into the folder.
-        shown: draw bars; by default on a terminal and in notebooks.
+        progress: draw bars, by default on a terminal and in notebooks; or a function to call in place of them.
         after_step: called after every step.
 
     Returns:
@@ -100,7 +100,7 @@ def fit_network(
                 precision=PRECISIONS[recipe.precision],  # type: ignore[arg-type]
                 max_epochs=recipe.epochs,
                 gradient_clip_val=recipe.clip,
-                callbacks=[Keeper(folder, after_step=after_step), EpochLines(shown=shown)],
+                callbacks=[Keeper(folder, after_step=after_step), _telling(progress)],
                 logger=_tensorboard(folder) if tensorboard else False,
                 plugins=[PlainCheckpoints()],
                 enable_checkpointing=False,
@@ -151,6 +151,11 @@ def _accelerator(device: torch.device, devices: int | str | Sequence[int] | None
         devices = [device.index or 0] if device.type == "cuda" else 1
     kind = "gpu" if device.type == "cuda" else device.type
     return {"accelerator": kind, "devices": devices if isinstance(devices, int | str) else list(devices)}
+
+
+def _telling(progress: bool | FitProgress | None) -> Callback:
+    """Give what tells how far the fit is."""
+    return EpochCalls(progress) if callable(progress) else EpochLines(shown=progress)
 
 
 def _is_complete(history: list[EpochRecord], recipe: Recipe) -> bool:

@@ -15,8 +15,32 @@ from geodeeplab.training.loop.recipe import EpochRecord, best_epoch, has_stalled
 if TYPE_CHECKING:
     from geodeeplab.training.loop.module import TrainingModule
 
+FitProgress = Callable[[int, int, "EpochRecord | None"], None]
+"""Called after every step with the steps done and all there are, and after every epoch with its record, too."""
 StepHook = Callable[[], None]
 """Called after every step; it may raise to end the fit, which can be resumed then."""
+
+
+class EpochCalls(Callback):
+    """Calls of one function, from the first process only."""
+
+    def __init__(self, progress: FitProgress) -> None:
+        """Take the function."""
+        self.progress = progress
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
+        """Tell how far the fit is."""
+        self._call(trainer, None)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Tell how the epoch was."""
+        module: TrainingModule = pl_module  # type: ignore[assignment]
+        self._call(trainer, module.history[-1])
+
+    def _call(self, trainer: Trainer, record: EpochRecord | None) -> None:
+        if trainer.is_global_zero:
+            total = int(trainer.num_training_batches) * int(trainer.max_epochs or 0)
+            self.progress(int(trainer.global_step), total, record)
 
 
 class EpochLines(Callback):
