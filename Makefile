@@ -14,7 +14,7 @@ PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --max-worker-restar
 PYTHON ?= $(shell for python in python3.11 python3 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
 
-.PHONY: help setup demo test test-programs test-all check docs coverage format
+.PHONY: help setup demo test test-programs test-all check docs coverage format dist wheelhouse
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -48,6 +48,16 @@ docs: $(STAMP)  ## build the documentation into site/
 coverage: $(STAMP)  ## run the quick tests and hold the coverage: 90 % of all branches, all of tiling/
 	$(PYTEST) -m "not slow and not gpu and not browser" --cov
 	$(BIN)/coverage report --include "geodeeplab/tiling/*" --fail-under 100
+
+dist: $(STAMP)  ## build wheel and sdist into dist/, and check them
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/twine check --strict dist/*
+	@test -z "$$(find dist -size +60000000c)" || { echo "make: more than 60 MB: $$(find dist -size +60000000c)" >&2; exit 1; }
+
+# Torch's wheels for a machine without a GPU come from another index: see the README.
+wheelhouse: dist  ## fill wheelhouse/ with the wheel and all that it needs, for machines without internet
+	$(BIN)/python -m pip download --disable-pip-version-check -c constraints.txt --only-binary :all: --dest wheelhouse dist/*.whl
 
 format: $(STAMP)  ## let ruff rewrite what it can
 	$(BIN)/ruff format .
