@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from geodeeplab.models.files.model_file import load_model, save_model
     from geodeeplab.models.files.normalise import Normalisation, RawPixels, ValueMap
     from geodeeplab.models.files.onnx_model import OnnxNetwork
+    from geodeeplab.models.files.onnx_targets import TARGETS, Target, check_target
+    from geodeeplab.models.files.stac_mlm import write_stac_item
     from geodeeplab.models.heads.deeplabv3 import DeepLabV3Head
     from geodeeplab.models.network import SegmentationNetwork
     from geodeeplab.models.pointrend import PointHead, certainty, point_loss, point_sample, subdivide
@@ -37,6 +39,7 @@ __all__ = [
     "BACKBONES",
     "DEFAULT_MODEL",
     "PUBLISHED",
+    "TARGETS",
     "AdaptedArchitecture",
     "AdaptedNetwork",
     "Contract",
@@ -57,12 +60,14 @@ __all__ = [
     "Published",
     "RawPixels",
     "SegmentationNetwork",
+    "Target",
     "ValueMap",
     "as_model",
     "build_backbone",
     "build_model",
     "build_published",
     "certainty",
+    "check_target",
     "export_onnx",
     "find_model",
     "inflate_first_convolution",
@@ -78,6 +83,7 @@ __all__ = [
     "round_weights",
     "save_model",
     "subdivide",
+    "write_stac_item",
 ]
 
 _HOMES = {
@@ -98,6 +104,8 @@ _HOMES = {
     "files.model_file": ["load_model", "save_model"],
     "files.normalise": ["Normalisation", "RawPixels", "ValueMap"],
     "files.onnx_model": ["OnnxNetwork"],
+    "files.onnx_targets": ["TARGETS", "Target", "check_target"],
+    "files.stac_mlm": ["write_stac_item"],
     "heads.deeplabv3": ["DeepLabV3Head"],
     "network": ["SegmentationNetwork"],
     "pointrend": ["PointHead", "certainty", "point_loss", "point_sample", "subdivide"],

@@ -1,6 +1,7 @@
 """`geodeeplab export`."""
 
 import dataclasses
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -63,6 +64,23 @@ def test_unknown_models_and_sizes(expect_refused: Refused, tiny_model: Path, out
     expect_refused("export", "none.safetensors", *args, match="no file is called 'none.safetensors': choose one of")
     expect_refused("export", tiny_model, *args, "--tile-size", 0, match="--tile-size", status=2)
     expect_refused("export", tiny_model, *args, "--batch-size", "any", match="--batch-size", status=2)
+
+
+def test_writes_a_stac_item(run: Run, expect_refused: Refused, tiny_model: Path, out: Path) -> None:
+    ran = run("export", tiny_model, "-o", out / "item.json")
+    assert (ran.status, ran.out, ran.err) == (0, f"{out / 'item.json'}\n", "")
+    assert json.loads((out / "item.json").read_text())["properties"]["mlm:name"] == "tiny"
+    args = "-o", out / "other.json", "--tile-size", 64
+    expect_refused("export", tiny_model, *args, match="takes none of --for", status=2)
+
+
+def test_a_program_needs_a_resolution(expect_refused: Refused, tiny_model: Path, out: Path) -> None:
+    args = "-o", out / "a.onnx"
+    expect_refused(
+        "export", tiny_model, *args, "--for", "deepness", match="does not state its own: give .*--resolution"
+    )
+    expect_refused("export", tiny_model, *args, "--resolution", 30, match="written into files for deepness or geodeep")
+    expect_refused("export", tiny_model, *args, "--for", "arcgis", match="--for", status=2)
 
 
 def test_the_extra_is_named(

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
@@ -102,7 +102,7 @@ def _tried(model: Model) -> Model:
         ) from error
     if isinstance(network, ForeignNetwork | OnnxNetwork):
         is_exported = model.input == "raw"  # by us: its output needs no guess
-        stated = replace(contract, output=contract.output or "logits") if is_exported else contract
+        stated = _as_exported(contract, activation) if is_exported else contract
         settled, network.form = settle_output(stated, raw, images, activation=activation)
         return replace(model, contract=contract if is_exported else settled)
     wanted = (len(images), len(contract.classes), size, size)
@@ -112,6 +112,12 @@ def _tried(model: Model) -> Model:
             "correct the contract's classes"
         )
     return model
+
+
+def _as_exported(contract: Contract, activation: str | None) -> Contract:
+    """Give the contract of a file of ours, with what its graph gives: logits, or probabilities for another program."""
+    output: Literal["logits", "probabilities"] = "probabilities" if activation == "softmax" else "logits"
+    return replace(contract, architecture={}, output=output)
 
 
 def _load_onnx(path: Path, contract: Contract | None) -> Model:

@@ -9,6 +9,7 @@ from geodeeplab.errors import ModelError, OptionError
 from geodeeplab.models.checks import shown
 from geodeeplab.models.contract import HEADER_KEY, MAX_TILE_SIZE, Contract
 from geodeeplab.models.files.onnx_model import CPU, import_onnxruntime, open_session
+from geodeeplab.models.files.onnx_targets import DIVISOR, DIVISOR_KEY
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, TensorProto
@@ -36,6 +37,8 @@ class Graph:
     """`sigmoid` or `softmax` if the output is one's; None where it ends in something else."""
     contract: Contract | None
     """The contract of a file that GeoDeepLab exported, which takes raw pixels with NaN; None for others."""
+    divisor: int = 1
+    """By what pixels are divided before they are fed to a file that GeoDeepLab exported for another program."""
 
 
 def read_onnx_contract(path: Path) -> Contract:
@@ -99,6 +102,7 @@ def read_graph(path: Path) -> Graph:
         batch=batch,
         activation=_activation(proto, chosen[0].name),
         contract=_contract_in(metadata, path),
+        divisor=_divisor_in(metadata, path),
     )
 
 
@@ -184,6 +188,13 @@ def _contract_in(metadata: dict[str, str], path: Path) -> Contract | None:
         return Contract.from_json(metadata[HEADER_KEY])
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
+
+
+def _divisor_in(metadata: dict[str, str], path: Path) -> int:
+    stated = metadata.get(DIVISOR_KEY, "1") if HEADER_KEY in metadata else "1"
+    if stated not in ("1", str(DIVISOR)):
+        raise ModelError(f"{path}: pixels are divided by 1 or {DIVISOR}, not by {shown(stated)}: export the file again")
+    return int(stated)
 
 
 def _describe(nodes: Sequence[Any]) -> str:

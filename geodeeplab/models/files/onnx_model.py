@@ -48,7 +48,7 @@ class OnnxNetwork(nn.Module):
     def raw(self, images: Tensor, valid: Tensor | None = None) -> Tensor:
         """Give what the graph gives, (N, channels, h, w) float32, on the device of the images."""
         session = self._session(images.device)
-        content = images.float().contiguous().cpu().numpy()
+        content = (images.float() / self.graph.divisor).contiguous().cpu().numpy()
         (found,) = session.run([self.graph.output_name], {self.graph.input_name: content})
         return torch.from_numpy(np.ascontiguousarray(found, dtype=np.float32)).to(images.device)
 
