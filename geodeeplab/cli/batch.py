@@ -48,7 +48,7 @@ def are_folders(outputs: Mapping[str, str | None], scenes: Sequence[str]) -> boo
     if folders and len(folders) < len(given):
         others = ", ".join(path for name, path in given.items() if name not in folders)
         raise OptionError(f"either all outputs are folders or none is, and {others} is none: end a new folder with /")
-    if not folders and any(Path(scene).is_dir() for scene in scenes):
+    if not folders and any(_is_folder_of_scenes(scene) for scene in scenes):
         raise OptionError("a folder of scenes needs a folder of results: give one, such as -o results/")
     return bool(folders)
 
@@ -142,10 +142,19 @@ def _is_folder(path: str) -> bool:
 
 
 def _iter_scenes(path: str) -> Iterator[str]:
-    """Yield the path, or the rasters in it by name if it is a folder."""
-    if not Path(path).is_dir():
+    """Yield the path, or the rasters in it by name if it is a folder of them."""
+    if not _is_folder_of_scenes(path):
         yield path
         return
     for file in sorted(Path(path).iterdir()):
         if file.suffix.lower() in RASTER_ENDINGS and not file.name.startswith("."):
             yield str(file)
+
+
+def _is_folder_of_scenes(path: str) -> bool:
+    """Tell whether a path is a folder, and not a Zarr store, which is one scene."""
+    if not Path(path).is_dir():
+        return False
+    from geodeeplab.raster import is_zarr
+
+    return not is_zarr(path)

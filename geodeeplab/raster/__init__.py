@@ -16,6 +16,7 @@ from geodeeplab.raster.scene import Scene, SceneLike, names_stac, open_array, op
 from geodeeplab.raster.sources.local_only import local_files_only
 from geodeeplab.raster.sources.scaled import ScaledSource, scaled_indices
 from geodeeplab.raster.sources.source import LockedSource, Pixels, Source
+from geodeeplab.raster.sources.zarr import is_zarr
 from geodeeplab.raster.spool.encoded import EncodedBlock, SpoolLayer, encode_block
 from geodeeplab.raster.spool.label_shards import VRT_NAME, shard_paths, write_label_shards
 from geodeeplab.raster.spool.reading import follow_rows, iter_rows, read_part
@@ -66,6 +67,7 @@ __all__ = [
     "finished_before",
     "follow_rows",
     "is_vector",
+    "is_zarr",
     "iter_files",
     "iter_rows",
     "label_nodata",

@@ -27,6 +27,7 @@ from geodeeplab.raster.sources.source import Pixels, Source
 from geodeeplab.raster.sources.stac import stac_parts
 from geodeeplab.raster.sources.stac_item import is_stac
 from geodeeplab.raster.sources.stacked import open_stacked
+from geodeeplab.raster.sources.zarr import is_zarr, open_zarr
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -166,7 +167,7 @@ def open_scene(
     Args:
         scene: any raster that GDAL opens (GeoTIFF, COG, VRT, PNG, …) by path or URL; a STAC item or item collection (a
             .json file or URL, or the JSON object); several of these as one mosaic, earlier ones on top; an array
-            (C, H, W), a DataArray, or a Dataset, whose variables on one grid are the bands.
+            (C, H, W), a DataArray, or a Dataset, whose variables on one grid are the bands; a group of a Zarr store.
         bands: names or 1-based numbers, in the order to read them; default all that are not alpha.
         allow_palette: read palette indices too (a label raster); an image has to be expanded first.
         grid_crs: warp to this coordinate reference system, at the pixel size of the finest file or at `gsd_m`.
@@ -253,6 +254,10 @@ def _open_source(
     """Open whatever a scene is given as."""
     if isinstance(scene, Scene):
         raise OptionError("an open scene cannot be opened again: pass its path, or use it as it is")
+    if isinstance(scene, str | PathLike) and is_zarr(scene):
+        if grid_crs is not None:
+            raise OptionError(f"the Zarr store '{fspath(scene)}' stays on its own grid: leave out `grid_crs=`")
+        return open_zarr(scene)
     if isinstance(scene, str | PathLike) or (isinstance(scene, Mapping) and not is_dataset(scene)):
         scene = [scene]
     if isinstance(scene, Sequence):

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 import rasterio
 
+from geodeeplab.cli.batch import are_folders, plan_batch
+from geodeeplab.errors import OptionError
+
 Blocks = Callable[..., np.ndarray]
 MakeRaster = Callable[..., Path]
 Run = Callable[..., Any]
@@ -227,3 +230,13 @@ class TestRefusals:
 
     def test_a_model_that_is_not_there_is_told_once(self, expect_refused: Refused, batch: list[object]) -> None:
         expect_refused(*batch, "--model", "landcover-lunar", match="no bundled model and no file is called")
+
+
+def test_a_zarr_store_is_one_scene(tmp_path: Path) -> None:
+    (tmp_path / "a.zarr").mkdir()
+    store = str(tmp_path / "a.zarr")
+    with pytest.raises(OptionError, match="a folder of scenes needs a folder of results"):
+        are_folders({"polygons": "a.gpkg"}, [store])
+    (tmp_path / "a.zarr" / "zarr.json").write_text("{}")
+    assert not are_folders({"polygons": "a.gpkg"}, [store])
+    assert [one.scene for one in plan_batch([store], {"polygons": f"{tmp_path / 'out'}/"})] == [store]

@@ -339,6 +339,9 @@ class TestOutputs:
         array = done.to_xarray()
         assert array.dims == ("y", "x")
         np.testing.assert_array_equal(array.values, read_labels(tmp_path / "a.tif"))
+        said = array.coords["spatial_ref"].attrs
+        assert "UTM zone 33N" in said["crs_wkt"]
+        assert [float(number) for number in said["GeoTransform"].split()] == [500_000, 1, 0, 5_000_000, 0, -1]
         array.close()
 
 

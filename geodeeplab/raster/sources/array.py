@@ -14,6 +14,7 @@ from rasterio.windows import Window
 from geodeeplab.errors import SceneError
 from geodeeplab.raster.bands import Band
 from geodeeplab.raster.grid import Grid
+from geodeeplab.raster.sources.proj_attributes import stated_crs, stated_transform
 from geodeeplab.raster.sources.source import Pixels
 from geodeeplab.raster.validity import nodata_range, valid_pixels
 
@@ -48,6 +49,7 @@ class ArraySource:
         scale: physical value = pixel x scale + offset.
         offset: see scale.
         path: how messages name it.
+        files: what it is read from.
 
     Raises:
         SceneError: the array has another shape or type, is masked, or something does not fit it.
@@ -55,7 +57,6 @@ class ArraySource:
 
     driver = "array"
     least_rows = LEAST_ROWS
-    files: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -69,11 +70,13 @@ class ArraySource:
         scale: float = 1.0,
         offset: float = 0.0,
         path: str = "array",
+        files: tuple[str, ...] = (),
     ) -> None:
         _check_array(array, path)
         self._array = array
         self._valid = valid
         self.path = path
+        self.files = files
         self.tags: dict[str, str] = {}
         height, width = (int(length) for length in array.shape[-2:])
         count = int(array.shape[0]) if len(array.shape) == 3 else 1
@@ -105,7 +108,7 @@ class ArraySource:
 
     def block_shape(self, numbers: Sequence[int]) -> tuple[int, int]:
         """Give (height, width) of the chunks, or of a row where there are none; see `Source.block_shape`."""
-        chunks = getattr(self._array, "chunks", None)
+        chunks = getattr(self._array, "chunks", None) or _stored_chunks(self._array)
         if not chunks:
             return 1, self.grid.width
         height, width = (int(max(chunk)) if isinstance(chunk, tuple) else int(chunk) for chunk in chunks[-2:])
@@ -137,36 +140,50 @@ class ArraySource:
         return nodata_range(self.bands[0].nodata, self.bands[0].dtype)
 
 
-def from_xarray(data: "xr.DataArray") -> ArraySource:
+def from_xarray(data: "xr.DataArray", *, path: str | None = None) -> ArraySource:
     """Make a source of a DataArray; one that is lazy (dask, or an open file) is read by windows.
 
     Dimensions are (y, x) or a band dimension and these, in any order. The CRS is that of the grid mapping
-    (`spatial_ref`, as rioxarray writes it) or of the attribute `crs`. The transform is that of the grid mapping if the
-    coordinates, which are pixel centres, lie on its pixels (a part cut out is found by its coordinates), else it is
-    made of evenly spaced coordinates. Names of bands are those of the band coordinate, or `long_name`; nodata is
-    `_FillValue` or `missing_value`, scale and offset are `scale_factor` and `add_offset`, all from the attributes: what
-    xarray has decoded already it keeps elsewhere.
+    (`spatial_ref`, as rioxarray writes it), of the attribute `crs`, or of `proj:code` and the like (`stated_crs`). The
+    transform is that of the grid mapping if the coordinates, which are pixel centres, lie on its pixels (a part cut out
+    is found by its coordinates), or of `transform` or `proj:transform`; else it is made of evenly spaced coordinates.
+    Names of bands are those of the band coordinate, or `long_name`; nodata is `_FillValue` or `missing_value`, scale
+    and offset are `scale_factor` and `add_offset`, all from the attributes: what xarray has decoded already it keeps
+    elsewhere.
+
+    Args:
+        data: the DataArray.
+        path: of the store that it is read from.
 
     Raises:
         SceneError: it is no DataArray, has other dimensions, coordinates that are not evenly spaced or contradict its
             transform, or a CRS that cannot be understood.
     """
     y_dim, x_dim, band_dim = _dims_of(data)
-    path = f"array '{data.name}'" if data.name is not None else "array"
+    files = () if path is None else (path,)
+    path = path or (f"array '{data.name}'" if data.name is not None else "array")
     data = data.transpose(*filter(None, (band_dim, y_dim, x_dim)))
     mapping = _grid_mapping(data)
-    crs = mapping.get("crs_wkt") or mapping.get("spatial_ref") or data.attrs.get("crs") or None
+    crs = mapping.get("crs_wkt") or mapping.get("spatial_ref") or data.attrs.get("crs") or stated_crs(data.attrs)
     nodata = data.attrs.get("_FillValue", data.attrs.get("missing_value", data.attrs.get("nodata")))
     return ArraySource(
         data.variable,
-        transform=_transform_of(data, y_dim, x_dim, _stated_transform(data, mapping), path),
+        transform=_transform_of(data, y_dim, x_dim, _stated_transform(data, mapping, path), path),
         crs=crs,
         bands=_band_names(data, band_dim),
         nodata=None if nodata is None else float(nodata),
         scale=float(data.attrs.get("scale_factor", 1.0)),
         offset=float(data.attrs.get("add_offset", 0.0)),
         path=path,
+        files=files,
     )
+
+
+def _stored_chunks(array: Any) -> tuple[int, ...] | None:  # noqa: ANN401 - whatever has slices
+    """Give the chunks that xarray knows of a variable that it reads from a store."""
+    preferred = getattr(array, "encoding", {}).get("preferred_chunks") or {}
+    chunks = tuple(preferred.get(dim) for dim in getattr(array, "dims", ()))
+    return chunks if chunks and all(isinstance(one, int) for one in chunks) else None
 
 
 def _check_array(array: Any, path: str) -> None:  # noqa: ANN401 - checked here
@@ -226,12 +243,14 @@ def _grid_mapping(data: "xr.DataArray") -> dict[str, Any]:
     return dict(data.coords[name].attrs) if name in data.coords else {}
 
 
-def _stated_transform(data: "xr.DataArray", mapping: dict[str, Any]) -> Affine | None:
+def _stated_transform(data: "xr.DataArray", mapping: dict[str, Any], path: str) -> Affine | None:
     """Give the transform that the attributes state: GDAL's order in the grid mapping, rasterio's in the array's own."""
     if "GeoTransform" in mapping:
         return Affine.from_gdal(*(float(number) for number in str(mapping["GeoTransform"]).split()))
     own = data.attrs.get("transform")
-    return None if own is None else Affine(*(float(number) for number in tuple(own)[:6]))
+    if own is None:
+        return stated_transform(data.attrs, path)
+    return Affine(*(float(number) for number in tuple(own)[:6]))
 
 
 def _transform_of(data: "xr.DataArray", y_dim: str, x_dim: str, stated: Affine | None, path: str) -> Affine | None:
