@@ -64,7 +64,7 @@ def test_what_is_in_them(dist: Path) -> None:
     with tarfile.open(sdist) as archive:
         inner = {name.partition("/")[2] for name in archive.getnames()}
     assert {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "sample_data/scene.tif"} <= inner
-    assert not any(name.startswith(("tests/", "docs/", ".git")) for name in inner)
+    assert not any(name.startswith(("tests/", "docs/", "benchmarks/")) for name in inner)
 
 
 @pytest.mark.slow

@@ -52,6 +52,8 @@ WITHOUT_TORCH = [
     ["segment", "{scene}", "-o", "a.gpkg", "--model", "none"],
     ["segment", "none.tif", "-o", "a.gpkg"],
     ["adapt", "none.tif", "--labels", "none.gpkg"],
+    ["train", "none.tif", "--labels", "none.gpkg", "-o", "a.safetensors"],
+    ["chips", "none.tif", "--labels", "none.gpkg", "-o", "chips"],
     ["vectorize", "{labels}", "-o", "a.gpkg"],
     ["evaluate", "{labels}", "{labels}"],
 ]
@@ -81,10 +83,10 @@ print(json.dumps(found), file=sys.stderr)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path)
     found = json.loads(done.stderr.splitlines()[-1])
-    assert [status for status, _ in found] == [0, 0, 0, 0, 1, 1, 1, 1, 0, 0], done.stderr
+    assert [status for status, _ in found] == [0] * 4 + [1] * 6 + [0] * 2, done.stderr
     assert [names for _, names in found[:3]] == [[], [], []]
-    assert {tuple(names) for _, names in found[3:8]} == {("rasterio",)}
-    assert {tuple(names) for _, names in found[8:]} <= {("rasterio",), ("geopandas", "rasterio")}
+    assert {tuple(names) for _, names in found[3:10]} == {("rasterio",)}
+    assert {tuple(names) for _, names in found[10:]} <= {("rasterio",), ("geopandas", "rasterio")}
 
 
 def test_torchvision_waits_until_one_of_its_networks_is_built(seen: tuple[float, dict[str, set[str]]]) -> None:

@@ -214,6 +214,7 @@ def _check_files(
     resume: bool,
 ) -> None:
     """Refuse outputs that cannot be written, before any work."""
+    from geodeeplab.models import MODEL_SUFFIXES
     from geodeeplab.pipeline.outputs import check_outputs
     from geodeeplab.raster import check_distinct, check_output
     from geodeeplab.vector import POLYGON_SUFFIXES
@@ -222,7 +223,7 @@ def _check_files(
     for one in planned:
         wanted = {key: one.outputs.get(key) for key in NAMES}
         check_outputs(**wanted, shards=None, overwrite=overwrite or resume, inputs=inputs)
-    for path, suffixes in ((model_path, (".safetensors",)), (suggest, POLYGON_SUFFIXES)):
+    for path, suffixes in ((model_path, MODEL_SUFFIXES), (suggest, POLYGON_SUFFIXES)):
         if path is not None:
             paths.append(check_output(path, suffixes=suffixes, overwrite=overwrite, inputs=inputs))
     check_distinct(paths)

@@ -78,7 +78,11 @@ def command(
 
     Training with GeoDeepLab does not need them; other programs do.
     """
-    from geodeeplab.training.writing.export_chips import export_chips
+    from geodeeplab.raster.sources.opening import check_is_there
+
+    for scene in scenes:
+        check_is_there(scene)
+    from geodeeplab.training.writing.export_chips import export_chips  # loads torch
 
     with progress_bar("chips") as progress:
         facts = export_chips(

@@ -81,8 +81,11 @@ def command(
     **told: Any,  # noqa: ANN401 - the options above, which go to their tables by name
 ) -> None:
     """Train a network on labelled SCENEs, or on chips, and write one model file."""
+    values = _values(scenes, told)
+    if config is None and write_config is None:  # all is told, and a refusal need not wait for torch
+        _check(dict.fromkeys(("data", "learner", "model"), values), None, overwrite=overwrite or resume)
     known = known_keys()
-    tables = merge(known, {} if config is None else read_config(config, known), _by_table(known, scenes, told))
+    tables = merge(known, {} if config is None else read_config(config, known), _by_table(known, values))
     if write_config is not None:
         _write_config(tables, write_config, _inputs(tables, config), overwrite=overwrite)
         tell_done([write_config], None)
@@ -109,11 +112,14 @@ def command(
     tell_done([path], facts)
 
 
-def _by_table(known: Tables, scenes: Sequence[str], told: Mapping[str, Any]) -> Tables:
-    """Sort the options into their tables; the seed is the data's, and the learner's follows it."""
+def _values(scenes: Sequence[str], told: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what was told as the library takes it, None where it was not."""
     values = dict(told) | {"scenes": list(scenes) or None, "labels": list(told["labels"]) or None}
-    for name in ("classes", "bands", "ignore_classes"):
-        values[name] = split_names(values[name])
+    return values | {name: split_names(values[name]) for name in ("classes", "bands", "ignore_classes")}
+
+
+def _by_table(known: Tables, values: Mapping[str, Any]) -> Tables:
+    """Sort the options into their tables; the seed is the data's, and the learner's follows it."""
     tables: Tables = {}
     for name, value in values.items():
         table = next(table for table, keys in known.items() if name in keys)
@@ -123,15 +129,20 @@ def _by_table(known: Tables, scenes: Sequence[str], told: Mapping[str, Any]) -> 
 
 def _check(tables: Tables, config: Path | None, *, overwrite: bool) -> Path:
     """Refuse what cannot end well, before any work; give the path of the model."""
-    from geodeeplab.learner.saving import MODEL_SUFFIXES
+    from geodeeplab.models import MODEL_SUFFIXES
     from geodeeplab.raster import check_output
+    from geodeeplab.raster.sources.opening import check_is_there
 
     data, output = tables["data"], tables["model"]["output"]
     if output is None:
         raise click.UsageError("Missing option '-o' / '--output', or output in [model]")
     if (data["chips"] is None) == (data["scenes"] is None):
         raise click.UsageError("Give SCENEs with --labels, or --chips")
-    return check_output(output, suffixes=MODEL_SUFFIXES, overwrite=overwrite, inputs=_inputs(tables, config))
+    path = check_output(output, suffixes=MODEL_SUFFIXES, overwrite=overwrite, inputs=_inputs(tables, config))
+    for scene in data["scenes"] if isinstance(data["scenes"], list) else ():
+        if isinstance(scene, str):  # a file of options may have others
+            check_is_there(scene)
+    return path
 
 
 def _inputs(tables: Tables, config: Path | None) -> "list[str | os.PathLike[str]]":

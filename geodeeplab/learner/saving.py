@@ -12,8 +12,6 @@ from geodeeplab.training.data import TrainingData
 from geodeeplab.training.loop.model_facts import versions
 from geodeeplab.training.loop.objective import Objective
 
-MODEL_SUFFIXES = (".safetensors",)
-
 
 def provenance_facts(
     data: TrainingData, objective: Objective, *, start: str, fits: Sequence[Mapping[str, Any]], epochs: int, seed: int

@@ -9,9 +9,10 @@ import torch
 
 from geodeeplab.errors import OptionError
 from geodeeplab.inference.device import Device
-from geodeeplab.learner.saving import MODEL_SUFFIXES, check_same, provenance_facts
+from geodeeplab.learner.saving import check_same, provenance_facts
 from geodeeplab.learner.showing import draw_chips, draw_confusion, draw_losses, draw_sweep
 from geodeeplab.models import (
+    MODEL_SUFFIXES,
     Contract,
     Model,
     Normalisation,

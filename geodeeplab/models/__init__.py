@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from geodeeplab.models.files.any_model import ContractLike, ModelLike, as_model
     from geodeeplab.models.files.export import export_onnx
     from geodeeplab.models.files.foreign import ForeignNetwork
-    from geodeeplab.models.files.header import DEFAULT_MODEL, find_model, iter_bundled, read_contract
+    from geodeeplab.models.files.header import DEFAULT_MODEL, MODEL_SUFFIXES, find_model, iter_bundled, read_contract
     from geodeeplab.models.files.model import Model
     from geodeeplab.models.files.model_file import load_model, save_model
     from geodeeplab.models.files.normalise import Normalisation, RawPixels, ValueMap
@@ -38,6 +38,7 @@ __all__ = [
     "ARCHITECTURES",
     "BACKBONES",
     "DEFAULT_MODEL",
+    "MODEL_SUFFIXES",
     "PUBLISHED",
     "TARGETS",
     "AdaptedArchitecture",
@@ -99,7 +100,7 @@ _HOMES = {
     "files.any_model": ["ContractLike", "ModelLike", "as_model"],
     "files.export": ["export_onnx"],
     "files.foreign": ["ForeignNetwork"],
-    "files.header": ["DEFAULT_MODEL", "find_model", "iter_bundled", "read_contract"],
+    "files.header": ["DEFAULT_MODEL", "MODEL_SUFFIXES", "find_model", "iter_bundled", "read_contract"],
     "files.model": ["Model"],
     "files.model_file": ["load_model", "save_model"],
     "files.normalise": ["Normalisation", "RawPixels", "ValueMap"],

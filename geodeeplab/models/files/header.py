@@ -11,6 +11,7 @@ from geodeeplab.models.contract import HEADER_KEY, Contract
 
 BUNDLED_FOLDER = Path(__file__).parents[2] / "bundled"
 DEFAULT_MODEL = "landcover-aerial"
+MODEL_SUFFIXES = (".safetensors",)
 ONNX_SUFFIX = ".onnx"
 
 

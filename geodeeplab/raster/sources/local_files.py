@@ -5,7 +5,6 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 from xml.etree import ElementTree
 
 from geodeeplab.errors import OptionError, SceneError
@@ -48,6 +47,8 @@ class LocalFiles:
             SceneError, OptionError: it is a URL, a name of GDAL's, or a link to elsewhere.
         """
         if path.lower().startswith("file://"):
+            from urllib.request import url2pathname
+
             path = url2pathname(urlsplit(path).path)
         if path.startswith("/vsi") or "://" in path or "<" in path or not is_there(Path(path)):
             if within is None and _is_missing(path):

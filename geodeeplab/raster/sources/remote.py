@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
-from urllib.request import url2pathname
 
 import numpy as np
 import numpy.typing as npt
@@ -86,6 +85,8 @@ def gdal_path(path: str) -> str:
     check_name(path)
     scheme = _scheme(path)
     if scheme == "file":
+        from urllib.request import url2pathname  # its import takes a tenth of the start
+
         return url2pathname(urlsplit(path).path)
     if scheme in VSI_OF_SCHEME:
         return VSI_OF_SCHEME[scheme] + path[len(scheme) + 3 :]

@@ -7,12 +7,10 @@ STAC 1.0 with the extensions `eo` 1 (`eo:bands`) and `raster` 1 (`raster:bands`)
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.client import HTTPException
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
-from urllib.request import Request, urlopen
 
 from geodeeplab.errors import SceneError
 from geodeeplab.raster.sources.local_only import check_document
@@ -123,6 +121,9 @@ def _load(path: str) -> Any:  # noqa: ANN401 - any JSON
     step = "give a STAC item"
     if not is_remote(path):
         return read_json(gdal_path(path), object, error=SceneError, step=step)
+    from http.client import HTTPException  # loaded here, as few scenes are items on the web
+    from urllib.request import Request, urlopen
+
     try:
         if not path.lower().startswith(("http://", "https://")):
             raise SceneError(f"STAC item '{path}' can be read from disk or by http(s) only: copy it here first")

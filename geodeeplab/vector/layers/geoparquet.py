@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyproj
 from numpy.typing import NDArray
 
 from geodeeplab.raster.outputs.checks import output_errors
@@ -75,6 +74,8 @@ def geo_metadata(layer: Layer, bounds: NDArray[np.float64]) -> dict[str, Any]:
         layer: The layer.
         bounds: (4,) of all features, infinite where there are none.
     """
+    import pyproj
+
     crs = None if layer.wkt is None else pyproj.CRS.from_wkt(layer.wkt).to_json_dict()
     column: dict[str, Any] = {
         "encoding": "WKB",
