@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         SceneError,
     )
     from geodeeplab.learner import DeepLab
+    from geodeeplab.maps.web.map import Map
     from geodeeplab.models import (
         Contract,
         DenseCRF,
@@ -55,6 +56,7 @@ __all__ = [
     "Evaluation",
     "GeoDeepLabError",
     "GeoDeepLabWarning",
+    "Map",
     "ModelError",
     "OptionError",
     "OutputError",
@@ -97,6 +99,7 @@ _HOMES = {
         "SceneError",
     ],
     "learner": ["DeepLab"],
+    "maps.web.map": ["Map"],
     "models": [
         "Contract",
         "DenseCRF",

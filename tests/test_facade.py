@@ -25,6 +25,7 @@ def test_the_surface_is_pinned() -> None:
         "Evaluation",
         "GeoDeepLabError",
         "GeoDeepLabWarning",
+        "Map",
         "ModelError",
         "OptionError",
         "OutputError",

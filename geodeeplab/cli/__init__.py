@@ -13,7 +13,9 @@ from geodeeplab.cli.progress import begin, tell_bug, tell_error, tell_warning
 from geodeeplab.cli.text import as_options, drop_undecodable_logs, let_all_be_printed
 from geodeeplab.errors import GeoDeepLabError, GeoDeepLabWarning
 
-COMMANDS = ("segment", "vectorize", "adapt", "train", "chips", "evaluate", "info", "models", "export", "demo")
+COMMANDS = (
+    "segment", "vectorize", "adapt", "train", "chips", "evaluate", "map", "info", "models", "export", "demo",
+)  # fmt: skip
 
 
 NOTHING_WRITTEN = "interrupted, nothing was written: run the command again"

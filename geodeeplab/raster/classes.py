@@ -37,12 +37,16 @@ def read_classes(scene: Scene, *, nodata: int = 0) -> list[LabelClass]:
         scene: the label raster.
         nodata: label that is no class.
     """
+    return parse_classes(scene.source.tags.get(CLASSES_TAG)) or _foreign_classes(scene, nodata)
+
+
+def parse_classes(tag: str | None) -> list[LabelClass]:
+    """Give the classes that a tag holds, see `classes_tag`; none where it holds something else, or is not there."""
     try:
-        table = parse_json(scene.source.tags.get(CLASSES_TAG, "[]"))
-        ours = [_class_of(item["color"], value=int(item["id"]), name=str(item["name"])) for item in table]
+        table = parse_json(tag or "[]")
+        return [_class_of(item["color"], value=int(item["id"]), name=str(item["name"])) for item in table]
     except (ValueError, KeyError, TypeError, OverflowError):
-        ours = []
-    return ours or _foreign_classes(scene, nodata)
+        return []
 
 
 def _class_of(color: Sequence[Any], *, value: int, name: str) -> LabelClass:

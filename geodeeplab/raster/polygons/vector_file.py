@@ -30,6 +30,8 @@ TEXT_SUFFIXES = (
 )  # fmt: skip
 SHAPEFILE_SUFFIXES = (".shp", ".dbf", ".shz", ".zip")
 ARCHIVED_SUFFIXES = (".shp", ".gpkg", ".geojson", ".fgb", ".kml", ".gml", ".tab", ".mif")
+HEAD_BYTES = 4096
+"""Within these, GeoJSON says what it is."""
 CSV_OPTIONS = {
     "GEOM_POSSIBLE_NAMES": "WKT,wkt,geometry,geom,the_geom,wkt_geom,wkt_geometry,wkb_geometry,shape,geometrie",
     "KEEP_GEOM_COLUMNS": "NO",
@@ -69,7 +71,7 @@ def describe_file(src: str | bytes, *, layer: str | None, encoding: str | None, 
             return [field for field in fields if field != column], crs
         with _utf8(src, encoding) as path:
             _, info = _open_layer(path, layer, encoding, what=what)
-            return [str(field) for field in info["fields"]], info["crs"]
+            return [str(field) for field in info["fields"]], None if _has_no_crs(src) else info["crs"]
 
 
 def read_file(src: str | bytes, *, field: str | None, layer: str | None, encoding: str | None, what: str) -> Features:
@@ -106,7 +108,7 @@ def read_file(src: str | bytes, *, field: str | None, layer: str | None, encodin
         geometries=geometries,
         notes=notes,
         values=values,
-        crs=meta["crs"],
+        crs=None if _has_no_crs(src) else meta["crs"],
         has_stated_encoding=encoding is not None or not is_shapefile or says_encoding(Path(str(src))),
         may_state_encoding=encoding is None and is_shapefile,
     )
@@ -192,6 +194,19 @@ def _open_layer(
 
 def _options(path: str | bytes) -> dict[str, str]:
     return CSV_OPTIONS if isinstance(path, str) and path.lower().endswith(".csv") else {}
+
+
+def _has_no_crs(src: str | bytes) -> bool:
+    """Tell GeoJSON that says before its features that its coordinates are of no CRS, which GDAL takes for degrees.
+
+    Format: https://geojson.org/geojson-spec.html (2008), section 3: `"crs": null`.
+    """
+    if isinstance(src, str):
+        if Path(src).suffix.lower() not in (".geojson", ".json") or not Path(src).is_file():
+            return False
+        with open(src, "rb") as file:
+            src = file.read(HEAD_BYTES)
+    return re.search(rb'"crs"\s*:\s*null', src[:HEAD_BYTES].partition(b'"features"')[0]) is not None
 
 
 def _is_parquet(src: str | bytes) -> bool:

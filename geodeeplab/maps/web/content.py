@@ -1,0 +1,272 @@
+"""What is on a map: its layers read, drawn and packed, as a page takes them."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import shapely
+
+from geodeeplab.errors import OptionError
+from geodeeplab.maps.web.features import VectorLayer, open_layer
+from geodeeplab.maps.web.frame import Frame, frame_of_grid, frame_of_points
+from geodeeplab.maps.web.inputs import colors_for, css, opened, read_labels, short_name
+from geodeeplab.maps.web.packing import EXACT_COUNT, pack_polygons
+from geodeeplab.maps.web.page import Basemap
+from geodeeplab.maps.web.pictures import (
+    HEAT,
+    Picture,
+    confidence_picture,
+    label_areas,
+    label_picture,
+    read_on_grid,
+    scene_picture,
+)
+from geodeeplab.raster import LabelClass, LayerLike, Scene, SceneLike, is_vector
+
+OWN_FIELD = "class_name"
+"""The field with the class in layers that GeoDeepLab wrote."""
+FIXED_BYTES = 350_000
+"""What a page without layers takes, and some room."""
+PICTURE_SHARE = 0.6
+"""Of a page's bytes that pictures may take, where there are polygons too."""
+LEAST_SIZE = 256
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MapLayers:
+    """What a map shows; at least one of the first five."""
+
+    scene: SceneLike | None = None
+    """The scene."""
+    labels: SceneLike | None = None
+    """A label raster."""
+    confidence: SceneLike | None = None
+    """A raster of confidence in per cent."""
+    polygons: LayerLike | None = None
+    """Polygons of classes."""
+    truth: SceneLike | LayerLike | None = None
+    """What is true: a label raster, or polygons."""
+    class_field: str | None = None
+    """Field of the polygons' class."""
+    truth_field: str | None = None
+    """Field of the truth's class."""
+    draw: tuple[str, ...] = ()
+    """Classes that can be drawn."""
+    suggestions: LayerLike | None = None
+    """Where to draw: windows to be ticked off."""
+    title: str | None = None
+    """What the page is called."""
+
+    def __post_init__(self) -> None:
+        layers = (self.scene, self.labels, self.confidence, self.polygons, self.truth)
+        if all(one is None for one in layers):
+            raise OptionError("a map shows a scene, labels, confidence, polygons or a truth: give at least one")
+        if len(set(self.draw)) < len(self.draw) or not all(name.strip() for name in self.draw):
+            raise OptionError(
+                f"classes to draw have a name each, got {', '.join(self.draw)}: give each its own, `draw=`"
+            )
+
+
+@dataclass(kw_only=True, eq=False)
+class _Page:
+    """What has been read so far."""
+
+    frame: Frame
+    size: int
+    """Pixels of the longer side of pictures."""
+    pictures: list[dict[str, Any]] = field(default_factory=list)
+    vectors: list[dict[str, Any]] = field(default_factory=list)
+    classes: dict[str, LabelClass] = field(default_factory=dict)
+    """Classes with their colours, by name."""
+    areas: dict[str, float] = field(default_factory=dict)
+    are_estimates: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def picture_bytes(self) -> int:
+        """What the pictures take, as text."""
+        return sum(len(one["src"]) for one in self.pictures)
+
+    def add_picture(self, kind: str, name: str, picture: Picture, *, is_on: bool) -> None:
+        """Add a picture of the whole frame."""
+        sharp = kind in ("labels", "truth")
+        self.pictures.append({"kind": kind, "name": name, "src": picture.data, "isOn": is_on, "isSharp": sharp})
+
+
+def read_content(
+    layers: MapLayers, *, title: str, basemap: Basemap | None, max_size: int, max_bytes: int, skip_large: bool = False
+) -> dict[str, Any]:
+    """Read everything that a map shows.
+
+    Args:
+        layers: what.
+        title: what the page is called.
+        basemap: tiles below.
+        max_size: pixels of the longer side of pictures; fewer where they would take too many bytes.
+        max_bytes: of the page.
+        skip_large: leave polygons out that do not fit, with a note, and refuse none.
+
+    Raises:
+        OptionError, SceneError: a layer cannot be read, does not fit, or lies elsewhere.
+    """
+    with ExitStack() as stack:
+        rasters = _open_rasters(layers, stack)
+        tables = _open_tables(layers, crs=next((one.crs for one in rasters.values()), None))
+        frame = _frame(rasters, tables)
+        if basemap is not None and not frame.has_crs:
+            raise OptionError("a basemap needs a place on the Earth, and the scene has no CRS: leave `basemap=` out")
+        share = PICTURE_SHARE if tables else 1.0
+        size = max_size
+        while True:
+            page = _Page(frame=frame, size=size)
+            _draw_rasters(page, rasters)
+            if page.picture_bytes <= share * (max_bytes - FIXED_BYTES) or size <= LEAST_SIZE:
+                break
+            size = max(LEAST_SIZE, int(0.7 * size))
+        room = (max_bytes - FIXED_BYTES - page.picture_bytes) // max(1, len(tables))
+        for kind, table in tables.items():
+            try:
+                _pack_table(page, layers, kind, table, max_bytes=room)
+            except OptionError as error:
+                if not (skip_large and "on a page" in str(error)):
+                    raise
+                page.notes.append(f"Polygons of '{table.name}' do not fit here: save the map to see them.")
+    return _content(page, layers, rasters, title=title, basemap=basemap)
+
+
+def _open_rasters(layers: MapLayers, stack: ExitStack) -> dict[str, Scene]:
+    found: dict[str, Scene] = {}
+    for kind in ("scene", "labels", "confidence", "truth"):
+        given = getattr(layers, kind)
+        if given is not None and not (kind == "truth" and is_vector(given)):
+            found[kind] = stack.enter_context(opened(given, allow_palette=kind != "scene"))
+    return found
+
+
+def _open_tables(layers: MapLayers, *, crs: Any) -> dict[str, VectorLayer]:  # noqa: ANN401 - rasterio's
+    given = {"polygons": layers.polygons, "truth": layers.truth if is_vector(layers.truth) else None}
+    given["suggestions"] = layers.suggestions
+    return {kind: open_layer(one, crs=crs) for kind, one in given.items() if one is not None}
+
+
+def _frame(rasters: Mapping[str, Scene], tables: Mapping[str, VectorLayer]) -> Frame:
+    """Give the frame of the first layer that has one."""
+    for scene in rasters.values():
+        return frame_of_grid(scene.grid, path=scene.path)
+    table = next(iter(tables.values()))
+    boxes = [shapely.total_bounds(chunk.geometries) for chunk in table.iter_chunks()]
+    found = np.array([box for box in boxes if np.isfinite(box).all()])
+    if not len(found):
+        raise OptionError(f"polygon layer '{table.name}' has no polygons: there is nothing to draw")
+    left, bottom = found[:, :2].min(axis=0)
+    right, top = found[:, 2:].max(axis=0)
+    xs, ys = np.meshgrid(np.linspace(left, right, 17), np.linspace(bottom, top, 17))
+    return frame_of_points(np.stack([xs.ravel(), ys.ravel()]), table.crs, path=table.name)
+
+
+def _draw_rasters(page: _Page, rasters: Mapping[str, Scene]) -> None:
+    for kind, scene in rasters.items():
+        name = {"scene": "Scene", "labels": "Labels", "confidence": "Confidence", "truth": "Truth"}[kind]
+        if kind == "scene":
+            page.add_picture(kind, name, scene_picture(scene, page.frame, max_size=page.size), is_on=True)
+        elif kind == "confidence":
+            pixels = read_on_grid(scene, page.frame.reduced(page.size), resampling="bilinear")
+            page.add_picture(kind, name, confidence_picture(pixels), is_on=False)
+        else:
+            labels, classes = read_labels(scene, page.frame, max_size=page.size)
+            for item in classes:
+                page.classes.setdefault(item.name, item)
+            drawn = [LabelClass(id=one.id, name=one.name, color=page.classes[one.name].color) for one in classes]
+            page.add_picture(kind, name, label_picture(labels, drawn), is_on=kind == "labels")
+            if kind == "labels":
+                areas = label_areas(labels, page.frame, classes)
+                page.areas, page.are_estimates = {one.name: areas[one.id] for one in classes}, True
+
+
+def _pack_table(page: _Page, layers: MapLayers, kind: str, table: VectorLayer, *, max_bytes: int) -> None:
+    class_field = {"polygons": layers.class_field, "truth": layers.truth_field}.get(kind)
+    if class_field is None and kind != "suggestions" and OWN_FIELD in table.fields:
+        class_field = OWN_FIELD
+    for item in table.classes if kind != "suggestions" else ():
+        page.classes.setdefault(item.name, item)
+    packed = pack_polygons(
+        table,
+        page.frame,
+        class_field=class_field,
+        class_order=list(page.classes),
+        picture_size=page.size,
+        max_bytes=max_bytes,
+    )
+    colors = colors_for(packed.class_names, page.classes.values())
+    for number, name in enumerate(packed.class_names if kind != "suggestions" else ()):
+        page.classes.setdefault(name, LabelClass(id=number + 1, name=name, color=colors[name]))
+    if kind == "polygons":
+        page.areas, page.are_estimates = dict(zip(packed.class_names, packed.areas, strict=True)), False
+        for one in page.pictures:  # polygons stand for the labels
+            one["isOn"] = one["kind"] == "scene"
+    shown, count = packed.counts[0], packed.polygon_count
+    if shown < count:
+        page.notes.append(f"{shown:,} of {count:,} polygons are shown, without the smallest; areas are of all.")
+    if packed.tolerance:
+        unit = "m" if page.frame.has_crs else "px"
+        page.notes.append(
+            f"More than {EXACT_COUNT:,} polygons, or too many points: outlines are simplified to "
+            f"{packed.tolerance * _ground_scale(page.frame):.2g} {unit}."
+        )
+    page.vectors.append(
+        {
+            "kind": kind,
+            "name": {"polygons": "Polygons", "truth": "Truth (outlines)", "suggestions": "Suggestions"}[kind],
+            "content": packed.content,
+            "counts": packed.counts,
+            "origin": packed.origin,
+            "step": packed.step,
+            "classes": [{"name": name, "color": css(colors[name])} for name in packed.class_names],
+            "isOutline": kind != "polygons",
+        }
+    )
+
+
+def _ground_scale(frame: Frame) -> float:
+    """Give metres on the ground for one of the plane."""
+    if not frame.has_crs:
+        return 1.0
+    _, bottom, _, top = frame.bounds
+    return float(1 / np.cosh((bottom + top) / 2 / 6_378_137.0))
+
+
+def _content(
+    page: _Page, layers: MapLayers, rasters: Mapping[str, Scene], *, title: str, basemap: Basemap | None
+) -> dict[str, Any]:
+    drawn = _drawn_classes(layers.draw, page.classes)
+    transform = page.frame.grid.transform
+    return {
+        "title": title,
+        "crs": "mercator" if page.frame.has_crs else "pixels",
+        "bounds": page.frame.bounds,
+        "pictures": page.pictures,
+        "vectors": page.vectors,
+        "legend": [
+            {"name": name, "color": css(item.color), "area": page.areas.get(name)}
+            for name, item in page.classes.items()
+            if not page.areas or name in page.areas
+        ],
+        "areaUnit": "m²" if page.frame.has_crs else "px",
+        "areasAreEstimates": page.are_estimates,
+        "heat": [f"{css(color)} {stop}%" for stop, color in HEAT],
+        "notes": page.notes,
+        "basemap": None if basemap is None else {"url": basemap.url, "attribution": basemap.attribution,
+                                                 "zoom": basemap.zoom},
+        "draw": None if not drawn else {
+            "classes": drawn,
+            "transform": None if page.frame.has_crs else list(transform)[:6],
+            "fileName": f"{short_name(layers.scene).rsplit('.', 1)[0] or 'scene'}-polygons.geojson",
+        },
+    }  # fmt: skip
+
+
+def _drawn_classes(names: Sequence[str], known: Mapping[str, LabelClass]) -> list[dict[str, str]]:
+    colors = colors_for(names, known.values())
+    return [{"name": name, "color": css(colors[name])} for name in names]
