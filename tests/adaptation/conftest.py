@@ -1,6 +1,7 @@
 """What the tests of adaptations share."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -8,9 +9,15 @@ import geodeeplab as gdl
 from tests.adaptation.drawn import SMALL, Drawn, draw_image, draw_polygons, draw_squares, quick, truth_of, write_scene
 
 
+@pytest.fixture(scope="session")
+def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder where features of all tests' scenes are kept, so that none is computed twice."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture(scope="module", autouse=True)
-def quickly(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with quick(tmp_path_factory.mktemp("cache")):
+def quickly(features: Path) -> Iterator[None]:
+    with quick(features):
         yield
 
 

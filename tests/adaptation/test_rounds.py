@@ -66,7 +66,7 @@ def test_a_map_takes_features_from_the_cache_and_is_the_same_to_the_bit(
     drawn: Drawn, folder: Path, forwarded: list[int], tmp_path: Path
 ) -> None:
     kept, fresh = adapt(drawn), adapt(drawn, cache=False)
-    for options in ({}, {"tta": "flips"}, {"batch_size": 3}):
+    for options in ({}, {"batch_size": 3}):
         probabilities = []
         for name, one in (("kept", kept), ("fresh", fresh)):
             forwarded.clear()
