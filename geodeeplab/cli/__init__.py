@@ -3,13 +3,13 @@
 import sys
 import warnings
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from geodeeplab.atomic import ALL_WRITTEN
 from geodeeplab.cli.process import keep_freed_memory, leave_quickly, let_signals_interrupt
-from geodeeplab.cli.progress import begin, tell_bug, tell_error, tell_warning
+from geodeeplab.cli.progress import begin, is_json, tell_bug, tell_error, tell_warning
 from geodeeplab.cli.text import as_options, drop_undecodable_logs, let_all_be_printed
 from geodeeplab.errors import GeoDeepLabError, GeoDeepLabWarning
 
@@ -37,6 +37,15 @@ class LazyCommands(click.Group):
             return None
         self.chosen = import_module(f"geodeeplab.cli.{cmd_name}").command
         return self.chosen
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - whatever the command gives
+        """Run the command; on Ctrl-C Click prints an empty line first, which is no JSON."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            if is_json():
+                raise click.Abort from error
+            raise
 
 
 @click.group(cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -57,7 +57,7 @@ def begin(arguments: Sequence[str]) -> None:
     """
     global _telling
     _telling = _Telling(_mode(arguments))
-    if _is_json():
+    if is_json():
         from geodeeplab import __version__
 
         _emit("start", protocol=PROTOCOL, version=__version__, command=next(iter(arguments), None))
@@ -72,7 +72,7 @@ def progress_bar(stage: str = "", *, unit: str = "px", about: Mapping[str, objec
         unit: what is counted; pixels are drawn as megapixels.
         about: more for the JSON, such as the scene.
     """
-    if _is_json():
+    if is_json():
         yield _JsonStage(stage, unit, about or {})
         return
     with ExitStack() as stack:
@@ -107,7 +107,7 @@ def tell(message: str, *, is_progress: bool = False) -> None:
         message: one line, or a table.
         is_progress: it tells only how far the work is; `--progress none` leaves it out.
     """
-    if _is_json():
+    if is_json():
         _emit("message", message=message)
     elif not (is_progress and _telling.mode == "none"):
         _print(message)
@@ -116,7 +116,7 @@ def tell(message: str, *, is_progress: bool = False) -> None:
 def tell_warning(message: str) -> None:
     """Warn in one line."""
     _telling.warnings.append(message)
-    if _is_json():
+    if is_json():
         _emit("warning", message=message)
     else:
         _print(f"warning: {message}")
@@ -124,7 +124,7 @@ def tell_warning(message: str) -> None:
 
 def tell_failed(scene: str, message: str) -> None:
     """Say that one scene of many failed, and the others go on."""
-    if _is_json():
+    if is_json():
         _emit("failed", scene=scene, message=message)
     else:
         _print(f"error: {message}")
@@ -137,7 +137,7 @@ def tell_done(outputs: Sequence[str | Path | None], facts: object) -> None:
         outputs: paths that were written; None is left out.
         facts: what `--json` prints.
     """
-    if _is_json():
+    if is_json():
         paths = [str(path) for path in outputs if path is not None]
         _emit("done", outputs=paths, seconds=_seconds(), warnings=_telling.warnings, facts=facts)
 
@@ -150,7 +150,7 @@ def tell_error(message: str, error: BaseException, *, status: int) -> None:
         error: what was raised.
         status: the exit status.
     """
-    if _is_json():
+    if is_json():
         kind = type(error).__name__
         _emit("error", message=message, type=kind, status=status, seconds=_seconds(), warnings=_telling.warnings)
     else:
@@ -159,7 +159,7 @@ def tell_error(message: str, error: BaseException, *, status: int) -> None:
 
 def tell_bug(error: BaseException) -> None:
     """Tell a program that started the command of an error that is none of ours; its traceback follows."""
-    if _is_json():
+    if is_json():
         tell_error(f"{type(error).__name__}: {error}", error, status=1)
 
 
@@ -230,7 +230,8 @@ def _mode(arguments: Sequence[str]) -> str:
     return mode
 
 
-def _is_json() -> bool:
+def is_json() -> bool:
+    """Tell whether stderr is read by a program."""
     return _telling.mode == "json"
 
 

@@ -65,20 +65,3 @@ def test_a_signal_ends_a_run_with_one_line_and_keeps_the_work(
     told = rf"\d+ % of the scene is kept in {re.escape(str(kept))}: pass --resume to go on"
     assert re.fullmatch(rf"error: interrupted before the outputs were written; {told}", line)
     assert list(out.iterdir()) == [kept]
-
-
-def test_neither_info_nor_vectorize_needs_torch(make_raster: Callable[..., Path], tmp_path: Path) -> None:
-    labels = make_raster(np.ones((1, 4, 5), "uint8"))
-    code = """
-import sys
-import geodeeplab as gdl
-from geodeeplab.cli import main
-sys.modules["torch"] = None
-gdl.vectorize(*sys.argv[1:])
-sys.argv = ["geodeeplab", "info", sys.argv[1]]
-main()
-"""
-    command = [sys.executable, "-c", code, str(labels), str(tmp_path / "a.gpkg")]
-    ran = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert ran.stdout.startswith("scene   ")
-    assert (tmp_path / "a.gpkg").exists()

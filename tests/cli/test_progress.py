@@ -139,6 +139,18 @@ class TestJson:
         last = events(capfd.readouterr().err)[-1]
         assert (last["event"], last["message"]) == ("error", "ZeroDivisionError: of nothing")
 
+    def test_an_interruption_is_an_error(
+        self, run: Run, segment_args: list[object], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def interrupt(*_: object, **__: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("geodeeplab.pipeline.segment.segment", interrupt)
+        ran = run(*segment_args, "--progress", "json")
+        last = events(ran.err)[-1]
+        assert (ran.status, last["event"], last["type"]) == (1, "error", "Abort")
+        assert last["message"].startswith("interrupted")
+
     def test_scenes_of_a_batch_are_told_apart(
         self, run: Run, make_raster: MakeRaster, blocks: Blocks, tiny_model: Path, out: Path
     ) -> None:
