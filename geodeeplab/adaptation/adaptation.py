@@ -25,11 +25,12 @@ from geodeeplab.pipeline.polygons import PolygonOptions
 from geodeeplab.pipeline.request import Request
 from geodeeplab.pipeline.result import Segmentation
 from geodeeplab.pipeline.segment import Progress, segment
-from geodeeplab.raster import AoiLike, Grid, SceneLike, check_not_inputs, paths_in
+from geodeeplab.raster import AoiLike, Grid, Scene, SceneLike, check_not_inputs, paths_in
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from geodeeplab.maps.web import Map
     from geodeeplab.pipeline.run_options import RunOptions
 
 METRIC = "polygons left out"
@@ -208,6 +209,29 @@ class Adaptation:
         from geodeeplab.adaptation.showing import draw_adaptation
 
         return draw_adaptation(self, max_size=max_size)
+
+    def explore(self) -> "Map":
+        """Map the first scene, and show scene, labels, confidence and polygons in the browser.
+
+        The files of the map are kept as long as it is, in a folder of their own; `save` writes it into one file.
+        """
+        from geodeeplab.maps.web import Map
+
+        scene, folder = self.scenes[0], tempfile.TemporaryDirectory(prefix="geodeeplab-")
+        made = self.segment(
+            Path(folder.name) / "polygons.gpkg",
+            label_raster=Path(folder.name) / "labels.tif",
+            confidence=Path(folder.name) / "confidence.tif",
+            scene=scene,
+        )
+        return Map(
+            None if isinstance(scene, Scene) else scene,
+            labels=made.label_raster_path,
+            confidence=made.confidence_path,
+            polygons=made.polygons_path,
+            title=_scene_name(scene),
+            kept=folder,
+        )
 
     def _relabelled(self, before: Model) -> float | None:
         """Give the share of the ground that a model before labels otherwise; None where it has other features."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 @click.option("--confidence", help="100 × the class's probability (.tif), or a folder.")
 @click.option("--probabilities", help="Every class's probability (.tif), or a folder.")
 @click.option("--probability-dtype", type=click.Choice(["uint8", "float16"]), default="uint8", show_default=True)
+@click.option("--map", "map_path", type=click.Path(path_type=Path), help="Map of the result for the browser (.html).")
 @click.option("--shards", type=click.Path(path_type=Path), help="Folder for the label raster in pieces, with a VRT.")
 @click.option("--model", default="landcover-aerial", show_default=True, help="Bundled model or model file.")
 @run_options
@@ -52,6 +53,7 @@ def command(
     confidence: str | None,
     probabilities: str | None,
     probability_dtype: str,
+    map_path: Path | None,
     shards: Path | None,
     model: str,
     options: "RunOptions",
@@ -75,6 +77,8 @@ def command(
     is_batch = are_folders(outputs, scenes)
     if is_batch and shards is not None:
         raise click.UsageError("--shards is for the result of one scene: leave it out, or give files as outputs")
+    if map_path is not None:
+        _check_map(map_path, scenes, outputs, is_batch=is_batch, overwrite=overwrite or resume)
     if is_batch:
         find_model(model)
     else:
@@ -109,16 +113,19 @@ def command(
         scene: str | Sequence[str], paths: Mapping[str, str | Path | None], about: Mapping[str, object] | None = None
     ) -> dict[str, Any]:
         with progress_bar("segment", about=about) as progress:
-            facts = run(
+            done = run(
                 scene,
                 paths.get("polygons"),
                 label_raster=paths.get("label_raster"),
                 confidence=paths.get("confidence"),
                 probabilities=paths.get("probabilities"),
                 progress=progress,
-            ).facts
+            )
+        facts = done.facts
         if not as_json:
             click.echo(closing_line(facts))
+        if map_path is not None:
+            facts["outputs"].append(str(done.explore().save(map_path, overwrite=overwrite or resume)))
         return facts
 
     facts: dict[str, Any] | list[dict[str, Any]]
@@ -138,3 +145,22 @@ def command(
         raise GeoDeepLabError(f"{len(failed)} of {len(batch)} scenes failed: {', '.join(failed)}")
     runs = facts if isinstance(facts, list) else [facts]
     tell_done([path for one in runs for path in one["outputs"]], facts)
+
+
+def _check_map(
+    path: Path, scenes: Sequence[str], outputs: Mapping[str, str | None], *, is_batch: bool, overwrite: bool
+) -> None:
+    """Refuse before any work a map that cannot be made.
+
+    Raises:
+        OptionError, OutputError: it cannot be written there.
+    """
+    from geodeeplab.maps.web import MAP_SUFFIXES
+    from geodeeplab.raster import check_distinct, check_output
+
+    if is_batch:
+        raise click.UsageError("--map is for the result of one scene: make others with `geodeeplab map`")
+    if not (outputs["polygons"] or outputs["label_raster"]):
+        raise click.UsageError("--map shows labels or polygons: give -o or --label-raster, too")
+    check_output(path, suffixes=MAP_SUFFIXES, overwrite=overwrite, inputs=scenes)
+    check_distinct([path, *filter(None, outputs.values())])

@@ -1,14 +1,17 @@
 """What `segment` gives back."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from geodeeplab.errors import OptionError
+from geodeeplab.errors import GeoDeepLabError, OptionError
+from geodeeplab.raster import Scene, SceneLike
 
 if TYPE_CHECKING:
     import geopandas as gpd
     import xarray as xr
+
+    from geodeeplab.maps.web import Map
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +28,8 @@ class Segmentation:
     """The raster of all classes' probabilities, if one was asked for."""
     facts: dict[str, Any]
     """What the run did: grid, pins, tiles, pixels per class, seconds by stage."""
+    scene: SceneLike | None = field(default=None, repr=False, compare=False)
+    """What was segmented."""
 
     @property
     def polygons(self) -> "gpd.GeoDataFrame":
@@ -45,6 +50,30 @@ class Segmentation:
         """
         table = self.polygons.groupby("class_name")["area_m2"].sum(min_count=1)
         return {str(name): float(area) for name, area in table.items()}
+
+    def explore(self) -> "Map":
+        """Give a map of scene, labels, confidence and polygons for the browser; a notebook shows it, `save` writes it.
+
+        Raises:
+            OptionError: the run wrote nothing that a map shows.
+        """
+        from geodeeplab.maps.web import Map
+
+        if self.polygons_path is None and self.label_raster_path is None:
+            raise OptionError("a map shows labels or polygons: give segment an output such as landcover.gpkg")
+        return Map(
+            None if isinstance(self.scene, Scene) else self.scene,  # an open one may be closed by now
+            labels=self.label_raster_path,
+            confidence=self.confidence_path,
+            polygons=self.polygons_path,
+        )
+
+    def _repr_html_(self) -> str | None:
+        """Show the map in a notebook; None, so that the plain text is shown, where there is none."""
+        try:
+            return self.explore()._repr_html_()
+        except GeoDeepLabError:
+            return None
 
     def to_xarray(self) -> "xr.DataArray":
         """Read the label raster as a DataArray (y, x) with its CRS and transform; needs the `notebook` extra.

@@ -173,6 +173,7 @@ def segment(
         confidence_path=outputs.confidence,
         probabilities_path=outputs.probabilities,
         facts=facts,
+        scene=scene,
     )
 
 

@@ -43,6 +43,7 @@ class Map:
         basemap: str | None = None,
         title: str | None = None,
         max_size: int = 2048,
+        kept: object = None,
     ) -> None:
         """Say what the map shows; nothing is read before it is shown or saved.
 
@@ -60,6 +61,7 @@ class Map:
             basemap: `osm` or `satellite`, whose tiles the browser then asks for; by default it asks for nothing.
             title: what the page is called.
             max_size: pixels of the longer side of the pictures.
+            kept: whatever has to live as long as the map, such as the temporary folder of its files.
 
         Raises:
             OptionError: nothing to show, an unknown basemap, or two classes of one name.
@@ -78,6 +80,7 @@ class Map:
         )
         self.basemap = find_basemap(basemap)
         self.max_size = max_size
+        self._kept = kept
         shown = (scene, polygons, labels, confidence, truth)
         self.title = title or next((name for name in map(short_name, shown) if name), "Map")
 

@@ -2,6 +2,8 @@
 "use strict";
 
 const Geo = {};
+const SMALL_PX = 3.5; // a feature within so many pixels of the screen is drawn as a rectangle
+const NEAR_PX = 1; // points closer than this to the one before are left out
 
 // Unpack what packing.py packed.
 Geo.unpack = async function (layer) {
@@ -162,7 +164,7 @@ Geo.Canvas = L.Renderer.extend({
     const { min, max } = this._bounds;
     if (right < min.x || left > max.x || bottom < min.y || top > max.y || this._hidden.has(classes[i])) return;
     const color = this._style.colors[classes[i]];
-    if (right - left < 1.5 && bottom - top < 1.5) {
+    if (right - left < SMALL_PX && bottom - top < SMALL_PX) {
       context.fillStyle = color;
       context.fillRect(left, top, Math.max(right - left, 0.7), Math.max(bottom - top, 0.7));
       return;
@@ -195,7 +197,7 @@ Geo.Canvas = L.Renderer.extend({
         const atX = x[j] * ax + bx;
         const atY = y[j] * ay + by;
         if (lastX === Infinity) context.moveTo(atX, atY);
-        else if (Math.abs(atX - lastX) + Math.abs(atY - lastY) < 0.7) continue;
+        else if (Math.abs(atX - lastX) + Math.abs(atY - lastY) < NEAR_PX) continue;
         else context.lineTo(atX, atY);
         lastX = atX;
         lastY = atY;

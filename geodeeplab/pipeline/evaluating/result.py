@@ -6,11 +6,12 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from geodeeplab.errors import GeoDeepLabError
 from geodeeplab.evaluation import (
     AreaEstimate,
     Distances,
@@ -26,7 +27,10 @@ from geodeeplab.evaluation import (
     recall,
 )
 from geodeeplab.pipeline.evaluating.comparison import Overview
-from geodeeplab.raster import LabelClass
+from geodeeplab.raster import LabelClass, is_vector
+
+if TYPE_CHECKING:
+    from geodeeplab.maps.web import Map
 
 Floats = NDArray[np.float64]
 
@@ -162,6 +166,25 @@ class Evaluation:
         from geodeeplab.pipeline.evaluating.report import save_report
 
         return save_report(self, dst_path, overwrite=overwrite)
+
+    def explore(self) -> "Map":
+        """Give a map of labels and truth for the browser; a notebook shows it, `save` writes it."""
+        from geodeeplab.maps.web import Map
+
+        are_polygons = is_vector(self.labels)
+        return Map(
+            labels=None if are_polygons else self.labels,
+            polygons=self.labels if are_polygons else None,
+            truth=self.truth,
+            truth_field=self.facts.get("options", {}).get("class_field"),
+        )
+
+    def _repr_html_(self) -> str | None:
+        """Show the map in a notebook; None, so that the plain text is shown, where there is none."""
+        try:
+            return self.explore()._repr_html_()
+        except GeoDeepLabError:
+            return None
 
     @property
     def _missed(self) -> NDArray[np.int64] | None:
