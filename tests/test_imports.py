@@ -56,6 +56,7 @@ WITHOUT_TORCH = [
     ["chips", "none.tif", "--labels", "none.gpkg", "-o", "chips"],
     ["vectorize", "{labels}", "-o", "a.gpkg"],
     ["evaluate", "{labels}", "{labels}"],
+    ["map", "{scene}", "--labels", "{labels}", "-o", "a.html"],
 ]
 
 
@@ -83,7 +84,7 @@ print(json.dumps(found), file=sys.stderr)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path)
     found = json.loads(done.stderr.splitlines()[-1])
-    assert [status for status, _ in found] == [0] * 4 + [1] * 6 + [0] * 2, done.stderr
+    assert [status for status, _ in found] == [0] * 4 + [1] * 6 + [0] * 3, done.stderr
     assert [names for _, names in found[:3]] == [[], [], []]
     assert {tuple(names) for _, names in found[3:10]} == {("rasterio",)}
     assert {tuple(names) for _, names in found[10:]} <= {("rasterio",), ("geopandas", "rasterio")}

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from geodeeplab.cli.options import local_only_option, split_names
+from geodeeplab.cli.progress import progress_option, tell_done
 
 
 @click.command("map")
@@ -26,6 +27,7 @@ from geodeeplab.cli.options import local_only_option, split_names
     help="Pixels of the longer side of the pictures.",
 )  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace an output that exists.")
+@progress_option
 @local_only_option
 def command(
     results: tuple[str, ...],
@@ -68,3 +70,4 @@ def command(
     )
     path = made.save(output, overwrite=overwrite)
     click.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+    tell_done([path], None)

@@ -175,7 +175,7 @@ class TestJson:
         assert (done["event"], done["outputs"], done["facts"]["mean_iou"]) == ("done", [], 1.0)
 
     @pytest.mark.parametrize(
-        "command", ["segment", "vectorize", "adapt", "train", "chips", "evaluate", "export", "demo"]
+        "command", ["segment", "vectorize", "adapt", "train", "chips", "evaluate", "export", "map", "demo"]
     )
     def test_every_long_command_has_it(self, run: Run, command: str) -> None:
         assert "--progress [auto|bar|json|none]" in " ".join(run(command, "--help").out.split())
