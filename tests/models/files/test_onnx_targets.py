@@ -164,4 +164,5 @@ def test_maps_come_out_as_here(tmp_path: Path) -> None:
     with rasterio.open(labels) as src, rasterio.open(scene) as image:
         here, pixels = src.read(1), image.read()
     ids = np.array([item.id for item in bundled.contract.classes])
-    assert (ids[run_as_deepness(tmp_path / "a.onnx", pixels)] == here).mean() >= 0.99
+    there = ids[run_as_deepness(tmp_path / "a.onnx", pixels)]
+    assert (there == here)[here > 0].mean() >= 0.99  # pixels without data have a class there, too

@@ -13,7 +13,7 @@ from pystac.extensions.classification import Classification
 from stac_model.schema import MLModelProperties
 
 from geodeeplab.errors import ModelError
-from geodeeplab.models import ModelClass, load_model, read_contract, save_model, write_stac_item
+from geodeeplab.models import ModelClass, SegmentationNetwork, load_model, read_contract, save_model, write_stac_item
 from geodeeplab.models.files.stac_mlm import stac_item
 
 
@@ -62,7 +62,9 @@ def test_names_of_classes_are_whole_in_the_description(tiny_model: Path, tmp_pat
     classes = tuple(ModelClass(id=i, name=name, color=(i, 0, 255)) for i, name in enumerate(names, start=1))
     changed = dataclasses.replace(contract, classes=classes, licence="ask me")
     path = tmp_path / "a.safetensors"
-    save_model(load_model(tiny_model).network, changed, path)
+    network = load_model(tiny_model).network
+    assert isinstance(network, SegmentationNetwork)
+    save_model(network, changed, path)
     said = stac_item(changed, path, folder=tmp_path)["properties"]
     stated = said["mlm:output"][0]["classification:classes"]
     assert [one["description"] for one in stated] == names
