@@ -66,13 +66,13 @@ def test_a_map_takes_features_from_the_cache_and_is_the_same_to_the_bit(
     drawn: Drawn, folder: Path, forwarded: list[int], tmp_path: Path
 ) -> None:
     kept, fresh = adapt(drawn), adapt(drawn, cache=False)
-    for options in ({}, {"batch_size": 3}):
+    for batch_size in (None, 3):
         probabilities = []
         for name, one in (("kept", kept), ("fresh", fresh)):
             forwarded.clear()
-            one.segment(probabilities=tmp_path / f"{name}.tif", overwrite=True, **options)
+            one.segment(probabilities=tmp_path / f"{name}.tif", overwrite=True, batch_size=batch_size)
             probabilities.append(read(tmp_path / f"{name}.tif"))
-            assert bool(forwarded) == (one is fresh or bool(options)), "only what was computed before is found"
+            assert bool(forwarded) == (one is fresh or batch_size is not None), "only what was computed before is found"
         assert np.array_equal(probabilities[0], probabilities[1])
     assert kept.network.recall is None
 

@@ -182,8 +182,9 @@ def from_xarray(data: "xr.DataArray", *, path: str | None = None) -> ArraySource
 def _stored_chunks(array: Any) -> tuple[int, ...] | None:  # noqa: ANN401 - whatever has slices
     """Give the chunks that xarray knows of a variable that it reads from a store."""
     preferred = getattr(array, "encoding", {}).get("preferred_chunks") or {}
-    chunks = [preferred.get(dim) for dim in getattr(array, "dims", ())]
-    return tuple(map(int, chunks)) if chunks and all(isinstance(one, int) for one in chunks) else None
+    dims = getattr(array, "dims", ())
+    chunks = tuple(int(preferred[dim]) for dim in dims if isinstance(preferred.get(dim), int))
+    return chunks if chunks and len(chunks) == len(dims) else None
 
 
 def _check_array(array: Any, path: str) -> None:  # noqa: ANN401 - checked here

@@ -137,10 +137,10 @@ def test_without_the_extra(model: Model, tmp_path: Path, monkeypatch: pytest.Mon
         export_onnx(model.network, model.contract, tmp_path / "a.onnx")
 
 
-@pytest.mark.parametrize("sizes", [{"tile_size": 0}, {"batch_size": 0}, {"batch_size": -2}])
-def test_sizes_start_at_one(model: Model, tmp_path: Path, sizes: dict[str, int]) -> None:
+@pytest.mark.parametrize(("tile_size", "batch_size"), [(0, 1), (None, 0), (None, -2)])
+def test_sizes_start_at_one(model: Model, tmp_path: Path, tile_size: int | None, batch_size: int) -> None:
     with pytest.raises(OptionError, match=r"size is at least 1, not .*: choose another"):
-        export_onnx(model.network, model.contract, tmp_path / "a.onnx", **sizes)
+        export_onnx(model.network, model.contract, tmp_path / "a.onnx", tile_size=tile_size, batch_size=batch_size)
     assert not list(tmp_path.iterdir())
 
 
