@@ -40,7 +40,7 @@ def check_target(contract: Contract, target: Target, *, resolution_cm: float | N
         if resolution_cm is not None:
             raise OptionError(
                 "a resolution is written into files for deepness or geodeep, not into a plain one: choose another "
-                "`target=` (--for), or leave out `resolution_cm=` (--resolution)"
+                "`target=`, or leave out `resolution_cm=`"
             )
         return
     if contract.dtype != "uint8":
@@ -59,7 +59,7 @@ def check_target(contract: Contract, target: Target, *, resolution_cm: float | N
     if resolution_cm is None and contract.gsd_m is None:
         raise OptionError(
             f"{target} reads the resolution from the file, and '{contract.name}' does not state its own: give the "
-            "centimetres a pixel of your scenes as `resolution_cm=` (--resolution)"
+            "centimetres a pixel of your scenes as `resolution_cm=`"
         )
     if resolution_cm is not None and not 0 < resolution_cm < 1e8:
         raise OptionError(f"a resolution is centimetres a pixel, above 0, not {resolution_cm:g}: correct it")

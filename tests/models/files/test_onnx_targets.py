@@ -127,7 +127,7 @@ def test_a_divisor_that_is_none_of_ours_is_refused(exported: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("target", "changes", "resolution_cm", "match"),
     [
-        ("deepness", {}, None, r"'tiny' does not state its own: give the centimetres a pixel .* \(--resolution\)"),
+        ("deepness", {}, None, r"'tiny' does not state its own: give the centimetres a pixel .* `resolution_cm=`"),
         ("geodeep", {"dtype": "uint16"}, 50, "geodeep gives a model 8-bit pixels, and 'tiny' reads uint16: export"),
         ("deepness", {}, 0, "a resolution is centimetres a pixel, above 0, not 0"),
         ("deepness", {}, float("nan"), "a resolution is centimetres a pixel, above 0, not nan"),
