@@ -123,7 +123,7 @@ class Adaptation:
             model: Model | Path = self.model
             if executor is not None:  # other processes read it from a file
                 model = self.save(Path(folder) / "adapted.safetensors")
-            elif self.cache.folder is not None and not options.get("compiled"):
+            elif not options.get("compiled"):
                 model = replace(self.model, network=recalling(self.network, self.cache))
             return segment(
                 scene,

@@ -12,7 +12,7 @@ from geodeeplab.errors import OptionError
 from geodeeplab.maps.web.features import VectorLayer, open_layer
 from geodeeplab.maps.web.frame import Frame, frame_of_grid, frame_of_points
 from geodeeplab.maps.web.inputs import colors_for, css, opened, read_labels, short_name
-from geodeeplab.maps.web.packing import EXACT_COUNT, pack_polygons
+from geodeeplab.maps.web.packing import EXACT_COUNT, DoesNotFit, pack_polygons
 from geodeeplab.maps.web.page import Basemap
 from geodeeplab.maps.web.pictures import (
     HEAT,
@@ -56,8 +56,6 @@ class MapLayers:
     """Classes that can be drawn."""
     suggestions: LayerLike | None = None
     """Where to draw: windows to be ticked off."""
-    title: str | None = None
-    """What the page is called."""
 
     def __post_init__(self) -> None:
         layers = (self.scene, self.labels, self.confidence, self.polygons, self.truth)
@@ -129,8 +127,8 @@ def read_content(
         for kind, table in tables.items():
             try:
                 _pack_table(page, layers, kind, table, max_bytes=room)
-            except OptionError as error:
-                if not (skip_large and "on a page" in str(error)):
+            except DoesNotFit:
+                if not skip_large:
                     raise
                 page.notes.append(f"Polygons of '{table.name}' do not fit here: save the map to see them.")
     return _content(page, layers, rasters, title=title, basemap=basemap)

@@ -37,6 +37,10 @@ DIGITS = 6
 """Of numbers among the attributes."""
 
 
+class DoesNotFit(OptionError):
+    """A layer takes more bytes than it may."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PackedPolygons:
     """A layer as a page takes it."""
@@ -79,7 +83,8 @@ def pack_polygons(
         max_bytes: of the packed layer.
 
     Raises:
-        OptionError: it has no polygon, no such field or too many classes, or does not fit.
+        OptionError: it has no polygon, no such field or too many classes.
+        DoesNotFit: it takes more than `max_bytes`, however coarse.
         SceneError: it has a CRS and the scene has none, or the other way round.
     """
     pixel = frame.pixel * max(1.0, max(frame.grid.shape) / picture_size)
@@ -119,7 +124,7 @@ def pack_polygons(
         placed = placed.coarser(tolerance)
         placed = placed.take(shapely.area(placed.polygons) >= min(tolerance**2, _median_area(placed)))
         step = max(step, tolerance / LATTICE)
-    raise OptionError(
+    raise DoesNotFit(
         f"polygon layer '{layer.name}' takes more than {max_bytes / 1e6:.0f} MB on a page: show a part of it"
     )
 
