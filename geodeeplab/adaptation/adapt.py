@@ -1,7 +1,6 @@
 """`adapt`: a few polygons of a scene into a model of it."""
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -10,32 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import torch
 
 from geodeeplab.adaptation.adaptation import METRIC, Adaptation
 from geodeeplab.adaptation.cache import FeatureCache, cache_folder
-from geodeeplab.adaptation.cells import (
-    SceneLabels,
-)
-from geodeeplab.adaptation.crossvalidation import cross_validate, fold_polygons, group_polygons
+from geodeeplab.adaptation.cells import SceneLabels
 from geodeeplab.adaptation.encoders import BaseModel, build_untrained, choose_base
-from geodeeplab.adaptation.estimate import make_report
 from geodeeplab.adaptation.gathering import OpenedScenes, gather_cells
-from geodeeplab.adaptation.head import (
-    Trees,
-    add_ground,
-    class_shares,
-    correct_shares,
-    distil,
-    fit_trees,
-    head_probabilities,
-)
+from geodeeplab.adaptation.learning import Progress, learn
 from geodeeplab.adaptation.normalising import BandFacts, measure_bands
-from geodeeplab.adaptation.report import Report
-from geodeeplab.adaptation.samples import Cells, LabelledCells
+from geodeeplab.adaptation.samples import LabelledCells
 from geodeeplab.errors import OptionError, SceneError
-from geodeeplab.models import AdaptedNetwork, Contract, Model, ModelClass, round_weights
+from geodeeplab.models import Contract, Model, ModelClass
 from geodeeplab.pipeline.fit import sample_pixels
 from geodeeplab.pipeline.outputs import OutputPath, model_paths
 from geodeeplab.pipeline.plan import open_plan
@@ -49,12 +33,6 @@ from geodeeplab.training.scenes.open_labelled import labels_of_scenes, list_scen
 
 TILE_SIZE, OVERLAP = 512, 64
 """Pixels; what lies in the overlap is computed twice."""
-STAGES = ("features", "head", "report")
-LEFT_OUT_TREES = 50
-"""Trees of a forest that is fitted to some of the polygons only, for the report."""
-
-Progress = Callable[[str, int, int], None]
-"""Called with a stage of `STAGES`, what is done of it, and what there is in all; it may raise to cancel."""
 
 
 def adapt(
@@ -125,7 +103,8 @@ def adapt(
         seed: what trees and head are drawn by: the same seed gives the same model.
         since: the adaptation, or the file of the model, that this is the next round of: what has changed is told.
         cache: keep features in the user's cache folder (2 GB at most), so that a next round need not compute them.
-        progress: called with the stage, what is done and what there is in all; it may raise to cancel.
+        progress: called with the stage (features, head, report), what is done and what there is in all; it may raise
+            to cancel.
         local_only: see `open_scene`.
 
     Warns:
@@ -203,7 +182,7 @@ def adapt(
             progress=partial(told, "features"),
         )
         provenance = _provenance(rule, opened, cells, sources, seed=seed)
-    trees, report = _learn(network, cells, ground, table.classes, seed=seed, threads=threads, progress=told)
+    trees, report = learn(network, cells, ground, table.classes, seed=seed, threads=threads, progress=told)
     contract = replace(contract, provenance=provenance, metrics={METRIC: report.to_dict()})
     return Adaptation(
         model=Model(network=network, contract=contract),
@@ -218,58 +197,6 @@ def adapt(
         since=since,
         inputs=tuple([*paths_in(scene_list, labels, labelled, since), *_base_paths(model)]),
     )
-
-
-def _learn(
-    network: AdaptedNetwork,
-    cells: LabelledCells,
-    ground: Cells,
-    classes: Sequence[ModelClass],
-    *,
-    seed: int,
-    threads: int | None,
-    progress: Progress,
-) -> tuple[Trees, Report]:
-    """Fit the trees, train the network's head by them, in place, and report.
-
-    The head learns in one thread; trees that have not seen all polygons are fitted beside it.
-    """
-    used = max(1, torch.get_num_threads() if threads is None else threads)
-    fit = partial(fit_trees, classes=len(classes), seed=seed, threads=used)
-    trees = fit(cells, encoded=network.colour.channels if network.encoders else None)
-    found = trees(ground.features)
-    trees = add_ground(
-        trees, cells, ground.features, correct_shares(found, class_shares(found)), seed=seed, threads=used
-    )
-    found = trees.with_last(found, ground.features)
-    shares = class_shares(found)
-    corrected = correct_shares(found, shares)
-    with ThreadPoolExecutor(1) as beside:
-        left_out = beside.submit(
-            _cross_validated, cells, partial(fit, trees=LEFT_OUT_TREES), shares, len(classes), seed=seed
-        )
-        distil(
-            network,
-            (ground.features, corrected),
-            (cells.features, correct_shares(trees(cells.features), shares)),
-            seed=seed,
-            progress=partial(progress, "head"),
-        )
-        round_weights(network)
-        mapped = head_probabilities(network, ground.features).argmax(axis=1)
-        progress("report", 0, 1)
-        probabilities = left_out.result()
-    report = make_report(
-        cells,
-        probabilities,
-        classes=[item.name for item in classes],
-        map_shares=np.bincount(mapped, minlength=len(classes)) / len(mapped),
-        map_probabilities=corrected,
-        places=group_polygons(cells),
-        seed=seed,
-    )
-    progress("report", 1, 1)
-    return trees, report
 
 
 def _colored_as(base: Model | None, classes: Sequence[ModelClass]) -> tuple[ModelClass, ...]:
@@ -331,26 +258,6 @@ def _check_classes(classes: Sequence[ModelClass], background: str | None) -> Non
             if background is None
             else f"`background={background}` is the class of the polygons, too: give the rest another name"
         )
-
-
-def _cross_validated(
-    cells: LabelledCells,
-    fit: Callable[[LabelledCells], Trees],
-    shares: npt.NDArray[np.float64],
-    classes: int,
-    *,
-    seed: int,
-) -> npt.NDArray[np.float32]:
-    """Give each cell the probabilities (n, K) of trees that have not seen its polygon; NaN where there are none."""
-    folds = fold_polygons(cells, seed=seed)
-    if (folds < 0).all():
-        return np.full((len(cells), classes), np.nan, dtype=np.float32)
-
-    def fit_one(some: LabelledCells) -> Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]:
-        trees = fit(some)
-        return lambda features: correct_shares(trees(features), shares)
-
-    return cross_validate(cells, fit_one, folds=folds)
 
 
 def _provenance(

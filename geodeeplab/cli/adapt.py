@@ -4,12 +4,13 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from geodeeplab.cli.batch import NAMES, OneOfMany, are_folders, plan_batch
-from geodeeplab.cli.options import local_only_option, split_names
+from geodeeplab.cli.label_options import label_options
+from geodeeplab.cli.options import local_only_option
 from geodeeplab.cli.polygon_options import polygon_options
 from geodeeplab.cli.process import finish_undisturbed
 from geodeeplab.cli.progress import progress_bar, progress_bars, progress_option, tell, tell_done
@@ -28,7 +29,7 @@ READ_BY = ("bands", "tile_size", "overlap", "batch_size", "device", "precision",
 @click.command("adapt")
 @click.argument("scenes", metavar="SCENE...", nargs=-1, required=True)
 @click.option("--labels", multiple=True, required=True, help="Polygons; once for all SCENEs, or once for each.")
-@click.option("--class-field", help="Field of the polygons that names their class.")
+@label_options
 @click.option("-o", "--polygons", help="Polygons to write (.gpkg, .parquet, .fgb, .geojson), or a folder.")
 @click.option("--label-raster", help="Label raster to write (.tif), or a folder.")
 @click.option("--confidence", help="100 × the class's probability (.tif), or a folder.")
@@ -40,20 +41,6 @@ READ_BY = ("bands", "tile_size", "overlap", "batch_size", "device", "precision",
 )
 @click.option("--since", type=click.Path(path_type=Path), help="Model of the round before: tell what has changed.")
 @click.option("--model", default="auto", show_default=True, help="Model to adapt; none: ImageNet's features alone.")
-@click.option("--classes", "label_classes", metavar="C,C,…", help="Classes, in the order of their ids.  [default: all]")
-@click.option("--ignore-unknown", is_flag=True, help="Ignore label values that no class has.")
-@click.option("--background", help="Class of ground without a label.  [default: it is ignored]")
-@click.option("--labelled", type=click.Path(path_type=Path), help="Polygons of what was labelled; the rest is ignored.")
-@click.option(
-    "--on-overlap",
-    type=click.Choice(["last", "smallest", "ignore"]),
-    default="last",
-    show_default=True,
-    help="Which of overlapping polygons counts.",
-)
-@click.option("--all-touched", is_flag=True, help="Polygons cover every pixel they touch, not only centres.")
-@click.option("--layer", help="Layer of the polygons' file, where there are several.")
-@click.option("--labels-encoding", help="Encoding of the polygons' text, such as cp1252.  [default: as stated]")
 @click.option("--gsd-m", type=float, help="Ground sample distance that the model sees.  [default: the scenes']")
 @click.option("--name", help="The model's name.  [default: the file's]")
 @click.option("--licence", default="", help="Licence of the model.")
@@ -70,7 +57,6 @@ READ_BY = ("bands", "tile_size", "overlap", "batch_size", "device", "precision",
 def command(
     scenes: tuple[str, ...],
     labels: tuple[str, ...],
-    class_field: str | None,
     polygons: str | None,
     label_raster: str | None,
     confidence: str | None,
@@ -80,19 +66,12 @@ def command(
     suggestions: int,
     since: Path | None,
     model: str,
-    label_classes: str | None,
-    ignore_unknown: bool,
-    background: str | None,
-    labelled: Path | None,
-    on_overlap: Literal["last", "smallest", "ignore"],
-    all_touched: bool,
-    layer: str | None,
-    labels_encoding: str | None,
     gsd_m: float | None,
     name: str | None,
     licence: str,
     seed: int,
     no_cache: bool,
+    label_options: Mapping[str, Any],
     options: "RunOptions",
     dask: str | None,
     polygon_options: "PolygonOptions",
@@ -117,7 +96,7 @@ def command(
         *scenes,
         *labels,
         *base,
-        *(one for one in (labelled, since, options.get("aoi")) if one is not None),
+        *(one for one in (label_options.get("labelled"), since, options.get("aoi")) if one is not None),
     ]
     _check_files(planned, model_path, suggest, inputs=inputs, overwrite=overwrite, resume=resume)
     for scene in scenes:
@@ -130,15 +109,7 @@ def command(
         adapted = adapt(
             [one.scene for one in planned] or list(scenes),
             labels[0] if len(labels) == 1 else list(labels),
-            class_field=class_field,
-            classes=split_names(label_classes),
-            ignore_unknown=ignore_unknown,
-            background=background,
-            labelled=labelled,
-            on_overlap=on_overlap,
-            all_touched=all_touched,
-            layer=layer,
-            labels_encoding=labels_encoding,
+            **label_options,
             model=None if model == "none" else model,
             gsd_m=gsd_m,
             name=name or ("adapted" if model_path is None else model_path.stem),

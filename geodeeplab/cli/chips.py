@@ -1,17 +1,18 @@
 """`geodeeplab chips`."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from geodeeplab.cli.label_options import label_options
 from geodeeplab.cli.options import local_only_option, split_names
 from geodeeplab.cli.process import finish_undisturbed
 from geodeeplab.cli.progress import progress_bar, progress_option, tell_done
 
 if TYPE_CHECKING:
-    from geodeeplab.raster.polygons.burn import Overlap
     from geodeeplab.training.folders.chip_files import ImageFormat
     from geodeeplab.training.writing.write_chips import Layout
 
@@ -33,15 +34,7 @@ if TYPE_CHECKING:
 )
 @click.option("--max-nodata", type=float, default=1.0, metavar="SHARE", help="Greatest share without data.")
 @click.option("--keep-unlabelled", is_flag=True, help="Write chips without any label, too.")
-@click.option("--class-field", metavar="FIELD", help="Field of the polygons with the class.  [default: all are one]")
-@click.option("--classes", metavar="C,C,…", help="Which classes there are, in this order.  [default: all]")
-@click.option("--ignore-unknown", is_flag=True, help="Ignore label values that no class has.")
-@click.option("--background", metavar="CLASS", help="Class of ground without a label.  [default: none, value 0]")
-@click.option("--labelled", type=click.Path(path_type=Path), help="Vector file of what was labelled, in any CRS.")
-@click.option("--on-overlap", type=click.Choice(["last", "smallest", "ignore"]), default="last", show_default=True)
-@click.option("--all-touched", is_flag=True, help="Polygons cover every pixel they touch, not only centres.")
-@click.option("--layer", metavar="NAME", help="Layer of the labels' file, where there are several.")
-@click.option("--labels-encoding", metavar="NAME", help="Encoding of their text, such as cp1252.  [default: as stated]")
+@label_options
 @click.option("--bands", metavar="B,B,…", help="Bands to write: red,green,blue or 4,3,2.  [default: all]")
 @click.option("--gsd-m", type=float, metavar="METRES", help="Pixel size of the chips.  [default: the scenes']")
 @click.option("--overwrite", is_flag=True, help="Replace a folder of chips that exists.")
@@ -60,15 +53,7 @@ def command(
     min_labelled: float,
     max_nodata: float,
     keep_unlabelled: bool,
-    class_field: str | None,
-    classes: str | None,
-    ignore_unknown: bool,
-    background: str | None,
-    labelled: Path | None,
-    on_overlap: "Overlap",
-    all_touched: bool,
-    layer: str | None,
-    labels_encoding: str | None,
+    label_options: Mapping[str, Any],
     bands: str | None,
     gsd_m: float | None,
     overwrite: bool,
@@ -89,15 +74,7 @@ def command(
             list(scenes),
             labels[0] if len(labels) == 1 else list(labels),
             output,
-            class_field=class_field,
-            classes=split_names(classes),
-            ignore_unknown=ignore_unknown,
-            background=background,
-            labelled=labelled,
-            on_overlap=on_overlap,
-            all_touched=all_touched,
-            layer=layer,
-            labels_encoding=labels_encoding,
+            **label_options,
             bands=split_names(bands),
             gsd_m=gsd_m,
             tile_size=tile_size,

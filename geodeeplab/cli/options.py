@@ -1,5 +1,8 @@
 """What several commands share: how lists of bands are written, and which files may be read."""
 
+from collections.abc import Callable
+from typing import Any
+
 import click
 
 
@@ -23,3 +26,12 @@ local_only_option = click.option(
 def split_names(text: str | None) -> list[str] | None:
     """Split `red,green,blue` or `4,3,2` at the commas."""
     return None if text is None else [part.strip() for part in text.split(",")]
+
+
+def argument_of(option: Callable[[Callable[..., Any]], Callable[..., Any]]) -> str:
+    """Give the name of the argument that an option becomes."""
+
+    def command() -> None: ...
+
+    option(command)
+    return str(command.__click_params__[0].name)  # type: ignore[attr-defined]

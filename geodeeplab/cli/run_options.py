@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from geodeeplab.cli.options import split_names
+from geodeeplab.cli.options import argument_of, split_names
 
 if TYPE_CHECKING:
     pass
@@ -81,18 +81,9 @@ def _with_options(command: Command, left_out: Collection[str]) -> Command:
         return command(options=options, **arguments)
 
     for option in reversed(OPTIONS):
-        if _argument(option) not in left_out:
+        if argument_of(option) not in left_out:
             with_options = option(with_options)
     return with_options  # type: ignore[return-value]  # the same command, with other arguments
-
-
-def _argument(option: Callable[[Command], Command]) -> str:
-    """Give the name of the argument that an option becomes."""
-
-    def command() -> None: ...
-
-    option(command)  # type: ignore[arg-type]
-    return str(command.__click_params__[0].name)  # type: ignore[attr-defined]
 
 
 def _parse_crf(text: str) -> Any:  # noqa: ANN401 - a DenseCRF, whose module loads torch

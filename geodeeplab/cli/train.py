@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from geodeeplab.cli.label_options import label_options
 from geodeeplab.cli.options import local_only_option, split_names
 from geodeeplab.cli.process import finish_undisturbed
 from geodeeplab.cli.progress import progress_bar, progress_option, tell, tell_done
@@ -29,12 +30,7 @@ if TYPE_CHECKING:
 @click.option("--write-config", type=click.Path(path_type=Path), help="Write all options as TOML there, and end.")
 @click.option("--labels", multiple=True, help="Polygons or label raster; once for all SCENEs, or once for each.")
 @click.option("--chips", help="Folder of chips, in place of SCENEs and --labels.")
-@click.option("--class-field", help="Field of the polygons that names their class.")
-@click.option("--classes", metavar="C,C,…", help="Classes, in the order of their ids.  [default: all there are]")
-@click.option("--ignore-unknown", is_flag=True, default=None, help="Ignore label values that no class has.")
-@click.option("--background", help="Class of ground without a label.  [default: it is ignored]")
-@click.option("--labels-encoding", help="Encoding of the polygons' text, such as cp1252.  [default: as stated]")
-@click.option("--labelled", type=click.Path(), help="Polygons of what was labelled; the rest is ignored.")
+@label_options
 @click.option("--bands", metavar="B,B,…", help="The scenes' bands to learn from.  [default: all]")
 @click.option("--gsd-m", type=float, help="Ground sample distance to learn at.  [default: the scenes']")
 @click.option("--chip-size", type=int, help="Pixels of a chip along each axis.  [default: 512]")
@@ -78,10 +74,11 @@ def command(
     resume: bool,
     overwrite: bool,
     as_json: bool,
+    label_options: Mapping[str, Any],
     **told: Any,  # noqa: ANN401 - the options above, which go to their tables by name
 ) -> None:
     """Train a network on labelled SCENEs, or on chips, and write one model file."""
-    values = _values(scenes, told)
+    values = _values(scenes, {**told, **label_options})
     if config is None and write_config is None:  # all is told, and a refusal need not wait for torch
         _check(dict.fromkeys(("data", "learner", "model"), values), None, overwrite=overwrite or resume)
     known = known_keys()
@@ -115,7 +112,7 @@ def command(
 def _values(scenes: Sequence[str], told: Mapping[str, Any]) -> dict[str, Any]:
     """Give what was told as the library takes it, None where it was not."""
     values = dict(told) | {"scenes": list(scenes) or None, "labels": list(told["labels"]) or None}
-    return values | {name: split_names(values[name]) for name in ("classes", "bands", "ignore_classes")}
+    return values | {name: split_names(values[name]) for name in ("bands", "ignore_classes")}
 
 
 def _by_table(known: Tables, values: Mapping[str, Any]) -> Tables:
