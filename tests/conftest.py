@@ -1,5 +1,6 @@
 """Settings and fixtures that all tests share."""
 
+import gc
 import os
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # one process for each core, so one thread for each process
@@ -30,6 +31,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "two_workers" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("dask"))
+
+
+def pytest_collection_finish() -> None:
+    """Take what all imports made out of the garbage collector's rounds: it lives as long as the process."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -44,7 +44,7 @@ def quick(folder: Path, *, steps: int = 30) -> Iterator[None]:
         patch.setattr("geodeeplab.adaptation.head.TREES", 10)
         patch.setattr("geodeeplab.adaptation.head.STEPS", steps)
         patch.setattr("geodeeplab.adaptation.learning.LEFT_OUT_TREES", 5)
-        patch.setattr("geodeeplab.adaptation.adapt.make_report", partial(make_report, resamples=20))
+        patch.setattr("geodeeplab.adaptation.learning.make_report", partial(make_report, resamples=20))
         yield
 
 
