@@ -15,6 +15,7 @@ from geodeeplab.raster import LabelClass, LayerLike
 from geodeeplab.raster.classes import CLASSES_TAG, parse_classes
 from geodeeplab.raster.crs import to_crs
 from geodeeplab.raster.polygons.features import layer_name, read_features
+from geodeeplab.raster.polygons.pyogrio_options import errors_raised_only
 from geodeeplab.raster.polygons.vector_file import PARQUET_SUFFIXES, describe_file, only_layer, reading
 from geodeeplab.raster.sources.local_only import check_vector
 from geodeeplab.raster.sources.remote import gdal_path
@@ -117,7 +118,7 @@ def _iter_parquet(path: str, *, what: str) -> Iterator[Chunk]:
 
     from geodeeplab.text import parse_json
 
-    with reading(what):
+    with reading(what), errors_raised_only():
         check_vector(path, what=what)
         file = pq.ParquetFile(path)
         about = parse_json((file.schema_arrow.metadata or {})[b"geo"])
@@ -139,7 +140,7 @@ def _iter_gdal(path: str, *, what: str) -> Iterator[Chunk]:
     import pyogrio.raw
     import shapely
 
-    with reading(what):
+    with reading(what), errors_raised_only():
         check_vector(path, what=what)
         name = gdal_path(path)
         layer = only_layer(pyogrio.list_layers(name), what=what)
@@ -166,6 +167,7 @@ def _stated_classes(path: str, *, what: str) -> tuple[LabelClass, ...]:
             import pyogrio
 
             name = gdal_path(path)
-            info = pyogrio.read_info(name, layer=only_layer(pyogrio.list_layers(name), what=what))
+            with errors_raised_only():
+                info = pyogrio.read_info(name, layer=only_layer(pyogrio.list_layers(name), what=what))
             stated = {**(info.get("dataset_metadata") or {}), **(info.get("layer_metadata") or {})}
     return tuple(parse_classes(stated.get(CLASSES_TAG)))

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from geodeeplab.errors import GeoDeepLabError, OptionError
 from geodeeplab.quiet import ignore_warnings
 from geodeeplab.raster.polygons.class_text import ENCODING_OPTIONS, listed
+from geodeeplab.raster.polygons.pyogrio_options import errors_raised_only
 from geodeeplab.raster.polygons.shapefile import check_whole, says_encoding
 from geodeeplab.raster.polygons.wkb import read_wkb
 from geodeeplab.raster.sources.local_only import check_vector
@@ -69,7 +70,7 @@ def describe_file(src: str | bytes, *, layer: str | None, encoding: str | None, 
         if _is_parquet(src):
             _, column, fields, crs = _parquet_geometry(str(src))
             return [field for field in fields if field != column], crs
-        with _utf8(src, encoding) as path:
+        with errors_raised_only(), _utf8(src, encoding) as path:
             _, info = _open_layer(path, layer, encoding, what=what)
             return [str(field) for field in info["fields"]], None if _has_no_crs(src) else info["crs"]
 
@@ -88,7 +89,7 @@ def read_file(src: str | bytes, *, field: str | None, layer: str | None, encodin
             check_whole(src, what=what)
         if _is_parquet(src):
             return _read_parquet(str(src), field, what=what)
-        with _utf8(src, encoding) as path:
+        with errors_raised_only(), _utf8(src, encoding) as path:
             if field is None:
                 encoding = "latin-1"  # no text is wanted, and the names of fields are read whatever they are in
             chosen, info = _open_layer(path, layer, encoding, what=what)

@@ -1,14 +1,13 @@
 """Write GeoPackage and FlatGeobuf: GDAL takes the features as one Arrow stream."""
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geodeeplab.errors import OutputError
 from geodeeplab.quiet import ignore_warnings
 from geodeeplab.raster.outputs.checks import output_errors
+from geodeeplab.raster.polygons.pyogrio_options import errors_raised_only, gdal_option
 from geodeeplab.vector.layers.layer import GEOMETRY, Layer
 from geodeeplab.vector.layers.qgis_style import add_style
 from geodeeplab.vector.trace.batch import PolygonBatch
@@ -31,7 +30,7 @@ def write_geopackage(slices: Iterable[PolygonBatch], path: Path, layer: Layer) -
     polygons, it grows the R-tree in a file instead, which takes longer. It does not wait for the disk between
     transactions, as the file is new.
     """
-    with _gdal_option("OGR_GPKG_MAX_RAM_USAGE_RTREE", R_TREE_BYTES):
+    with gdal_option("OGR_GPKG_MAX_RAM_USAGE_RTREE", R_TREE_BYTES):
         unnamed = _write(slices, path, layer, driver="GPKG", options={"VERSION": GEOPACKAGE_VERSION})
     if layer.classes:
         add_style(path, layer, with_other=unnamed)
@@ -44,21 +43,6 @@ def write_flatgeobuf(slices: Iterable[PolygonBatch], path: Path, layer: Layer) -
     and a position of each in memory (about 80 bytes together), and copies them in order at the end.
     """
     _write(slices, path, layer, driver="FlatGeobuf", options={})
-
-
-@contextmanager
-def _gdal_option(name: str, value: str | int) -> Iterator[None]:
-    """Set an option of GDAL, unless the user has set it."""
-    import pyogrio
-
-    if pyogrio.get_gdal_config_option(name) is not None:
-        yield
-        return
-    pyogrio.set_gdal_config_options({name: value})
-    try:
-        yield
-    finally:
-        pyogrio.set_gdal_config_options({name: None})
 
 
 def _write(
@@ -76,9 +60,8 @@ def _write(
     source = _Source(slices, layer)
     stream = pa.RecordBatchReader.from_batches(layer.arrow_schema(), iter(source))
     errors = (CRSError, DataLayerError, DataSourceError, FeatureError)
-    # In a thread other than the main one, GDAL would tell of an error on stderr, too.
     no_crs = ignore_warnings(message="'crs' was not provided")  # it stays missing on purpose
-    with output_errors(path, *errors), _gdal_option("CPL_LOG", os.devnull), no_crs:
+    with output_errors(path, *errors), errors_raised_only(), no_crs:
         try:
             pyogrio.raw.write_arrow(
                 stream,

@@ -4,6 +4,7 @@ import json
 import shutil
 import zipfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,16 @@ def test_damaged_files_end_in_a_result_or_one_line(tmp_path: Path, suffix: str) 
                 refusals.append(str(error))
     assert len(refusals) >= 2, "an empty file is no layer, for either"
     assert not any("\n" in refusal for refusal in refusals)
+
+
+def test_gdal_says_nothing_beside_the_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """In a thread that did not import pyogrio it would."""
+    path = tmp_path / "a.shp"
+    gpd.GeoDataFrame(geometry=[box(0, 0, 1, 1)], crs="EPSG:32633").to_file(path)
+    path.with_suffix(".prj").write_text(path.with_suffix(".prj").read_text()[:-9])
+    with ThreadPoolExecutor(1) as pool, pytest.raises(OptionError, match="cannot be read"):
+        pool.submit(to_aoi, path, crs=CRS.from_epsg(32633)).result()
+    assert capfd.readouterr().err == ""
 
 
 def test_a_shapefile_that_is_cut_off_is_refused(tmp_path: Path) -> None:
