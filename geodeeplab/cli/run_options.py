@@ -25,6 +25,10 @@ OPTIONS = (
     ),
     click.option("--grid-crs", metavar="CRS", help="Warp the scenes to this CRS first, such as EPSG:32633."),
     click.option("--aoi", type=click.Path(path_type=Path), help="Vector file with the area of interest, in any CRS."),
+    click.option(
+        "--crop/--no-crop", default=None,
+        help="Outputs on the window around that area.  [default: where it is under 1 % of the grid]",
+    ),
     click.option("--classes", metavar="C,C,…", help="Classes to keep; the rest is nodata."),
     click.option(
         "--min-confidence", type=float, default=0.0, help="Least probability (0 to 1) of a class to be kept."

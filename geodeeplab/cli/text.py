@@ -61,10 +61,11 @@ def as_options(message: str, command: click.Command | None = None) -> str:
         command = context.command
     options = [] if command is None else [one for one in command.params if isinstance(one, click.Option)]
     names = {str(one.name): max(one.opts, key=len) for one in options}
-    return _ARGUMENT.sub(lambda found: _option(names, found[1], found[2].strip()), message)
+    turned_off = {str(one.name): one.secondary_opts[0] for one in options if one.secondary_opts}
+    return _ARGUMENT.sub(lambda found: _option(names, turned_off, found[1], found[2].strip()), message)
 
 
-def _option(names: Mapping[str, str], argument: str, value: str) -> str:
+def _option(names: Mapping[str, str], turned_off: Mapping[str, str], argument: str, value: str) -> str:
     name = argument if argument in names else PARAMETERS.get(argument, argument)
     if name not in names and "config" in names:
         return f"{name} in the --config file"
@@ -72,7 +73,7 @@ def _option(names: Mapping[str, str], argument: str, value: str) -> str:
     if value in ("", "True"):
         return option
     if value == "False":
-        return f"no {option}"
+        return turned_off.get(argument, f"no {option}")
     return f"{option} {value.strip('()[]').replace('None', 'none').replace(', ', ',').translate(_QUOTES)}"
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from geodeeplab.pipeline.executor import MEMORY_LIMIT, column_width
 from geodeeplab.pipeline.plan import Plan
-from geodeeplab.raster import scaled_indices
+from geodeeplab.raster import first_at
 from geodeeplab.tiling import Axis, Lattice, Shard
 
 SHARDS_PER_WORKER = 4
@@ -48,7 +48,8 @@ def cut_shards(plan: Plan, *, workers: int, most_pixels: int, shard_size: int | 
         most_pixels: the most pixels of a shard, of one stride each way or more.
         shard_size: the most pixels along each side instead, of one stride or more.
     """
-    lattice, stride = plan.lattice, plan.lattice.rows.stride
+    stride = plan.lattice.rows.stride
+    rows, cols = plan.lattice.touching(plan.on_model_grid(plan.whole))
     zoom = (1.0, 1.0) if plan.zoom is None else plan.zoom.factor
     if shard_size is not None:
         height, width = (max(1, int(shard_size * one / stride)) for one in zoom)
@@ -56,14 +57,19 @@ def cut_shards(plan: Plan, *, workers: int, most_pixels: int, shard_size: int | 
         bytes_a_pixel = sum(np.dtype(layer.dtype).itemsize * layer.bands for layer in plan.layers)
         pixels = min(most_pixels, RESULT_LIMIT // bytes_a_pixel) * zoom[0] * zoom[1]
         columns = max(1, math.ceil(column_width(plan, MEMORY_LIMIT) * zoom[1] / stride))
-        cut = choose_cut(lattice, workers=workers, most_cells=max(1, int(pixels / stride**2)), most_columns=columns)
+        needed = Lattice(
+            shape=(plan.lattice.rows.span(rows), plan.lattice.cols.span(cols)),
+            tile_size=plan.lattice.tile_size,
+            overlap=plan.lattice.overlap,
+        )
+        cut = choose_cut(needed, workers=workers, most_cells=max(1, int(pixels / stride**2)), most_columns=columns)
         height, width = cut.height, cut.width
-    rows = _edges(plan.scene.shape[0], lattice.rows, zoom[0], height)
-    cols = _edges(plan.scene.shape[1], lattice.cols, zoom[1], width)
+    down = _edges(plan, 0, plan.lattice.rows, rows[::height])
+    across = _edges(plan, 1, plan.lattice.cols, cols[::width])
     return [
         Shard(row_start=top, row_stop=bottom, col_start=left, col_stop=right)
-        for top, bottom in pairwise(rows)
-        for left, right in pairwise(cols)
+        for top, bottom in pairwise(down)
+        for left, right in pairwise(across)
     ]
 
 
@@ -110,9 +116,10 @@ def _iter_cuts(lattice: Lattice, workers: int, *, most_cells: int, most_columns:
             )
 
 
-def _edges(length: int, axis: Axis, zoom: float, strides: int) -> list[int]:
-    """Give the pixels of the scene at which shards begin along an axis, and its length."""
-    starts = np.arange(0, axis.count, strides) * axis.stride
-    if zoom != 1.0:
-        starts = np.searchsorted(scaled_indices(length, zoom), starts)
-    return [*np.unique(starts[starts < length]).tolist(), length]
+def _edges(plan: Plan, dimension: int, axis: Axis, tiles: range) -> list[int]:
+    """Give the pixels of the outputs at which shards begin along an axis, with these tiles, and the outputs' length."""
+    starts = [axis.start(tile) for tile in tiles]
+    if plan.zoom is not None:
+        starts = [first_at(start, plan.scene.shape[dimension], plan.zoom.factor[dimension]) for start in starts]
+    first, length = (plan.extent.row_start, plan.extent.col_start)[dimension], plan.grid.shape[dimension]
+    return [0, *sorted({start - first for start in starts if 0 < start - first < length}), length]

@@ -96,7 +96,7 @@ def segment_shard(job: Job, shard: Shard) -> ShardResult:
                 deque(rows, maxlen=0)
             else:
                 part = Part(rows=(shard.row_start, shard.row_stop), cols=(shard.col_start, shard.col_stop))
-                shape = plan.scene.shape
+                shape = plan.grid.shape
                 result.traced.extend(trace_part(rows, shape=shape, part=part, connectivity=job.connectivity))
         finally:
             if job.run_id in _ended:

@@ -40,7 +40,7 @@ class Executor(Protocol):
         ...
 
     def cut(self, plan: Plan) -> list[Shard]:
-        """Cut the scene into shards, which partition it; the same plan gives the same shards."""
+        """Cut the outputs into shards, which partition them; the same plan gives the same shards."""
         ...
 
     def run(
@@ -75,7 +75,7 @@ class InThisProcess:
         self.memory_limit = memory_limit
 
     def cut(self, plan: Plan) -> list[Shard]:
-        """Cut the scene into as few columns as memory allows; see `Executor.cut`."""
+        """Cut the outputs into as few columns as memory allows; see `Executor.cut`."""
         width = column_width(plan, self.memory_limit)
         return list(_iter_columns(plan, width))
 
@@ -104,7 +104,7 @@ def iter_tile_counts(plan: Plan, shards: Sequence[Shard]) -> Iterator[int]:
 
 def repeated_tiles(plan: Plan, shards: Sequence[Shard]) -> float:
     """Give the share of tiles that are computed again because several shards touch them."""
-    return sum(iter_tile_counts(plan, shards)) / (plan.lattice.rows.count * plan.lattice.cols.count) - 1
+    return sum(iter_tile_counts(plan, shards)) / sum(iter_tile_counts(plan, [plan.whole])) - 1
 
 
 def bytes_per_column(plan: Plan) -> int:
@@ -123,8 +123,8 @@ def bytes_per_column(plan: Plan) -> int:
 
 
 def column_width(plan: Plan, memory_limit: int) -> int:
-    """Give the width of columns, a whole number of strides of the lattice where it is not the scene's."""
-    width = plan.scene.shape[1]
+    """Give the width of columns, a whole number of strides of the lattice where it is not the outputs'."""
+    width = plan.grid.shape[1]
     allowed = max(memory_limit // bytes_per_column(plan), 1)
     if allowed >= width:
         return width
@@ -135,8 +135,8 @@ def column_width(plan: Plan, memory_limit: int) -> int:
 
 
 def _iter_columns(plan: Plan, width: int) -> list[Shard]:
-    height, scene_width = plan.scene.shape
+    height, whole_width = plan.grid.shape
     return [
-        Shard(row_start=0, row_stop=height, col_start=start, col_stop=min(start + width, scene_width))
-        for start in range(0, scene_width, width)
+        Shard(row_start=0, row_stop=height, col_start=start, col_stop=min(start + width, whole_width))
+        for start in range(0, whole_width, width)
     ]

@@ -10,7 +10,9 @@ from rasterio.windows import Window
 from geodeeplab.errors import OptionError
 from geodeeplab.inference import FinishedRows, Wanted
 from geodeeplab.models import Contract
-from geodeeplab.raster import Grid, scaled_indices
+from geodeeplab.pipeline.crop import crop_grid
+from geodeeplab.raster import Grid, first_at, scaled_indices
+from geodeeplab.raster.grid import TRUE_SCALE_TOLERANCE
 from geodeeplab.tiling import Shard
 
 TOLERANCE = 1.25
@@ -31,11 +33,26 @@ class Zoom:
     """What is done, in one line."""
 
 
+def ground_of(grid: Grid, area: Shard | None) -> Grid:
+    """Give the grid whose ground sample distance counts: the scene's, or that of a block of it where it is another.
+
+    A map of the world in Web Mercator or degrees has pixels of very different sizes on the ground.
+    """
+    if area is None or grid.gsd_m is None:
+        return grid
+    part = crop_grid(grid, area)
+    if part.gsd_m is None or all(
+        abs(here / there - 1) <= TRUE_SCALE_TOLERANCE for here, there in zip(part.gsd_m, grid.gsd_m, strict=True)
+    ):
+        return grid
+    return part
+
+
 def choose_zoom(grid: Grid, contract: Contract, wanted: str | float | None) -> Zoom | None:
     """Decide on the scale; None leaves the scene as it is.
 
     Args:
-        grid: the scene's.
+        grid: the scene's, or that of the part that counts, see `ground_of`.
         contract: the model's, with `gsd_m` where it is known.
         wanted: `native`, `model`, metres, or None: `model` where both distances are known and differ by more than a
             quarter.
@@ -91,29 +108,30 @@ class Magnifier:
 
     def __init__(self, shape: tuple[int, int], factor: tuple[float, float]) -> None:
         """Take the scene's shape and the scale."""
-        self._rows, self._cols = (scaled_indices(length, one) for length, one in zip(shape, factor, strict=True))
+        self._rows, self._cols = (
+            _ScaledAxis(length=length, factor=one) for length, one in zip(shape, factor, strict=True)
+        )
 
     def scaled_shard(self, shard: Shard) -> Shard:
         """Give the block of the model's grid that a block of the scene needs."""
-        return Shard(
-            row_start=int(self._rows[shard.row_start]),
-            row_stop=int(self._rows[shard.row_stop - 1]) + 1,
-            col_start=int(self._cols[shard.col_start]),
-            col_stop=int(self._cols[shard.col_stop - 1]) + 1,
-        )
+        rows, cols = self._rows.span(shard.row_start, shard.row_stop), self._cols.span(shard.col_start, shard.col_stop)
+        return Shard(row_start=rows[0], row_stop=rows[1], col_start=cols[0], col_stop=cols[1])
 
     def scene_shard(self, shard: Shard) -> Shard:
         """Give the block of the scene that takes its pixels from a block of the model's grid."""
-        rows = np.searchsorted(self._rows, [shard.row_start, shard.row_stop]).tolist()
-        cols = np.searchsorted(self._cols, [shard.col_start, shard.col_stop]).tolist()
-        return Shard(row_start=rows[0], row_stop=rows[1], col_start=cols[0], col_stop=cols[1])
+        return Shard(
+            row_start=self._rows.first(shard.row_start),
+            row_stop=self._rows.first(shard.row_stop),
+            col_start=self._cols.first(shard.col_start),
+            col_stop=self._cols.first(shard.col_stop),
+        )
 
     def scaled_wanted(self, wanted: Wanted) -> Wanted:
         """Give where labels are wanted on the model's grid: where any pixel of the scene takes one from."""
 
         def on_model_grid(window: Window) -> NDArray[np.bool_]:
-            rows, first_row = _span(self._rows, window.row_off, window.row_off + window.height)
-            cols, first_col = _span(self._cols, window.col_off, window.col_off + window.width)
+            rows, first_row = self._rows.within(window.row_off, window.row_off + window.height)
+            cols, first_col = self._cols.within(window.col_off, window.col_off + window.width)
             out = np.zeros((window.height, window.width), bool)
             if len(rows) and len(cols):
                 mask = wanted(Window(first_col, first_row, len(cols), len(rows)))
@@ -125,21 +143,42 @@ class Magnifier:
 
     def to_scene(self, rows: Iterable[FinishedRows], shard: Shard) -> Iterator[FinishedRows]:
         """Give the shard's rows of the scene from finished rows of `scaled_shard(shard)`."""
-        cols = self._cols[shard.col_start : shard.col_stop]
+        cols = self._cols.indices(shard.col_start, shard.col_stop)
         row = shard.row_start
         for finished in rows:
             count = finished.labels.shape[0]
-            stop = int(np.searchsorted(self._rows, finished.row_start + count))
-            stop = min(stop, shard.row_stop)
+            stop = min(self._rows.first(finished.row_start + count), shard.row_stop)
             if stop <= row:
                 continue
-            at = self._rows[row:stop] - finished.row_start
+            at = self._rows.indices(row, stop) - finished.row_start
             layers = {name: pixels[..., at, :][..., cols - cols[0]] for name, pixels in finished.layers.items()}
             yield FinishedRows(row_start=row, layers=layers)
             row = stop
 
 
-def _span(indices: NDArray[np.intp], start: int, stop: int) -> tuple[NDArray[np.intp], int]:
-    """Give those of sorted indices that lie within start ... stop - 1, and the position of the first."""
-    first, last = np.searchsorted(indices, [start, stop])
-    return indices[first:last], int(first)
+@dataclass(frozen=True, kw_only=True)
+class _ScaledAxis:
+    """Rows (or columns) of a scene and those of the model's grid that their centres lie in; nothing is tabulated."""
+
+    length: int
+    """Rows of the scene."""
+    factor: float
+    """Rows of the model's grid per row of the scene."""
+
+    def indices(self, start: int, stop: int) -> NDArray[np.intp]:
+        """Give the model's row for each of the scene's rows from `start` to `stop`."""
+        return scaled_indices(start, stop, self.factor)
+
+    def first(self, index: int) -> int:
+        """Give the first of the scene's rows in a row of the model's grid or beyond."""
+        return first_at(int(index), self.length, self.factor)
+
+    def span(self, start: int, stop: int) -> tuple[int, int]:
+        """Give the model's rows (start, stop) that some of the scene's lie in."""
+        first, last = (int(self.indices(one, one + 1)[0]) for one in (start, stop - 1))
+        return first, last + 1
+
+    def within(self, start: int, stop: int) -> tuple[NDArray[np.intp], int]:
+        """Give the model's row for each of the scene's that lie in rows from `start` to `stop`, and the first."""
+        first, last = self.first(start), self.first(stop)
+        return self.indices(first, last), first

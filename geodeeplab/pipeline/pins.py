@@ -3,6 +3,7 @@
 import hashlib
 import os
 from contextlib import suppress
+from dataclasses import astuple
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, cast
 
@@ -27,7 +28,9 @@ def pins_of(plan: "Plan") -> dict[str, Any]:
         "cudnn": cudnn_version() if device.torch_device.type == "cuda" else None,
         "scene": plan.scene.path,
         "scene_files": files_of(plan.scene),
-        "shape": list(plan.scene.shape),
+        "shape": list(plan.grid.shape),
+        "scene_shape": list(plan.scene.shape),
+        "crop": None if plan.crop is None else list(astuple(plan.crop.extent)),
         "bands": [band.name for band in plan.scene.bands],
         "rescale": None if values.clip is None or values.limits is None else [list(pair) for pair in values.limits],
         "values": None if values.is_identity else [list(pair) for pair in values.pairs],

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -24,12 +24,14 @@ from geodeeplab.inference import (
 from geodeeplab.models import Contract, Model, OnnxNetwork, ValueMap, as_model
 from geodeeplab.models.files.trial import check_tiles
 from geodeeplab.pipeline.crf import CRFPlan, plan_crf
+from geodeeplab.pipeline.crop import Crop, area_of, choose_crop, crop_grid
 from geodeeplab.pipeline.fit import parse_rescale, select_bands, value_map
-from geodeeplab.pipeline.gsd import Magnifier, Zoom, choose_zoom
+from geodeeplab.pipeline.gsd import Magnifier, Zoom, choose_zoom, ground_of
 from geodeeplab.pipeline.pins import pins_of
 from geodeeplab.pipeline.request import Request
 from geodeeplab.raster import (
     Aoi,
+    Grid,
     LabelClass,
     LockedSource,
     RowReader,
@@ -55,13 +57,17 @@ class Plan:
     model: Model
     """The model."""
     scene: Scene
-    """The scene with the bands that the model reads, on its own grid; outputs lie on it."""
+    """The scene with the bands that the model reads, on its own grid; outputs lie on it, or on a window of it."""
     model_scene: Scene
     """The same as the model sees it: `scene`, or its scaled version."""
     zoom: Zoom | None
     """The scale between the two."""
     aoi: Aoi | None
     """Where labels are wanted."""
+    area: Shard | None
+    """The block of the scene around that."""
+    crop: Crop | None
+    """The window of the scene that outputs are cropped to; None where they have all of it."""
     lattice: Lattice
     """Tiles of `model_scene`."""
     engine: Engine
@@ -72,6 +78,24 @@ class Plan:
     """The CRF as it is fitted to the tiles."""
     values: ValueMap
     """From the scene's numbers to the model's."""
+
+    @cached_property
+    def grid(self) -> Grid:
+        """The grid of the outputs: the scene's, or a window of it. Shards are counted from its corner."""
+        return self.scene.grid if self.crop is None else crop_grid(self.scene.grid, self.crop.extent)
+
+    @property
+    def extent(self) -> Shard:
+        """The block of the scene that the outputs have."""
+        height, width = self.scene.shape
+        whole = Shard(row_start=0, row_stop=height, col_start=0, col_stop=width)
+        return whole if self.crop is None else self.crop.extent
+
+    @property
+    def whole(self) -> Shard:
+        """All of the outputs as one shard."""
+        height, width = self.grid.shape
+        return Shard(row_start=0, row_stop=height, col_start=0, col_stop=width)
 
     @cached_property
     def magnifier(self) -> Magnifier:
@@ -86,12 +110,22 @@ class Plan:
     @property
     def notes(self) -> list[str]:
         """What the user should be told."""
-        told = (self.zoom and self.zoom.note, self.values.note, self.crf and self.crf.facts["note"])
+        told = (
+            self.crop and self.crop.note,
+            self.zoom and self.zoom.note,
+            self.values.note,
+            self.crf and self.crf.facts["note"],
+        )
         return [note for note in told if note]
 
+    def on_scene(self, shard: Shard) -> Shard:
+        """Give the block of the scene that a shard is."""
+        return shard.shifted(self.extent.row_start, self.extent.col_start)
+
     def on_model_grid(self, shard: Shard) -> Shard:
-        """Give the block of the grid that the model sees that a block of the scene needs."""
-        return shard if self.zoom is None else self.magnifier.scaled_shard(shard)
+        """Give the block of the grid that the model sees that a shard needs."""
+        block = self.on_scene(shard)
+        return block if self.zoom is None else self.magnifier.scaled_shard(block)
 
     @property
     def wanted_seen(self) -> Wanted | None:
@@ -100,16 +134,17 @@ class Plan:
         if aoi is None:
             return None
 
-        def on_scene(window: Window) -> np.ndarray:
+        def within(window: Window) -> np.ndarray:
             return aoi.mask(window, grid)
 
-        return on_scene if self.zoom is None else self.magnifier.scaled_wanted(on_scene)
+        return within if self.zoom is None else self.magnifier.scaled_wanted(within)
 
     @property
     def implicit_changes(self) -> list[str]:
         """What is done to the scene that nobody asked for."""
+        cropped = None if self.crop is None or self.crop.is_asked_for else self.crop.note
         zoomed = self.zoom.note if self.zoom is not None and self.request.gsd_m is None else None
-        return [note for note in (zoomed, self.values.note) if note]
+        return [note for note in (cropped, zoomed, self.values.note) if note]
 
     @property
     def layers(self) -> list[SpoolLayer]:
@@ -117,44 +152,45 @@ class Plan:
         layers = self.engine.decision.layers
         return [SpoolLayer(name=name, dtype=dtype, bands=bands) for name, (dtype, bands) in layers.items()]
 
-    @property
-    def whole(self) -> Shard:
-        """The whole scene as one shard."""
-        height, width = self.scene.shape
-        return Shard(row_start=0, row_stop=height, col_start=0, col_stop=width)
-
     def iter_rows(self, shard: Shard, facts: RunFacts) -> Iterator[FinishedRows]:
-        """Yield a shard of the scene as its rows are finished, from top to bottom.
+        """Yield a shard as its rows are finished, from top to bottom.
 
-        Law: the pixels do not depend on the shard.
+        Law: the pixels depend neither on the shard nor on the crop.
         """
+        rows = self._iter_block(self.on_scene(shard), facts)
+        with closing(rows):  # type: ignore[type-var]  # a generator
+            for finished in rows:
+                yield replace(finished, row_start=finished.row_start - self.extent.row_start)
+
+    def _iter_block(self, block: Shard, facts: RunFacts) -> Iterator[FinishedRows]:
+        """Yield a block of the scene as its rows are finished."""
         wanted = self.wanted_seen
         if self.zoom is None:
-            yield from self.engine.iter_rows(self.scene, self.lattice, shard=shard, wanted=wanted, facts=facts)
+            yield from self.engine.iter_rows(self.scene, self.lattice, shard=block, wanted=wanted, facts=facts)
             return
         magnifier = self.magnifier
         rows = self.engine.iter_rows(
             self.model_scene,
             self.lattice,
-            shard=self.on_model_grid(shard),
+            shard=magnifier.scaled_shard(block),
             wanted=wanted,
             facts=facts,
             on_scene=magnifier.scene_shard,
         )
         with closing(rows):  # type: ignore[type-var]  # a generator
             if self.scene.is_all_valid and wanted is None:
-                yield from magnifier.to_scene(rows, shard)
+                yield from magnifier.to_scene(rows, block)
                 return
-            reader = RowReader(self.scene, col_start=shard.col_start, col_stop=shard.col_stop)
-            for finished in magnifier.to_scene(rows, shard):
-                yield self._masked(finished, shard, reader)
+            reader = RowReader(self.scene, col_start=block.col_start, col_stop=block.col_stop)
+            for finished in magnifier.to_scene(rows, block):
+                yield self._masked(finished, block, reader)
 
-    def _masked(self, finished: FinishedRows, shard: Shard, reader: RowReader) -> FinishedRows:
+    def _masked(self, finished: FinishedRows, block: Shard, reader: RowReader) -> FinishedRows:
         """Take the labels off pixels of the scene that are invalid, or not wanted."""
         count = len(finished.labels)
         keep = reader.read(finished.row_start, finished.row_start + count).valid
         if self.aoi is not None:
-            window = Window(shard.col_start, finished.row_start, keep.shape[1], count)
+            window = Window(block.col_start, finished.row_start, keep.shape[1], count)
             keep &= self.aoi.mask(window, self.scene.grid)
         for name, pixels in finished.layers.items():
             pixels[..., ~keep] = self.engine.decision.fill(name)
@@ -187,9 +223,11 @@ def open_plan(request: Request, *, processes_per_device: int = 1) -> Iterator[Pl
     with ExitStack() as stack:
         stack.enter_context(local_files_only(request.local_only))
         scene = select_bands(stack.enter_context(_open(request, contract)), contract, request.bands)
-        zoom = choose_zoom(scene.grid, contract, request.gsd_m)
-        scene, seen = (scene, scene) if zoom is None else _two_views(scene, zoom)
         aoi = None if request.aoi is None else to_aoi(request.aoi, crs=scene.crs)
+        area = None if aoi is None else area_of(aoi, scene.grid, path=scene.path)
+        crop = choose_crop(scene.grid, area, request.crop)
+        zoom = choose_zoom(ground_of(scene.grid, area), contract, request.gsd_m)
+        scene, seen = (scene, scene) if zoom is None else _two_views(scene, zoom)
         values = value_map(seen, contract, wanted_rescale)
         tile_size = model.settle_tile_size(request.tile_size)
         overlap, crf = request.overlap, None
@@ -230,6 +268,8 @@ def open_plan(request: Request, *, processes_per_device: int = 1) -> Iterator[Pl
             model_scene=seen,
             zoom=zoom,
             aoi=aoi,
+            area=area,
+            crop=crop,
             lattice=lattice,
             engine=engine,
             classes=classes,

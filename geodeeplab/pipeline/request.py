@@ -30,6 +30,8 @@ class Request:
     """`native`, `model`, metres, or None: the model's where both are known and differ by more than a quarter."""
     aoi: AoiLike | None = None
     """Where labels are wanted; None for everywhere."""
+    crop: bool | None = None
+    """Whether outputs are cropped to the window around that; None: where it has less than 1 % of the scene's pixels."""
     bands: Sequence[str | int] | None = None
     """The scene's bands for the model's, by name or 1-based number."""
     rescale: str | Sequence[float] | None = None

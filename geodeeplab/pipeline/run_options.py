@@ -26,6 +26,7 @@ class RunOptions(TypedDict, total=False):
     grid_crs: str | None
     gsd_m: str | float | None
     aoi: AoiLike | None
+    crop: bool | None
     bands: Sequence[str | int] | None
     rescale: str | Sequence[float] | None
     model: "ModelLike"

@@ -89,6 +89,8 @@ def segment(
               scene's grid.
             - `grid_crs`: warp the scene to this coordinate reference system first; outputs lie on the warped grid.
             - `aoi`: where labels are wanted: a vector file in any CRS, or a geometry in the scene's.
+            - `crop`: put outputs on the window of the scene's grid around that area, and not on all of it; the labels
+              are the same. By default where the window has less than 1 % of the scene's pixels.
             - `classes`: names of the classes that are wanted; the rest is nodata, or `other`.
             - `min_confidence`: the least probability, 0 to 1, with which a class is given; the rest likewise.
             - `other`: make the rest a class of its own, `other`.
@@ -147,7 +149,7 @@ def segment(
     with open_plan(request, processes_per_device=executor.processes_per_device) as plan:
         layer = plan_polygons(
             polygon_options or PolygonOptions(),
-            grid=plan.scene.grid,
+            grid=plan.grid,
             classes=plan.classes,
             nodata=NODATA_LABEL,
             dst_path=outputs.polygons or Path("none.gpkg"),
@@ -198,7 +200,7 @@ def _run(
     clock.lap("open")
     with (
         open_workspace(
-            outputs.paths, header, shape=plan.scene.shape, layers=plan.layers, resume=resume, overwrite=overwrite
+            outputs.paths, header, shape=plan.grid.shape, layers=plan.layers, resume=resume, overwrite=overwrite
         ) as workspace,
         ExitStack() as stack,
     ):
@@ -222,7 +224,7 @@ def _run(
         polygons = writing.publish(pins, lap=clock.lap)
         pixels = {item.name: spool.class_pixels.get(item.id, 0) for item in plan.classes}
         resumed = workspace.resumed_share
-    height, width = plan.scene.shape
+    height, width = plan.grid.shape
     return pins | {
         "tiles": {"forwarded": run.tiles_forwarded, "skipped": run.tiles_skipped},
         "resumed_share": resumed,
@@ -275,7 +277,7 @@ def _fill(
 ) -> None:
     """Compute what the spool has not yet, while polygons are written of what it has."""
     spool = workspace.spool
-    height, width = plan.scene.shape
+    height, width = plan.grid.shape
     todo = [rest for shard in shards if (rest := spool.resume_shard(shard)) is not None]
     tracing = writing.follow(shards)
     progress(spool.pixel_count, height * width)
@@ -292,7 +294,7 @@ def _fill(
 def _pieces(plan: Plan, shards: Sequence[Shard]) -> list[Window]:
     """Give the pieces of a label raster in pieces: the shards, or squares where there is only one."""
     if len(shards) == 1:
-        height, width = plan.scene.shape
+        height, width = plan.grid.shape
         lattice = Lattice(shape=(height, width), tile_size=1, overlap=0)
         shards = list(lattice.iter_shards(PIECE_SIZE, PIECE_SIZE))
     return [Window(one.col_start, one.row_start, one.shape[1], one.shape[0]) for one in shards]

@@ -100,7 +100,7 @@ class OutputWriter:
         if self._writer is not None:
             lap("polygons")
         with self._workspace.publish() as temporary:
-            spool, grid, classes = self._workspace.spool, self._plan.scene.grid, self._plan.classes
+            spool, grid, classes = self._workspace.spool, self._plan.grid, self._plan.classes
             outputs, tags = self._outputs, self._tags(pins)
             is_sieved = self._layer.minimum is not None and (outputs.polygons is not None or self._sieve_labels)
             sieved = self._sieved_spool() if is_sieved else spool

@@ -14,7 +14,7 @@ from geodeeplab.raster.polygons.layer import PolygonLayer, read_polygon_layer
 from geodeeplab.raster.rows import RowReader, reflect_indices
 from geodeeplab.raster.scene import Scene, SceneLike, names_stac, open_array, open_scene, open_stack
 from geodeeplab.raster.sources.local_only import local_files_only
-from geodeeplab.raster.sources.scaled import ScaledSource, scaled_indices
+from geodeeplab.raster.sources.scaled import ScaledSource, first_at, scaled_indices
 from geodeeplab.raster.sources.source import LockedSource, Pixels, Source
 from geodeeplab.raster.sources.zarr import is_zarr
 from geodeeplab.raster.spool.encoded import EncodedBlock, SpoolLayer, encode_block
@@ -65,6 +65,7 @@ __all__ = [
     "describe_difference",
     "encode_block",
     "finished_before",
+    "first_at",
     "follow_rows",
     "is_vector",
     "is_zarr",

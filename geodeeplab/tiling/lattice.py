@@ -57,6 +57,10 @@ class Axis:
         stop = self.length if index == self.count - 1 else self.start(index) + self.stride
         return self.start(index), stop
 
+    def span(self, indices: range) -> int:
+        """Give the pixels from the first to the last of tiles side by side, past the scene's end perhaps."""
+        return (len(indices) - 1) * self.stride + self.tile_size
+
     def touching(self, start: int, stop: int) -> range:
         """Give the indices of the tiles that touch the pixels from `start` to `stop`."""
         first = max(0, (start - self.tile_size) // self.stride + 1)
@@ -95,6 +99,15 @@ class Shard:
     def shape(self) -> tuple[int, int]:
         """(height, width)."""
         return self.row_stop - self.row_start, self.col_stop - self.col_start
+
+    def shifted(self, rows: int, cols: int) -> "Shard":
+        """Give the block that lies so many pixels further down and to the right."""
+        return Shard(
+            row_start=self.row_start + rows,
+            row_stop=self.row_stop + rows,
+            col_start=self.col_start + cols,
+            col_stop=self.col_stop + cols,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

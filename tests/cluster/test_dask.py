@@ -15,6 +15,7 @@ import numpy as np
 import psutil
 import pyogrio
 import pytest
+import shapely
 
 import geodeeplab as gdl
 from geodeeplab.cluster import Dask, parse_dask
@@ -68,6 +69,24 @@ def test_all_outputs_are_those_of_one_process(
         one, two = (read_labels(tmp_path / folder / f"{name}.tif") for folder in ("one", "two"))
         np.testing.assert_array_equal(one, two)
     assert layer_of(tmp_path / "one" / "polygons.gpkg") == layer_of(tmp_path / "two" / "polygons.gpkg")
+
+
+def test_a_crop_is_that_of_one_process(
+    scene: Path, tiny_model: Path, two_workers: Dask, tmp_path: Path, read_labels: ReadLabels
+) -> None:
+    area = shapely.Polygon([(500_020.3, 4_999_750), (500_390, 4_999_980), (500_300, 4_999_720)])
+    run: dict[str, Any] = {"model": tiny_model, "aoi": area}
+    gdl.segment(scene, label_raster=tmp_path / "whole.tif", crop=False, **run)
+    for name, executor in (("one", None), ("two", two_workers)):
+        paths = {"polygons": tmp_path / f"{name}.gpkg", "label_raster": tmp_path / f"{name}.tif"}
+        done = gdl.segment(scene, crop=True, executor=executor, **paths, **run)
+    assert done.facts["shards"] > 1
+    top, bottom, left, right = done.facts["crop"]
+    assert np.array_equal(read_labels(tmp_path / "one.tif"), read_labels(tmp_path / "two.tif"))
+    assert np.array_equal(
+        read_labels(tmp_path / "two.tif"), read_labels(tmp_path / "whole.tif")[top:bottom, left:right]
+    )
+    assert layer_of(tmp_path / "one.gpkg") == layer_of(tmp_path / "two.gpkg")
 
 
 def layer_of(path: Path) -> tuple[list[Any], ...]:

@@ -78,7 +78,7 @@ factors = st.sampled_from([0.11, 0.25, 0.4, 0.77, 1.3, 2.0, 3.7])
 def test_every_pixel_takes_what_lies_at_its_centre(
     data: st.DataObject, height: int, width: int, down: float, right: float
 ) -> None:
-    rows, cols = scaled_indices(height, down), scaled_indices(width, right)
+    rows, cols = scaled_indices(0, height, down), scaled_indices(0, width, right)
     scaled = np.random.default_rng(0).integers(0, 200, (rows[-1] + 1, cols[-1] + 1), dtype=np.uint8)
     row_start = data.draw(st.integers(0, height - 1))
     col_start = data.draw(st.integers(0, width - 1))
@@ -113,7 +113,7 @@ def test_wanted_on_the_models_grid_is_where_a_wanted_pixel_takes_its_label(
         part: NDArray[np.bool_] = mask[window.toslices()]
         return part
 
-    rows, cols = scaled_indices(height, down), scaled_indices(width, right)
+    rows, cols = scaled_indices(0, height, down), scaled_indices(0, width, right)
     expected = np.zeros((rows[-1] + 1, cols[-1] + 1), bool)
     for row, col in np.argwhere(mask):
         expected[rows[row], cols[col]] = True
@@ -146,7 +146,7 @@ def test_labels_are_those_of_the_scaled_scene_and_lie_on_the_scenes_grid(
     with rasterio.open(tmp_path / "a.tif") as src, rasterio.open(tmp_path / "b.tif") as scaled:
         assert src.transform == transform
         assert src.shape == (110, 150)
-        at = np.ix_(scaled_indices(110, factor[0]), scaled_indices(150, factor[1]))
+        at = np.ix_(scaled_indices(0, 110, factor[0]), scaled_indices(0, 150, factor[1]))
         labels = src.read(1)
         assert np.array_equal(labels, np.where(native, scaled.read(1)[at], 0))
     assert np.array_equal(labels > 0, native), "every valid pixel has a label, and no other"
@@ -176,7 +176,7 @@ def test_a_block_of_the_models_grid_is_named_by_the_pixels_that_it_labels(
     data: st.DataObject, length: int, factor: float
 ) -> None:
     magnifier = Magnifier((length, length), (factor, factor))
-    indices = scaled_indices(length, factor)
+    indices = scaled_indices(0, length, factor)
     start = data.draw(st.integers(0, int(indices[-1])))
     stop = data.draw(st.integers(start + 1, int(indices[-1]) + 1))
     found = magnifier.scene_shard(Shard(row_start=start, row_stop=stop, col_start=start, col_stop=stop))

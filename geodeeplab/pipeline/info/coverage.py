@@ -67,13 +67,12 @@ def cover(plan: Plan) -> Coverage:
     always the same ones, as many as that.
     """
     lattice, seen = plan.lattice, plan.model_scene
-    tiles = lattice.rows.count * lattice.cols.count
+    all_rows, all_cols = lattice.touching(plan.on_model_grid(plan.whole))
+    tiles = len(all_rows) * len(all_cols)
     if plan.aoi is None and seen.is_all_valid:
-        middle = lattice.rows.count // 2, lattice.cols.count // 2
+        middle = all_rows[len(all_rows) // 2], all_cols[len(all_cols) // 2]
         return Coverage(tiles=tiles, empty=0, is_exact=True, read_s=None, example=middle)
     area = _area(plan)
-    if area is None:
-        return Coverage(tiles=tiles, empty=tiles, is_exact=True, read_s=0.0, example=None)
     rows, cols = lattice.touching(area)
     outside = tiles - len(rows) * len(cols)
     limit = LOOK_BYTES_REMOTE if any(is_remote(file) for file in seen.source.files) else LOOK_BYTES
@@ -108,16 +107,11 @@ def read_example(plan: Plan, tile: tuple[int, int]) -> tuple[TileBatch, float]:
     return batch, time.perf_counter() - started
 
 
-def _area(plan: Plan) -> Shard | None:
-    """Give the block of the model's grid around the area of interest; None if the two have nothing in common."""
-    if plan.aoi is None:
-        return plan.lattice.whole
-    window = plan.aoi.window(plan.scene.grid)
-    if window is None:
-        return None
-    row, col = int(window.row_off), int(window.col_off)
-    area = Shard(row_start=row, row_stop=row + int(window.height), col_start=col, col_stop=col + int(window.width))
-    return plan.on_model_grid(area)
+def _area(plan: Plan) -> Shard:
+    """Give the block of the model's grid that the run has to look at, be outputs cropped or not."""
+    if plan.area is None:
+        return plan.on_model_grid(plan.whole)
+    return plan.area if plan.zoom is None else plan.magnifier.scaled_shard(plan.area)
 
 
 def _count(plan: Plan, area: Shard) -> tuple[list[tuple[int, int]], float]:

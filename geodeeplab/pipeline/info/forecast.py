@@ -113,7 +113,7 @@ def forecast(plan: Plan, *, folder: str | os.PathLike[str] = ".") -> Forecast:
         filled = (coverage.tiles - coverage.empty) * sum(counts) / coverage.tiles
         seconds = _run_seconds(plan, timing, filled=filled, read_s=read_s)
     width = max(shard.shape[1] for shard in shards)
-    pixels = math.prod(plan.scene.shape)
+    pixels = math.prod(plan.grid.shape)
     rasters = _raster_bytes(plan)
     on_gpu = device.torch_device.type == "cuda"
     return Forecast(
@@ -229,7 +229,7 @@ def _band_bytes(plan: Plan) -> int:
 
 def _raster_bytes(plan: Plan) -> dict[str, int]:
     """Give the bytes of each raster's pixels."""
-    pixels = math.prod(plan.scene.shape)
+    pixels = math.prod(plan.grid.shape)
     return {layer.name: pixels * layer.bands * np.dtype(layer.dtype).itemsize for layer in plan.layers}
 
 

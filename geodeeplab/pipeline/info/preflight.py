@@ -10,7 +10,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -64,6 +64,9 @@ class Preflight:
     """What is missing before `segment` takes scene and model together; empty where it does."""
     notes: tuple[str, ...]
     """What `segment` would tell, too."""
+    crop: tuple[int, int, int, int] | None = None
+    """First row, row after the last, first column, column after the last of the scene that the outputs are cropped to;
+    None where they have all of it."""
 
     def to_json(self) -> str:
         """Write everything as one JSON object; numbers that JSON does not have, such as NaN, as text."""
@@ -144,7 +147,8 @@ def _check(request: "Request", *, folder: str | os.PathLike[str]) -> Preflight:
         run = forecast(plan, folder=folder)
         if run.empty_tiles == run.tiles:
             needs += (_no_pixel(plan, is_certain=run.is_count_exact),)
-        return Preflight(scene=facts, model=fit, run=run, needs=needs, notes=tuple(plan.notes))
+        crop = None if plan.crop is None else astuple(plan.crop.extent)
+        return Preflight(scene=facts, model=fit, run=run, needs=needs, notes=tuple(plan.notes), crop=crop)
 
 
 def _open(request: "Request", stack: ExitStack) -> "tuple[Plan | None, tuple[str, ...]]":

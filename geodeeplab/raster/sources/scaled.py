@@ -160,15 +160,24 @@ def scaled_grid(grid: Grid, factor: tuple[Factor, Factor]) -> Grid:
     )
 
 
-def scaled_indices(length: int, factor: Factor) -> npt.NDArray[np.intp]:
-    """Give for each row (or column) of a source the scaled one that its centre lies in: `floor((i + 0.5) * factor)`.
+def scaled_indices(start: int, stop: int, factor: Factor) -> npt.NDArray[np.intp]:
+    """Give for rows (or columns) of a source the scaled ones that their centres lie in: `floor((i + 0.5) * factor)`.
 
     Law: the indices never fall, and lie within the scaled source.
     """
     fraction = exact_factor(factor)
-    numerators = (2 * np.arange(length, dtype=np.int64) + 1) * fraction.numerator
-    indices = numerators // (2 * fraction.denominator)
-    return np.minimum(indices, _scaled_length(length, fraction) - 1).astype(np.intp)
+    numerators = (2 * np.arange(start, stop, dtype=np.int64) + 1) * fraction.numerator
+    return (numerators // (2 * fraction.denominator)).astype(np.intp)
+
+
+def first_at(index: int, length: int, factor: Factor) -> int:
+    """Give the first row (or column) of a source whose centre lies in a scaled one, or beyond; `length` if none does.
+
+    Law: `first_at(k, n, f) == np.searchsorted(scaled_indices(0, n, f), k)`.
+    """
+    fraction = exact_factor(factor)
+    first = -((fraction.numerator - 2 * fraction.denominator * index) // (2 * fraction.numerator))
+    return min(max(first, 0), length)
 
 
 def fill_values(bands: Sequence[Band], dtype: np.dtype[Any]) -> list[Any]:

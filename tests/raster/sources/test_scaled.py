@@ -19,7 +19,14 @@ from geodeeplab.raster.grid import Grid
 from geodeeplab.raster.rows import RowReader
 from geodeeplab.raster.scene import Scene
 from geodeeplab.raster.sources.remote import open_file
-from geodeeplab.raster.sources.scaled import ScaledSource, exact_factor, factor_to_gsd, scaled_grid, scaled_indices
+from geodeeplab.raster.sources.scaled import (
+    ScaledSource,
+    exact_factor,
+    factor_to_gsd,
+    first_at,
+    scaled_grid,
+    scaled_indices,
+)
 from geodeeplab.raster.sources.source import Pixels, Source
 
 MakeRaster = Callable[..., Path]
@@ -82,14 +89,18 @@ def test_indices_never_fall_and_lie_within(
     grid = Grid(shape=shape, transform=Affine.rotation(20) @ Affine.scale(3, -2), crs=None)
     new = scaled_grid(grid, factor)
     for length, scaled_length, one in zip(shape, new.shape, factor, strict=True):
-        indices = scaled_indices(length, one)
+        indices = scaled_indices(0, length, one)
         assert indices.shape == (length,)
         assert (np.diff(indices) >= 0).all()
         assert 0 <= indices[0]
         assert indices[-1] < scaled_length
+        first = [first_at(index, length, one) for index in range(scaled_length + 1)]
+        assert first == np.searchsorted(indices, range(scaled_length + 1)).tolist()
+        part = slice(length // 3, length // 2 + 1)
+        assert np.array_equal(scaled_indices(part.start, part.stop, one), indices[part])
     row, col = (min(at, length - 1) for at, length in zip(origin, shape, strict=True))
     point = ~new.transform @ (grid.transform @ (col + 0.5, row + 0.5))
-    at = scaled_indices(shape[1], factor[1])[col], scaled_indices(shape[0], factor[0])[row]
+    at = scaled_indices(0, shape[1], factor[1])[col], scaled_indices(0, shape[0], factor[0])[row]
     assert all(index - 1e-9 <= where <= index + 1 + 1e-9 for where, index in zip(point, at, strict=True))
 
 
