@@ -6,10 +6,12 @@ from contextlib import suppress
 from dataclasses import astuple
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, cast
+from xml.etree import ElementTree
 
 import torch
 
 import geodeeplab
+from geodeeplab.raster.sources.side_file import SUFFIX, digest_side_file
 
 if TYPE_CHECKING:
     from geodeeplab.pipeline.plan import Plan
@@ -70,12 +72,20 @@ def cudnn_version() -> int | None:
 
 
 def files_of(scene: "Scene") -> list[list[str | int]]:
-    """Name the scene's files with size and time of the last change (ns); of what is not on a disk only the name."""
+    """Name the scene's files with size and time of the last change (ns); of what is not on a disk only the name.
+
+    A side file of GDAL's counts by what it says beside statistics: a program that shows the scene changes no pixel.
+    """
     found: list[list[str | int]] = []
-    for file in scene.source.files:
+    for file in map(str, scene.source.files):
+        with suppress(OSError, ElementTree.ParseError):  # one that cannot be read counts as others do
+            if file.endswith(SUFFIX):
+                digest = digest_side_file(file)
+                found.extend([] if digest is None else [[file, digest]])
+                continue
         try:
             status = os.stat(file)
-            found.append([str(file), status.st_size, status.st_mtime_ns])
+            found.append([file, status.st_size, status.st_mtime_ns])
         except OSError:
-            found.append([str(file)])
+            found.append([file])
     return found
