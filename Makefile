@@ -14,7 +14,7 @@ PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --max-worker-restar
 PYTHON ?= $(shell for python in python3.11 python3 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
 
-.PHONY: help setup demo test test-programs test-all check docs coverage format dist wheelhouse
+.PHONY: help setup demo test test-programs test-all check docs coverage format dist wheelhouse qgis-plugin
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ dist: $(STAMP)  ## build wheel and sdist into dist/, and check them
 # Torch's wheels for a machine without a GPU come from another index: see the README.
 wheelhouse: dist  ## fill wheelhouse/ with the wheel and all that it needs, for machines without internet
 	$(BIN)/python -m pip download --disable-pip-version-check -c constraints.txt --only-binary :all: --dest wheelhouse dist/*.whl
+
+qgis-plugin: dist  ## make dist/geodeeplab_qgis.zip, which QGIS installs, with the wheel in it
+	$(BIN)/python qgis_plugin/make_zip.py dist/geodeeplab_qgis.zip --wheel dist/*.whl
 
 format: $(STAMP)  ## let ruff rewrite what it can
 	$(BIN)/ruff format .

@@ -26,7 +26,7 @@ def main() -> None:
     """Open, draw, describe."""
     options = parse_arguments()
     try:
-        from qgis.core import QgsApplication, QgsVectorLayer  # type: ignore[import-not-found]
+        from qgis.core import QgsApplication, QgsVectorLayer
     except ModuleNotFoundError:
         sys.exit(f"{sys.executable} has no QGIS: on Debian, apt install qgis python3-qgis, and run /usr/bin/python3")
 
@@ -60,8 +60,8 @@ def parse_arguments() -> argparse.Namespace:
 def draw(layer: Any, output: Path, *, side: int, extent: list[float] | None) -> None:  # noqa: ANN401 - QGIS's own types
     """Draw the map, and beside it the legend of the layer's renderer."""
     from qgis.core import QgsMapRendererCustomPainterJob, QgsMapSettings, QgsRectangle
-    from qgis.PyQt.QtCore import QSize  # type: ignore[import-not-found]
-    from qgis.PyQt.QtGui import QColor, QImage, QPainter  # type: ignore[import-not-found]
+    from qgis.PyQt.QtCore import QSize
+    from qgis.PyQt.QtGui import QColor, QImage, QPainter
 
     box = QgsRectangle(*extent) if extent else layer.extent()
     scale = side / max(box.width(), box.height())

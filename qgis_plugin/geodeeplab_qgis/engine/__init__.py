@@ -1,0 +1,1 @@
+"""What the plugin does without QGIS: the environment, the command lines, the protocol, the process."""
