@@ -10,6 +10,7 @@ import click
 
 from geodeeplab.cli.batch import NAMES, OneOfMany, are_folders, plan_batch
 from geodeeplab.cli.label_options import label_options
+from geodeeplab.cli.map_option import check_map, map_option
 from geodeeplab.cli.options import local_only_option
 from geodeeplab.cli.polygon_options import polygon_options
 from geodeeplab.cli.process import finish_undisturbed
@@ -34,6 +35,7 @@ READ_BY = ("bands", "tile_size", "overlap", "batch_size", "device", "precision",
 @click.option("--label-raster", help="Label raster to write (.tif), or a folder.")
 @click.option("--confidence", help="100 × the class's probability (.tif), or a folder.")
 @click.option("--probabilities", help="Every class's probability (.tif), or a folder.")
+@map_option
 @click.option("--save", "model_path", type=click.Path(path_type=Path), help="Model file to write (.safetensors).")
 @click.option("--suggest", type=click.Path(path_type=Path), help="Layer of where to draw next (.gpkg).")
 @click.option(
@@ -61,6 +63,7 @@ def command(
     label_raster: str | None,
     confidence: str | None,
     probabilities: str | None,
+    map_path: Path | None,
     model_path: Path | None,
     suggest: Path | None,
     suggestions: int,
@@ -90,7 +93,7 @@ def command(
 
     outputs = {"polygons": polygons, "label_raster": label_raster, "confidence": confidence}
     outputs |= {"probabilities": probabilities}
-    planned = _plan_outputs(scenes, {key: value for key, value in outputs.items() if value is not None})
+    wanted = {key: value for key, value in outputs.items() if value is not None}
     base = [] if model in ("auto", "none") else model_paths(model, None)
     inputs: list[Any] = [
         *scenes,
@@ -98,6 +101,10 @@ def command(
         *base,
         *(one for one in (label_options.get("labelled"), since, options.get("aoi")) if one is not None),
     ]
+    if map_path is not None:
+        is_batch = len(scenes) > 1 or are_folders(wanted, scenes)
+        check_map(map_path, wanted, inputs=inputs, is_batch=is_batch, overwrite=overwrite or resume)
+    planned = _plan_outputs(scenes, wanted)
     _check_files(planned, model_path, suggest, inputs=inputs, overwrite=overwrite, resume=resume)
     for scene in scenes:
         check_is_there(scene)
@@ -148,6 +155,8 @@ def command(
             facts.append(run.facts)
             if not as_json:
                 click.echo(closing_line(run.facts))
+            if map_path is not None:
+                run.facts["outputs"].append(str(run.explore().save(map_path, overwrite=overwrite or resume)))
         finish_undisturbed()
     if model_path is not None:
         adapted.save(model_path)

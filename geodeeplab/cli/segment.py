@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from geodeeplab.cli.batch import are_folders, plan_batch, run_batch
+from geodeeplab.cli.map_option import check_map, map_option
 from geodeeplab.cli.options import local_only_option
 from geodeeplab.cli.polygon_options import polygon_options
 from geodeeplab.cli.process import finish_undisturbed
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 @click.option("--confidence", help="100 × the class's probability (.tif), or a folder.")
 @click.option("--probabilities", help="Every class's probability (.tif), or a folder.")
 @click.option("--probability-dtype", type=click.Choice(["uint8", "float16"]), default="uint8", show_default=True)
-@click.option("--map", "map_path", type=click.Path(path_type=Path), help="Map of the result for the browser (.html).")
+@map_option
 @click.option("--shards", type=click.Path(path_type=Path), help="Folder for the label raster in pieces, with a VRT.")
 @click.option("--model", default="landcover-aerial", show_default=True, help="Bundled model or model file.")
 @run_options
@@ -78,7 +79,7 @@ def command(
     if is_batch and shards is not None:
         raise click.UsageError("--shards is for the result of one scene: leave it out, or give files as outputs")
     if map_path is not None:
-        _check_map(map_path, scenes, outputs, is_batch=is_batch, overwrite=overwrite or resume)
+        check_map(map_path, outputs, inputs=scenes, is_batch=is_batch, overwrite=overwrite or resume)
     if is_batch:
         find_model(model)
     else:
@@ -145,22 +146,3 @@ def command(
         raise GeoDeepLabError(f"{len(failed)} of {len(batch)} scenes failed: {', '.join(failed)}")
     runs = facts if isinstance(facts, list) else [facts]
     tell_done([path for one in runs for path in one["outputs"]], facts)
-
-
-def _check_map(
-    path: Path, scenes: Sequence[str], outputs: Mapping[str, str | None], *, is_batch: bool, overwrite: bool
-) -> None:
-    """Refuse before any work a map that cannot be made.
-
-    Raises:
-        OptionError, OutputError: it cannot be written there.
-    """
-    from geodeeplab.maps.web import MAP_SUFFIXES
-    from geodeeplab.raster import check_distinct, check_output
-
-    if is_batch:
-        raise click.UsageError("--map is for the result of one scene: make others with `geodeeplab map`")
-    if not (outputs["polygons"] or outputs["label_raster"]):
-        raise click.UsageError("--map shows labels or polygons: give -o or --label-raster, too")
-    check_output(path, suffixes=MAP_SUFFIXES, overwrite=overwrite, inputs=scenes)
-    check_distinct([path, *filter(None, outputs.values())])

@@ -43,13 +43,14 @@ def arguments(scene: Path, polygons: Path) -> list[object]:
 
 def test_the_whole_of_it(run: Run, arguments: list[object], scene: Path, out: Path) -> None:
     written = ["-o", out / "a.gpkg", "--label-raster", out / "a.tif", "--save", out / "m.safetensors"]
-    ran = run(*arguments, *written, "--suggest", out / "next.gpkg", "-n", 3)
+    ran = run(*arguments, *written, "--suggest", out / "next.gpkg", "-n", 3, "--map", out / "a.html")
     assert ran.status == 0, ran.err
     lines = ran.out.splitlines()
     assert lines[0].startswith("class")
     assert lines[-1].startswith(f"{out / 'a.gpkg'} {out / 'a.tif'}: 125 × 75 px")
     assert "windows to look at next" in ran.err
-    names = {"a.gpkg", "a.tif", "a.tif.aux.xml", "m.safetensors", "next.gpkg"}
+    names = {"a.gpkg", "a.tif", "a.tif.aux.xml", "a.html", "m.safetensors", "next.gpkg"}
+    assert '"kind":"polygons"' in (out / "a.html").read_text()
     assert {path.name for path in out.iterdir()} == names
     assert set(gpd.read_file(out / "a.gpkg", layer="landcover")["class_name"]) <= set("abc")
     assert len(gpd.read_file(out / "next.gpkg", layer=0)) <= 3
@@ -96,6 +97,14 @@ def test_several_scenes(run: Run, arguments: list[object], tmp_path: Path, polyg
 def test_several_scenes_need_folders(expect_refused: Refused, arguments: list[object], scene: Path, out: Path) -> None:
     match = "maps of several scenes go into folders: end each output with /"
     expect_refused(*arguments, scene, "-o", out / "a.gpkg", match=match)
+
+
+def test_a_map_for_the_browser_is_of_one_scene_and_shows_something(
+    expect_refused: Refused, arguments: list[object], scene: Path, out: Path
+) -> None:
+    page = ("--map", out / "a.html")
+    expect_refused(*arguments, *page, match="give -o or --label-raster, too", status=2)
+    expect_refused(*arguments, scene, "-o", f"{out}/", *page, match="--map is for the result of one scene", status=2)
 
 
 @pytest.fixture
