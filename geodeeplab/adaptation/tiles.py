@@ -21,7 +21,7 @@ from geodeeplab.inference.tiles import TileBatch, iter_batches
 from geodeeplab.models import AdaptedNetwork
 from geodeeplab.pipeline.plan import Plan
 from geodeeplab.stages import Stage
-from geodeeplab.tiling import Tile
+from geodeeplab.tiling import Lattice, Shard, Tile
 
 Progress = Callable[[int, int], None]
 """Called with what is done and what there is in all."""
@@ -127,7 +127,7 @@ def _run(plan: Plan, tiles: Sequence[Tile], compute: Callable[[TileBatch], Any])
     batches = iter_batches(
         plan.model_scene,
         plan.lattice,
-        plan.lattice.whole,
+        _around(tiles, plan.lattice),
         batch_size=plan.engine.forward.batch_size,
         wanted=wanted,
         pin=device.torch_device.type == "cuda",
@@ -137,6 +137,17 @@ def _run(plan: Plan, tiles: Sequence[Tile], compute: Callable[[TileBatch], Any])
         read = stack.enter_context(Stage(batches, depth=device.lanes + 1, name="read"))
         filled = (batch for batch in read if batch.filled)
         yield from Lanes(compute, lanes=device.lanes, threads=device.threads).map(filled)
+
+
+def _around(tiles: Sequence[Tile], lattice: Lattice) -> Shard:
+    """Give the block that some tiles lie in, each with the pixels that are its alone."""
+    rows, cols = [tile.row for tile in tiles], [tile.col for tile in tiles]
+    return Shard(
+        row_start=lattice.rows.start(min(rows)),
+        row_stop=lattice.rows.owned(max(rows))[1],
+        col_start=lattice.cols.start(min(cols)),
+        col_stop=lattice.cols.owned(max(cols))[1],
+    )
 
 
 def _configuration(plan: Plan, network: AdaptedNetwork) -> bytes:

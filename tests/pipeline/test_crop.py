@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import geopandas as gpd
 import numpy as np
@@ -23,6 +22,7 @@ from geodeeplab.pipeline.info.preflight import preflight_request
 from geodeeplab.pipeline.request import Request
 from geodeeplab.raster import Grid
 from geodeeplab.tiling import Shard
+from tests.pipeline.mosaics import write_mosaic
 
 MakeRaster = Callable[..., Path]
 Blocks = Callable[..., NDArray[np.uint8]]
@@ -195,22 +195,7 @@ MIDDLE = 612_345
 @pytest.fixture
 def mosaic(scene: Path, tmp_path: Path) -> Path:
     """A VRT of 1,000,000 × 1,000,000 px that holds the scene, and nothing else."""
-    root = ElementTree.Element("VRTDataset", rasterXSize="1000000", rasterYSize="1000000")
-    ElementTree.SubElement(root, "SRS").text = "EPSG:32633"
-    ElementTree.SubElement(root, "GeoTransform").text = f"{LEFT - MIDDLE}, 1, 0, {TOP + MIDDLE}, 0, -1"
-    for number, color in enumerate(("Red", "Green", "Blue"), start=1):
-        band = ElementTree.SubElement(root, "VRTRasterBand", dataType="Byte", band=str(number))
-        ElementTree.SubElement(band, "NoDataValue").text = "0"
-        ElementTree.SubElement(band, "ColorInterp").text = color
-        source = ElementTree.SubElement(band, "SimpleSource")
-        ElementTree.SubElement(source, "SourceFilename", relativeToVRT="1").text = scene.name
-        ElementTree.SubElement(source, "SourceBand").text = str(number)
-        size = {"xSize": "130", "ySize": "110"}
-        ElementTree.SubElement(source, "SrcRect", xOff="0", yOff="0", **size)
-        ElementTree.SubElement(source, "DstRect", xOff=str(MIDDLE), yOff=str(MIDDLE), **size)
-    path = tmp_path / "mosaic.vrt"
-    path.write_text(ElementTree.tostring(root, encoding="unicode"))
-    return path
+    return write_mosaic(tmp_path / "mosaic.vrt", scene, shape=(1_000_000, 1_000_000), at=(MIDDLE, MIDDLE))
 
 
 @pytest.mark.parametrize("gsd_m", ["native", 1.3])
@@ -248,22 +233,9 @@ def test_pixels_of_a_world_map_are_measured_where_the_area_is(
 ) -> None:
     """In Web Mercator a pixel of 1 m is 0.5 m at 60 degrees, and the middle of the map is at the equator."""
     north = 8_399_737.9  # 60 degrees
-    height = round(2 * north)
     scene = make_raster(blocks(120, 120), photometric="rgb", crs="EPSG:3857", transform=Affine(1, 0, 0, 0, -1, north))
-    root = ElementTree.fromstring(
-        f'<VRTDataset rasterXSize="100000" rasterYSize="{height}"><SRS>EPSG:3857</SRS>'
-        f"<GeoTransform>0, 1, 0, {north}, 0, -1</GeoTransform></VRTDataset>"
-    )
-    for number, color in enumerate(("Red", "Green", "Blue"), start=1):
-        band = ElementTree.SubElement(root, "VRTRasterBand", dataType="Byte", band=str(number))
-        ElementTree.SubElement(band, "ColorInterp").text = color
-        source = ElementTree.SubElement(band, "SimpleSource")
-        ElementTree.SubElement(source, "SourceFilename", relativeToVRT="1").text = scene.name
-        ElementTree.SubElement(source, "SourceBand").text = str(number)
-    (tmp_path / "world.vrt").write_text(ElementTree.tostring(root, encoding="unicode"))
+    world = write_mosaic(tmp_path / "world.vrt", scene, shape=(round(2 * north), 100_000), at=(0, 0))
     area = shapely.box(20, north - 100, 110, north - 20)
     with pytest.warns(gdl.GeoDeepLabWarning, match=r"pixels of 0\.50\d m are scaled to 1 m|cropped"):
-        done = gdl.segment(
-            tmp_path / "world.vrt", label_raster=tmp_path / "a.tif", model=tiny, aoi=area, gsd_m=1, **TILE
-        )
+        done = gdl.segment(world, label_raster=tmp_path / "a.tif", model=tiny, aoi=area, gsd_m=1, **TILE)
     assert any("pixels of 0.50" in note for note in done.facts["notes"])

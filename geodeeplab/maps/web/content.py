@@ -32,6 +32,8 @@ FIXED_BYTES = 350_000
 PICTURE_SHARE = 0.6
 """Of a page's bytes that pictures may take, where there are polygons too."""
 LEAST_SIZE = 256
+LEAST_SHARE = 0.01
+"""Of the scene's ground: results on less of it, as those of a crop, are shown where they are."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -150,14 +152,34 @@ def _open_tables(layers: MapLayers, *, crs: Any) -> dict[str, VectorLayer]:  # n
 
 
 def _frame(rasters: Mapping[str, Scene], tables: Mapping[str, VectorLayer]) -> Frame:
-    """Give the frame of the first layer that has one."""
-    for scene in rasters.values():
-        return frame_of_grid(scene.grid, path=scene.path)
-    table = next(iter(tables.values()))
+    """Give the frame of the first layer that has one; of a small part of a scene, that of what was made of it."""
+    frames = (frame_of_grid(one.grid, path=one.path) for one in rasters.values())
+    first = next(frames, None)
+    if first is None:
+        table = next(iter(tables.values()))
+        frame = _frame_of_table(table)
+        if frame is None:
+            raise OptionError(f"polygon layer '{table.name}' has no polygons: there is nothing to draw")
+        return frame
+    if "scene" not in rasters or not first.has_crs:
+        return first
+    second = next(frames, None)
+    if second is None and "polygons" in tables and tables["polygons"].crs is not None:
+        second = _frame_of_table(tables["polygons"])
+    return first if second is None or _ground(second) >= LEAST_SHARE * _ground(first) else second
+
+
+def _ground(frame: Frame) -> float:
+    left, bottom, right, top = frame.bounds
+    return (right - left) * (top - bottom)
+
+
+def _frame_of_table(table: VectorLayer) -> Frame | None:
+    """Give the frame around polygons; None without any."""
     boxes = [shapely.total_bounds(chunk.geometries) for chunk in table.iter_chunks()]
     found = np.array([box for box in boxes if np.isfinite(box).all()])
     if not len(found):
-        raise OptionError(f"polygon layer '{table.name}' has no polygons: there is nothing to draw")
+        return None
     left, bottom = found[:, :2].min(axis=0)
     right, top = found[:, 2:].max(axis=0)
     xs, ys = np.meshgrid(np.linspace(left, right, 17), np.linspace(bottom, top, 17))

@@ -48,7 +48,8 @@ class Map:
         """Say what the map shows; nothing is read before it is shown or saved.
 
         Args:
-            scene: the scene; the map lies where it does, else where the first of the others does.
+            scene: the scene; the map lies where it does, else where the first of the others does, which also holds
+                where that has less than 1 % of the scene's ground.
             labels: a label raster.
             confidence: a raster of confidence in per cent, shown as a heat map.
             polygons: polygons; a click on one shows its attributes.

@@ -9,7 +9,7 @@ from rasterio.windows import Window
 
 from geodeeplab.inference import TileBatch, iter_batches
 from geodeeplab.pipeline.plan import Plan
-from geodeeplab.raster.sources.remote import is_remote
+from geodeeplab.raster.sources.remote import is_networked
 from geodeeplab.tiling import Shard
 
 LOOK_BYTES, LOOK_BYTES_REMOTE = 256 << 20, 16 << 20
@@ -75,7 +75,7 @@ def cover(plan: Plan) -> Coverage:
     area = _area(plan)
     rows, cols = lattice.touching(area)
     outside = tiles - len(rows) * len(cols)
-    limit = LOOK_BYTES_REMOTE if any(is_remote(file) for file in seen.source.files) else LOOK_BYTES
+    limit = LOOK_BYTES_REMOTE if is_networked(seen.source) else LOOK_BYTES
     places = _Places(plan, rows, cols)
     count = max(LEAST_SAMPLES, int(limit // _place_bytes(plan, places.at(0))))
     if _area_bytes(plan, area) <= limit or count >= places.count:

@@ -27,6 +27,9 @@ VSI_OF_SCHEME = {
 }
 """GDAL's prefix instead of `scheme://`."""
 
+SERVICES = ("WMS", "WMTS", "WCS")
+"""GDAL's drivers of web services; a small file on disk says where they are."""
+
 REMOTE_VSI = ("vsicurl", "vsis3", "vsigs", "vsiaz", "vsiadls", "vsioss", "vsiswift", "vsihdfs", "vsiwebhdfs")
 
 OPTIONS: dict[str, str | float] = {
@@ -71,6 +74,11 @@ def is_remote(path: str) -> bool:
     if path.startswith("/vsi"):
         return any(f"/{name}/" in path or f"/{name}?" in path for name in REMOTE_VSI)
     return _scheme(path) in VSI_OF_SCHEME
+
+
+def is_networked(source: Source) -> bool:
+    """Tell whether a source is read over the network: it has a remote file, or is a web service."""
+    return source.driver in SERVICES or any(is_remote(file) for file in source.files)
 
 
 def gdal_path(path: str) -> str:
