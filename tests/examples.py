@@ -1,5 +1,9 @@
-"""How many examples a law is tried on."""
+"""How many examples a law is tried on, and which of them quickly."""
 
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
 from hypothesis import settings
 
 
@@ -11,3 +15,16 @@ def examples(count: int) -> int:
 def is_full() -> bool:
     """Tell whether laws are to be tried on all of their examples, and on scenes of full size."""
     return settings().max_examples >= 100
+
+
+def few(cases: Iterable[Any], count: int) -> list[Any]:
+    """Give cases for `parametrize`, of which the first `count` are quick to have and the others are marked slow.
+
+    For cases that say much the same, each of which takes a second.
+    """
+    return [case if number < count else pytest.param(*_values(case), marks=pytest.mark.slow)
+            for number, case in enumerate(cases)]  # fmt: skip
+
+
+def _values(case: Any) -> tuple[Any, ...]:  # noqa: ANN401 - whatever a test takes
+    return case if isinstance(case, tuple) else (case,)

@@ -74,6 +74,7 @@ def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_what_ends_badly_is_seen(planted: Path) -> None:
     words = list(WANTED)
 

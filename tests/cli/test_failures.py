@@ -14,6 +14,8 @@ import pyogrio
 import pytest
 import rasterio
 
+from tests.examples import few
+
 MakeRaster = Callable[..., Path]
 Blocks = Callable[..., np.ndarray]
 Run = Callable[..., Any]
@@ -88,9 +90,7 @@ class TestFullDisks:
         if folder.is_dir() and folder.is_mount():
             subprocess.run(["umount", "-l", str(folder)], check=True)
 
-    @pytest.mark.parametrize(
-        "kib", [4, 16, 64, 108, *(pytest.param(kib, marks=pytest.mark.slow) for kib in (8, 12, 24))]
-    )
+    @pytest.mark.parametrize("kib", few([16, 108, 4, 8, 12, 24, 64], 2))
     def test_with_more_space_the_run_goes_on(
         self,
         expect_kept: Kept,

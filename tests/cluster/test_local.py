@@ -20,6 +20,14 @@ def test_threads_a_gpu_and_the_package_are_settled_before_a_worker_starts(monkey
     assert found[0]["PYTHONPATH"] == os.pathsep.join([str(home), "elsewhere"])
 
 
+def test_workers_look_at_themselves_less_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED"
+    monkeypatch.delenv(name, raising=False)
+    assert worker_environment(1, [], 0)[name] == "False"
+    monkeypatch.setenv(name, "True")
+    assert worker_environment(1, [], 0)[name] == "True"
+
+
 def test_without_gpus_nothing_is_said_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert "CUDA_VISIBLE_DEVICES" not in worker_environment(1, [], 0)

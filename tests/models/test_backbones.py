@@ -10,6 +10,7 @@ from torchvision.models import densenet121, efficientnet_v2_s, mobilenet_v2, mob
 from geodeeplab.errors import ModelError
 from geodeeplab.models import BACKBONES, build_backbone
 from geodeeplab.models.backbones import DilatedPool, UnpaddedVGG, build_fcn_vgg, dilate, first_centre
+from tests.examples import few
 
 SQUEEZE_AND_EXCITATION = ("mobilenet_v3_large", "mobilenet_v3_small", "efficientnet_v2_s")
 EXACT = [name for name in BACKBONES if name not in SQUEEZE_AND_EXCITATION]
@@ -57,11 +58,12 @@ def test_dilation_equals_stride_where_both_have_a_cell(name: str) -> None:
     check_exactness(name, sizes=((64, 96), (71, 97)))
 
 
-TIMM_EXACT = ["resnet26d", "resnetaa50d", "resnext50_32x4d", "regnetx_002", "mobilenetv4_conv_small", "densenet121"]
-TIMM_LARGE = ["resnet50d"]
+TIMM_EXACT = [
+    "regnetx_002", "mobilenetv4_conv_small", "resnet26d", "resnetaa50d", "resnext50_32x4d", "densenet121", "resnet50d",
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [*TIMM_EXACT, *(pytest.param(name, marks=pytest.mark.slow) for name in TIMM_LARGE)])
+@pytest.mark.parametrize("name", few(TIMM_EXACT, 3))
 def test_dilation_of_timms_networks_is_exact_too(name: str) -> None:
     pytest.importorskip("timm")
     check_exactness(f"timm:{name}", sizes=((45, 71),))
@@ -72,7 +74,7 @@ def test_timms_networks_with_same_padding_are_exact_on_whole_cells() -> None:
     check_exactness("timm:tf_mobilenetv3_small_minimal_100", sizes=((64, 96),))
 
 
-@pytest.mark.parametrize("output_stride", [8, 16, 32])
+@pytest.mark.parametrize("output_stride", few([16, 8, 32], 1))
 @pytest.mark.parametrize("name", [name for name in BACKBONES if name not in LARGE])
 def test_the_levels_have_the_shapes_that_the_backbone_states(name: str, output_stride: int) -> None:
     with torch.device("meta"), torch.no_grad():  # shapes only

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
@@ -67,18 +67,31 @@ def load_model(name_or_path: str | os.PathLike[str] = DEFAULT_MODEL) -> Model:
     try:
         architecture = read_architecture(contract.architecture)
         with torch.device("meta"), Undrawn():  # shapes without memory
-            wanted = _build(architecture).state_dict()
+            network = _build(architecture)
     except ModelError as error:
         raise ModelError(f"{path} names an architecture that cannot be built ({error}): save it again") from error
+    wanted = network.state_dict()
     _check_tensors(path, wanted)
-    with Undrawn():
-        network = _build(architecture)
-    with safe_open(path, framework="pt") as file:
-        network.load_state_dict({key: file.get_tensor(key).float() for key in wanted}, strict=True)
-    for key, tensor in network.state_dict().items():
-        if not tensor.isfinite().all():
+    with safe_open(path, framework="pt") as file:  # copies: what is lent would change with the file
+        state = {key: file.get_tensor(key).to(tensor.dtype, copy=True) for key, tensor in wanted.items()}
+    for key, tensor in state.items():
+        if not tensor.sum().isfinite() and not tensor.isfinite().all():  # a sum is quick, and may overflow
             raise ModelError(f"the tensor {key} in {path} is not finite: the file is damaged, copy or save it again")
+    network.load_state_dict(state, strict=True, assign=True)
+    if _has_unstored(network):
+        with Undrawn():
+            network = _build(architecture)
+        network.load_state_dict(state, strict=True)
     return Model(network=network.eval(), contract=contract, path=path)
+
+
+def _has_unstored(network: nn.Module) -> bool:
+    """Tell whether a network that was built without memory has tensors that no file holds."""
+    return any(
+        isinstance(tensor, Tensor) and tensor.is_meta
+        for module in network.modules()
+        for tensor in (*module._parameters.values(), *module._buffers.values(), *vars(module).values())
+    )
 
 
 def save_model(

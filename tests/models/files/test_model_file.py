@@ -59,6 +59,25 @@ def test_a_saved_model_loads_as_it_was(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["small.safetensors"]
 
 
+def test_a_loaded_network_does_not_change_with_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "small.safetensors"
+    save_model(build_model(**ARCHITECTURE), make_contract(), path, half=False)
+    network, image = load_model(path).network, torch.randn(1, 1, 40, 40)
+    with torch.no_grad():
+        before = network(image)
+        with open(path, "r+b") as file:
+            file.write(bytes(path.stat().st_size))
+        assert torch.equal(network(image), before)
+
+
+def test_large_weights_are_finite_though_their_sum_is_not(tmp_path: Path) -> None:
+    path, network = tmp_path / "small.safetensors", build_model(**ARCHITECTURE)
+    with torch.no_grad():
+        network.classifier[-1].weight.fill_(3e38)  # type: ignore[index,union-attr]
+    save_model(network, make_contract(), path, half=False)
+    assert (load_model(path).network.classifier[-1].weight == 3e38).all()  # type: ignore[index,union-attr]
+
+
 def test_half_precision_keeps_statistics_and_biases_in_full(tmp_path: Path) -> None:
     path = tmp_path / "small.safetensors"
     save_model(build_model(**ARCHITECTURE), make_contract(), path)

@@ -17,6 +17,7 @@ from geodeeplab.pipeline.info import coverage, forecast
 from geodeeplab.pipeline.info.preflight import preflight, preflight_request
 from geodeeplab.pipeline.request import Request
 from geodeeplab.raster import open_scene
+from tests.examples import few
 
 MakeRaster = Callable[..., Path]
 Blocks = Callable[..., np.ndarray]
@@ -36,7 +37,7 @@ def small(scene: object, model: Model, **options: object) -> Request:
 
 
 class TestTiles:
-    @pytest.mark.parametrize("options", [{}, {"gsd_m": 0.8}, {"gsd_m": 2.5}])
+    @pytest.mark.parametrize("options", few([{"gsd_m": 0.8}, {}, {"gsd_m": 2.5}], 1))
     @pytest.mark.parametrize("has_aoi", [False, True])
     def test_are_those_of_the_run(
         self, holed: Path, tiny: Model, tmp_path: Path, options: dict[str, float], has_aoi: bool

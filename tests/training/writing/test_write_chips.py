@@ -25,6 +25,7 @@ from geodeeplab.training.folders.chip_folder import ChipFolder, open_chip_folder
 from geodeeplab.training.scenes.labelled import LabelledPixels
 from geodeeplab.training.writing.chip_tiles import ChipLattice, iter_chips
 from geodeeplab.training.writing.write_chips import ChipOptions, Layout, write_chips
+from tests.examples import few
 
 CLASSES = (
     ModelClass(id=1, name="field", color=(220, 200, 90)),
@@ -106,7 +107,7 @@ def check_equals_scene(folder: ChipFolder, drawn: DrawnScene, *, exact: bool = T
 
 
 @pytest.mark.parametrize("layout", ["esri", "pairs"])
-@pytest.mark.parametrize("with_map", [True, False])
+@pytest.mark.parametrize("with_map", few([True, False], 1))
 @pytest.mark.parametrize(
     ("image_format", "dtype", "bands", "nodata"),
     [
