@@ -78,7 +78,7 @@ def test_a_crop_is_that_of_one_process(
     run: dict[str, Any] = {"model": tiny_model, "aoi": area}
     gdl.segment(scene, label_raster=tmp_path / "whole.tif", crop=False, **run)
     for name, executor in (("one", None), ("two", two_workers)):
-        paths = {"polygons": tmp_path / f"{name}.gpkg", "label_raster": tmp_path / f"{name}.tif"}
+        paths: dict[str, Any] = {"polygons": tmp_path / f"{name}.gpkg", "label_raster": tmp_path / f"{name}.tif"}
         done = gdl.segment(scene, crop=True, executor=executor, **paths, **run)
     assert done.facts["shards"] > 1
     top, bottom, left, right = done.facts["crop"]

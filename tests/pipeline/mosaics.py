@@ -25,7 +25,7 @@ def write_mosaic(
         source = ElementTree.SubElement(band, "SimpleSource")
         ElementTree.SubElement(source, "SourceFilename", relativeToVRT="0").text = str(file.resolve())
         ElementTree.SubElement(source, "SourceBand").text = str(number)
-        ElementTree.SubElement(source, "SrcRect", xOff="0", yOff="0", **size)
-        ElementTree.SubElement(source, "DstRect", xOff=str(at[1]), yOff=str(at[0]), **size)
+        ElementTree.SubElement(source, "SrcRect", {"xOff": "0", "yOff": "0", **size})
+        ElementTree.SubElement(source, "DstRect", {"xOff": str(at[1]), "yOff": str(at[0]), **size})
     dst_path.write_text(ElementTree.tostring(root, encoding="unicode"), encoding="utf-8")
     return dst_path

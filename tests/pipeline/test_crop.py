@@ -46,7 +46,7 @@ def read(path: Path) -> NDArray[Any]:
     return pixels
 
 
-def outputs_in(folder: Path) -> dict[str, Path]:
+def outputs_in(folder: Path) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
     return {name: folder / f"{name}.tif" for name in RASTERS} | {"polygons": folder / "polygons.gpkg"}
 

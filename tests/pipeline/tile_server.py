@@ -41,7 +41,7 @@ class Services:
     @property
     def res(self) -> float:
         """Pixel size in metres of Web Mercator."""
-        return 2 * HALF_WORLD_M / TILE / 2**self.zoom
+        return 2 * HALF_WORLD_M / (TILE << self.zoom)
 
     @property
     def origin(self) -> tuple[float, float]:
