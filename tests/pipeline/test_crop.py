@@ -51,7 +51,7 @@ def outputs_in(folder: Path) -> dict[str, Any]:
     return {name: folder / f"{name}.tif" for name in RASTERS} | {"polygons": folder / "polygons.gpkg"}
 
 
-def check_cropped(cropped: dict[str, Path], whole: dict[str, Path], window: Window = WINDOW) -> None:
+def check_cropped(cropped: dict[str, Any], whole: dict[str, Any], window: Window = WINDOW) -> None:
     """Check rasters to the bit, and polygons to what is lost where coordinates are rounded."""
     for name in RASTERS:
         with rasterio.open(whole[name]) as src, rasterio.open(cropped[name]) as dst:
@@ -89,7 +89,7 @@ def scene(make_raster: MakeRaster, blocks: Blocks) -> Path:
     ids=["plain", "coarser", "finer, in columns", "sieved and smooth", "outline"],
 )
 def test_results_are_those_on_the_whole_grid(scene: Path, tiny: Model, tmp_path: Path, options: dict[str, Any]) -> None:
-    run = {"model": tiny, "aoi": AREA, **TILE, **options}
+    run: dict[str, Any] = {"model": tiny, "aoi": AREA, **TILE, **options}
     whole, cropped = outputs_in(tmp_path / "whole"), outputs_in(tmp_path / "cropped")
     one = gdl.segment(scene, crop=False, **run, **whole).facts
     other = gdl.segment(scene, crop=True, **run, **cropped).facts
@@ -104,7 +104,7 @@ def test_results_are_those_on_the_whole_grid(scene: Path, tiny: Model, tmp_path:
 
 def test_pieces_lie_on_the_window(scene: Path, tiny: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("geodeeplab.pipeline.segment.PIECE_SIZE", 40)
-    run = {"model": tiny, "aoi": AREA, "crop": True, **TILE}
+    run: dict[str, Any] = {"model": tiny, "aoi": AREA, "crop": True, **TILE}
     gdl.segment(scene, label_raster=tmp_path / "a.tif", shards=tmp_path / "pieces", **run)
     assert len(list((tmp_path / "pieces").glob("*.tif"))) == 4
     with rasterio.open(tmp_path / "a.tif") as one, rasterio.open(tmp_path / "pieces" / "labels.vrt") as pieces:
@@ -122,7 +122,7 @@ def cut(done: int, total: int) -> None:
 
 
 def test_a_run_is_resumed_with_the_same_crop_only(scene: Path, tiny: Model, tmp_path: Path) -> None:
-    run = {"model": tiny, "aoi": AREA, **TILE}
+    run: dict[str, Any] = {"model": tiny, "aoi": AREA, **TILE}
     whole, cropped = outputs_in(tmp_path / "whole"), outputs_in(tmp_path / "cropped")
     gdl.segment(scene, crop=False, **run, **whole)
     with pytest.raises(Cut):
@@ -175,7 +175,7 @@ def test_a_crop_needs_an_area_on_the_scene(scene: Path, tiny: Model, tmp_path: P
 
 
 def test_an_evaluation_is_that_of_the_whole_grid(scene: Path, tiny: Model, tmp_path: Path) -> None:
-    run = {"model": tiny, "aoi": AREA, **TILE}
+    run: dict[str, Any] = {"model": tiny, "aoi": AREA, **TILE}
     gdl.segment(scene, tmp_path / "truth.gpkg", label_raster=tmp_path / "truth.tif", model=tiny, tile_size=128)
     gdl.segment(scene, label_raster=tmp_path / "whole.tif", crop=False, **run)
     gdl.segment(scene, label_raster=tmp_path / "cropped.tif", crop=True, **run)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyproj
@@ -49,7 +50,7 @@ def test_an_area_of_a_service(services: Services, make_raster: MakeRaster, tiny:
     transform = Affine(services.res, 0, x, 0, -services.res, y)
     file = make_raster(services.image.transpose(2, 0, 1), crs="EPSG:3857", transform=transform, photometric="rgb")
     first = TILE * services.tile[1], TILE * services.tile[0]
-    run = {"model": tiny, "aoi": area, "tile_size": 64, "overlap": 0}
+    run: dict[str, Any] = {"model": tiny, "aoi": area, "tile_size": 64, "overlap": 0}
     world = write_mosaic(tmp_path / "world.vrt", file, shape=(TILE << services.zoom,) * 2, at=first)
     gdl.segment(world, label_raster=tmp_path / "file.tif", crop=True, **run)
     for kind in ("xyz", "wms", "wmts"):
