@@ -201,7 +201,7 @@ def _vectors() -> list[Kind]:
             mutations += [partial(mutate_database, name=name)] * 2
         if suffix == ".shp":
             mutations += [partial(other_encoding, name=name)]
-        area = segment("strips.tif", "--aoi", f"{{in}}/{name}", check="aoi", about=(name,))
+        area = segment("strips.tif", "--no-crop", "--aoi", f"{{in}}/{name}", check="aoi", about=(name,))
         kinds.append(
             Kind(
                 name=f"vector {suffix}",

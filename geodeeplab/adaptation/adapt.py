@@ -20,13 +20,16 @@ from geodeeplab.adaptation.normalising import BandFacts, measure_bands
 from geodeeplab.adaptation.samples import LabelledCells
 from geodeeplab.errors import OptionError, SceneError
 from geodeeplab.models import Contract, Model, ModelClass
+from geodeeplab.pipeline.crop import area_of, choose_crop
 from geodeeplab.pipeline.fit import sample_pixels
+from geodeeplab.pipeline.gsd import ground_of
 from geodeeplab.pipeline.outputs import OutputPath, model_paths
 from geodeeplab.pipeline.plan import open_plan
 from geodeeplab.pipeline.request import Request
 from geodeeplab.raster import AoiLike, Grid, Scene, SceneLike, local_files_only, open_scene, paths_in, to_aoi
 from geodeeplab.raster.classes import some_color
 from geodeeplab.raster.polygons.burn import Overlap
+from geodeeplab.tiling import Shard
 from geodeeplab.training.scenes.class_table import ClassesLike, ClassMapping
 from geodeeplab.training.scenes.labels import LabelRule, LabelsLike
 from geodeeplab.training.scenes.open_labelled import labels_of_scenes, list_scenes, open_labels
@@ -45,6 +48,8 @@ def adapt(
     ignore_unknown: bool = False,
     background: str | None = None,
     labelled: AoiLike | None = None,
+    aoi: AoiLike | None = None,
+    crop: bool | None = None,
     on_overlap: Overlap = "last",
     all_touched: bool = False,
     layer: str | None = None,
@@ -82,6 +87,9 @@ def adapt(
         background: name of the class of ground without a label; by default such ground is ignored. To learn from
             polygons of a single class, it is needed: this class against the rest.
         labelled: polygons of what was labelled; outside of them everything is ignored.
+        aoi: the area that is to be mapped. Where it is cropped to, the ground that statistics, principal components and
+            the report stand for is that around it, and not all of the scene; polygons outside of it count, too.
+        crop: see `segment`.
         on_overlap: where polygons overlap, the later one counts ("last"), the smaller one, or none ("ignore").
         all_touched: polygons cover every pixel that they touch, not only those whose centre they hold.
         layer: name of the layer, in vector files of several.
@@ -144,7 +152,8 @@ def adapt(
     with ExitStack() as stack:
         stack.enter_context(local_files_only(local_only))
         opened = [_open(one, bands, stack) for one in scene_list]
-        facts = _measure(opened)
+        blocks = [_block(one, aoi, crop) for one in opened]
+        facts = _measure(opened, blocks)
         label_list, grids = labels_of_scenes(labels, len(opened)), [scene.grid for scene in opened]
         table, readers = open_labels(label_list, rule, grids, grids)
         _check_classes(table.classes, background)
@@ -158,13 +167,15 @@ def adapt(
             bands=model_bands,
             dtype=facts.dtype,
             value_range=facts.value_range,
-            gsd_m=_mean_gsd(grids) if gsd_m is None else gsd_m,
+            gsd_m=_mean_gsd(list(map(ground_of, grids, blocks))) if gsd_m is None else gsd_m,
             tile_size=tile_size,
             overlap=overlap,
             licence=licence,
         )
         untrained = Model(network=network, contract=contract)
-        plans = [stack.enter_context(open_plan(run(scene=one, model=untrained))) for one in scene_list]
+        plans = [
+            stack.enter_context(open_plan(run(scene=one, model=untrained, aoi=aoi, crop=crop))) for one in scene_list
+        ]
         seen = [plan.model_scene.grid for plan in plans]
         if seen != grids:
             _, readers = open_labels(label_list, rule, seen, grids)
@@ -195,7 +206,7 @@ def adapt(
         grids=tuple(seen),
         cache=features,
         since=since,
-        inputs=tuple([*paths_in(scene_list, labels, labelled, since), *_base_paths(model)]),
+        inputs=tuple([*paths_in(scene_list, labels, labelled, aoi, since), *_base_paths(model)]),
     )
 
 
@@ -227,8 +238,15 @@ def _base_paths(model: BaseModel) -> list[OutputPath]:
     return [] if model is None or model == "auto" else model_paths(model, None)
 
 
-def _measure(scenes: Sequence[Scene]) -> BandFacts:
-    """Measure the bands of all scenes.
+def _block(scene: Scene, aoi: AoiLike | None, crop: bool | None) -> Shard | None:
+    """Give the block of a scene that stands for its ground; None for all of it."""
+    area = None if aoi is None else area_of(to_aoi(aoi, crs=scene.crs), scene.grid, path=scene.path)
+    chosen = choose_crop(scene.grid, area, crop)
+    return None if chosen is None else chosen.extent
+
+
+def _measure(scenes: Sequence[Scene], blocks: Sequence[Shard | None]) -> BandFacts:
+    """Measure the bands of all scenes, each in its block.
 
     Raises:
         SceneError: they have other bands or data types, or no valid pixel.
@@ -240,7 +258,10 @@ def _measure(scenes: Sequence[Scene]) -> BandFacts:
                 f"scenes are alike in bands and type, and '{first.path}' has {len(first.bands)} of {first.dtype}, "
                 f"and '{other.path}' {len(other.bands)} of {other.dtype}: choose `bands=` that all have, or adapt each"
             )
-    samples = [sample_pixels(one, to_take="statistics", or_else="choose another scene") for one in scenes]
+    samples = [
+        sample_pixels(one, within=block, to_take="statistics", or_else="choose another scene")
+        for one, block in zip(scenes, blocks, strict=True)
+    ]
     return measure_bands(first.bands, np.concatenate(samples, axis=1), first.dtype.name)
 
 

@@ -10,7 +10,7 @@ from rasterio.windows import Window
 from geodeeplab.adaptation.samples import CELL, Cells, LabelledCells
 from geodeeplab.adaptation.tiles import TileFeatures
 from geodeeplab.raster import Aoi, Grid
-from geodeeplab.tiling import Axis, Lattice, Tile
+from geodeeplab.tiling import Axis, Lattice, Shard, Tile
 from geodeeplab.training.chip import IGNORE_INDEX
 from geodeeplab.training.scenes.labelled_raster import LabelReader
 
@@ -136,15 +136,16 @@ def _has_label(tile: Tile, labels: SceneLabels, lattice: Lattice) -> bool:
     return bool((here != IGNORE_INDEX).any())
 
 
-def spread_tiles(lattice: Lattice, most: int) -> list[Tile]:
-    """Choose tiles spread evenly over the lattice, always the same ones."""
-    rows, cols = lattice.rows.count, lattice.cols.count
+def spread_tiles(lattice: Lattice, block: Shard, most: int) -> list[Tile]:
+    """Choose tiles spread evenly over those that touch a block, always the same ones."""
+    all_rows, all_cols = lattice.touching(block)
+    rows, cols = len(all_rows), len(all_cols)
     if rows * cols <= most:
-        return [lattice.tile(row, col) for row in range(rows) for col in range(cols)]
+        return [lattice.tile(row, col) for row in all_rows for col in all_cols]
     down = max(1, min(rows, round((most * rows / cols) ** 0.5)))
     along = max(1, min(cols, most // down))
     return [
-        lattice.tile(int(row), int(col))
+        lattice.tile(all_rows[int(row)], all_cols[int(col)])
         for row in np.unique(np.linspace(0, rows - 1, down + 2)[1:-1].round().astype(int))
         for col in np.unique(np.linspace(0, cols - 1, along + 2)[1:-1].round().astype(int))
     ]

@@ -48,9 +48,16 @@ def gather_cells(
         OptionError: nothing is labelled, or all of it is of one class.
     """
     plans, count = opened.plans, len(opened.plans)
-    sample = [spread_tiles(one.lattice, max(1, PROJECTION_TILES // count)) for one in plans]
+    blocks = [one.on_model_grid(one.whole) for one in plans]
+    sample = [
+        spread_tiles(one.lattice, block, max(1, PROJECTION_TILES // count))
+        for one, block in zip(plans, blocks, strict=True)
+    ]
     fit_projections(network, plans, sample, cache)
-    spread = [spread_tiles(plan.lattice, max(2, GROUND_TILES // count)) for plan in plans]
+    spread = [
+        spread_tiles(one.lattice, block, max(2, GROUND_TILES // count))
+        for one, block in zip(plans, blocks, strict=True)
+    ]
     drawn = [tiles_with_labels(one, plan.lattice) for one, plan in zip(opened.labels, plans, strict=True)]
     if not any(drawn):
         raise OptionError(

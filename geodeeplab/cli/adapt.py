@@ -123,6 +123,8 @@ def command(
             licence=licence,
             seed=seed,
             since=since,
+            aoi=stated["aoi"],
+            crop=stated["crop"],
             cache=not no_cache,
             progress=progress,
             **{key: stated[key] for key in READ_BY if key != "tile_size"},

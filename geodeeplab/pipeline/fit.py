@@ -10,6 +10,7 @@ from geodeeplab.errors import ContractError, OptionError, SceneError
 from geodeeplab.models import Contract, ModelBand, ValueMap
 from geodeeplab.raster import Band, Scene
 from geodeeplab.raster.bands import describe_left_out
+from geodeeplab.tiling import Shard
 
 MOST_NAMED = 16
 """Bands that a message names."""
@@ -164,11 +165,12 @@ def rescale_limits(scene: Scene, contract: Contract, rescale: Rescale | None) ->
     return [(float(low), float(high) if high > low else float(low) + 1.0) for low, high in limits.T]
 
 
-def sample_pixels(scene: Scene, *, to_take: str, or_else: str) -> np.ndarray:
+def sample_pixels(scene: Scene, *, within: Shard | None = None, to_take: str, or_else: str) -> np.ndarray:
     """Read valid pixels (C, n), float64, n ≥ 1, from windows spread evenly over the scene; always the same.
 
     Args:
         scene: the scene with the bands to read.
+        within: a block of it that they are spread over instead.
         to_take: what the samples are for, as the error says it.
         or_else: how to do without them, likewise.
 
@@ -176,10 +178,13 @@ def sample_pixels(scene: Scene, *, to_take: str, or_else: str) -> np.ndarray:
         SceneError: if no valid pixel is found.
     """
     height, width = scene.shape
-    sizes = min(SAMPLE_SIZE, height), min(SAMPLE_SIZE, width)
+    spans = ((0, height), (0, width))
+    if within is not None:
+        spans = ((within.row_start, within.row_stop), (within.col_start, within.col_stop))
+    sizes = [min(SAMPLE_SIZE, stop - start) for start, stop in spans]
     row_starts, col_starts = (
-        np.unique(np.linspace(0, length - size, SAMPLE_WINDOWS).astype(int))
-        for length, size in zip((height, width), sizes, strict=True)
+        np.unique(np.linspace(start, stop - size, SAMPLE_WINDOWS).astype(int))
+        for (start, stop), size in zip(spans, sizes, strict=True)
     )
     found = []
     for row in row_starts:

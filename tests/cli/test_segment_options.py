@@ -92,17 +92,7 @@ class TestWhere:
         facts = json.loads(run("segment", scene, *argv, "--label-raster", out / "b.tif", "--json", "--overwrite").out)
         assert facts["tiles"]["skipped"] > 0, "tiles without a pixel in the area cost nothing"
 
-    def test_crop(
-        self, run: Run, labels_of: LabelsOf, scene: Path, triangle: Path, tmp_path: Path, tiny_model: Path
-    ) -> None:
-        whole = labels_of(scene, "--aoi", triangle)
-        cropped = labels_of(scene, "--aoi", triangle, "--crop", name="cropped")
-        rows, cols = np.nonzero(whole)
-        assert np.array_equal(
-            cropped[cropped.any(axis=1)][:, cropped.any(axis=0)],
-            whole[rows.min() : rows.max() + 1, cols.min() : cols.max() + 1],
-        )
-        assert cropped.size < whole.size
+    def test_crop(self, run: Run, scene: Path, tmp_path: Path, tiny_model: Path) -> None:
         small = tmp_path / "small.gpkg"
         wkb = shapely.to_wkb(np.array([shapely.box(500_040, 4_999_940, 500_050, 4_999_950)], dtype=object))
         pyogrio.raw.write(small, wkb, field_data=[], fields=[], geometry_type="Polygon", crs="EPSG:32633")
@@ -110,7 +100,7 @@ class TestWhere:
         assert "cropped to the area of interest, 10 × 10 px from column 40, row 50" in (told := run(*argv).err)
         assert "(--no-crop for all of it)" in told
         assert "cropped" not in run(*argv, "--no-crop", "--overwrite").err
-        assert read(tmp_path / "small.tif").shape == whole.shape
+        assert read(tmp_path / "small.tif").shape == read(scene).shape[1:]
         assert "10 × 10 px" in run("info", scene, "--model", tiny_model, "--aoi", small).out
 
     def test_aoi_beside_the_scene(

@@ -77,7 +77,9 @@ def test_missing_tiles_have_no_label_and_a_broken_service_is_told(
     with pytest.raises(gdl.SceneError, match="no valid pixel within the area of interest"):
         gdl.segment(scene, label_raster=tmp_path / "a.tif", model=tiny, aoi=far, crop=True, tile_size=64)
     services.is_broken = True
-    with pytest.raises(gdl.SceneError, match=r"cannot be read in the block of rows .* 500"):
+    with pytest.raises(
+        gdl.SceneError, match=r"cannot be read in the block of rows .* 500.*the service did not give it"
+    ):
         gdl.segment(scene, label_raster=tmp_path / "a.tif", model=tiny, aoi=area_of(services), crop=True, tile_size=64)
 
 

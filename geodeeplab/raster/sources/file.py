@@ -22,6 +22,12 @@ from geodeeplab.raster.validity import nodata_range, valid_pixels
 # which are decoded anew for every read that touches them: taller reads touch them less often.
 LEAST_ROWS = 256
 LEAST_ROWS_VRT = 512
+SERVICES = ("WMS", "WMTS", "WCS")
+"""GDAL's drivers of web services; a small file on disk says where they are."""
+DAMAGED = "the file, or one that it refers to, is damaged or cut off; copy or create it again"
+NOT_SERVED = (
+    "the service did not give it; look at its description, or go on later, with `resume=True` where work is kept"
+)
 
 
 class FileSource:
@@ -65,8 +71,7 @@ class FileSource:
         except GDAL_ERRORS as error:
             raise SceneError(
                 f"scene '{self.path}' cannot be read in {self._first_bad_block(window, numbers)} "
-                f"({root_cause(error)}): the file, or one that it refers to, is damaged or cut off; copy or create it "
-                "again"
+                f"({root_cause(error)}): {DAMAGED if self.driver not in SERVICES else NOT_SERVED}"
             ) from error
 
     def is_all_valid(self, numbers: Sequence[int]) -> bool:

@@ -13,7 +13,7 @@ from rasterio.windows import Window
 from geodeeplab.errors import SceneError
 from geodeeplab.raster.bands import is_spectral
 from geodeeplab.raster.decoding import describe_window
-from geodeeplab.raster.sources.file import FileSource
+from geodeeplab.raster.sources.file import SERVICES, FileSource
 from geodeeplab.raster.sources.opacity import is_measured
 from geodeeplab.raster.sources.opening import open_dataset, root_cause
 from geodeeplab.raster.sources.source import Pixels, Source
@@ -26,9 +26,6 @@ VSI_OF_SCHEME = {
     "az": "/vsiaz/",
 }
 """GDAL's prefix instead of `scheme://`."""
-
-SERVICES = ("WMS", "WMTS", "WCS")
-"""GDAL's drivers of web services; a small file on disk says where they are."""
 
 REMOTE_VSI = ("vsicurl", "vsis3", "vsigs", "vsiaz", "vsiadls", "vsioss", "vsiswift", "vsihdfs", "vsiwebhdfs")
 
