@@ -18,6 +18,8 @@ from qgis.PyQt.QtGui import QColor
 
 CONFIDENCE = "CONFIDENCE"
 """The output whose raster holds 0 to 100."""
+NO_DATA = "nodata"
+"""The name of label 0."""
 RAMP = ((0, "#440154"), (25, "#3b528b"), (50, "#21918c"), (75, "#5ec962"), (100, "#fde725"))
 """Viridis, which is read without colours, too."""
 
@@ -63,10 +65,11 @@ class Styler(QgsProcessingLayerPostProcessorInterface):
 
 
 def style_labels(layer: QgsRasterLayer) -> None:
-    """Draw labels in the colours and with the names that the raster has."""
-    table = [item for item in layer.dataProvider().colorTable(1) if item.label]
-    if table:
-        classes = QgsPalettedRasterRenderer.colorTableToClassData(table)
+    """List the classes of labels alone: of the 256 colours of a table, QGIS lists those without a name, too."""
+    table = layer.dataProvider().colorTable(1)
+    named = [item for item in table if item.label not in ("", NO_DATA, f"{item.value:g}")]
+    if named:
+        classes = QgsPalettedRasterRenderer.colorTableToClassData(named)
         layer.setRenderer(QgsPalettedRasterRenderer(layer.dataProvider(), 1, classes))
 
 

@@ -54,10 +54,12 @@ def test_several_scenes_share_a_stage_and_unknown_stages_and_totals_move_nothing
     assert tracker.percent(told("segment", 5, 0, scene_number=2, scenes=2)) == pytest.approx(50)
 
 
-def test_the_log_gets_a_line_for_each_tenth() -> None:
+def test_the_log_gets_a_line_now_and_then() -> None:
     tracker = Tracker(("segment",))
-    lines = [tracker.news(told("segment", done, 1000)) for done in range(1001)]
-    assert sum(map(bool, lines)) == 11
+    lines = [tracker.news(told("segment", done, 1000), now=done) for done in range(1001)]
+    assert [at for at, line in enumerate(lines) if line] == list(range(0, 1001, 20))
+    assert tracker.news(told("segment", 1000, 1000), now=1001) == ""
+    assert tracker.news(told("report", 0, 1), now=1001)
 
 
 def test_how_far_it_is_in_words() -> None:

@@ -93,7 +93,8 @@ class GeoDeepLabAlgorithm(QgsProcessingAlgorithm):
         reader = Reader(self, parameters, context)
         try:
             checked_command()
-            self._values = {one.parameter.name(): reader.read(one.parameter) for one in self._declared}
+            self._values = {one.parameter.name(): reader.read(one.parameter) for one in self._inputs()}
+            self._read_outputs(parameters, QgsProcessingContext())
             self._read_extent(parameters, context)
             problem = self.check(self._values)
             if problem:
@@ -110,6 +111,7 @@ class GeoDeepLabAlgorithm(QgsProcessingAlgorithm):
         """Run the command, in a thread of QGIS's."""
         listener = FeedbackListener(feedback, self.printed)
         try:
+            self._read_outputs(parameters, context)
             path, arguments = checked_command(), self._arguments(context)
             for _, output in self._outputs():
                 Path(output).parent.mkdir(parents=True, exist_ok=True)
@@ -157,6 +159,20 @@ class GeoDeepLabAlgorithm(QgsProcessingAlgorithm):
         """Make a file of features that are none."""
         return export(found, name, context) if isinstance(found, QgsProcessingFeatureSource) else found
 
+    def _inputs(self) -> list[Declared]:
+        """List what is no output."""
+        return [one for one in self._declared if one.parameter.type() not in OUTPUTS]
+
+    def _read_outputs(self, parameters: dict[str, object], context: QgsProcessingContext) -> None:
+        """Read where outputs go.
+
+        Temporary outputs get another name each time, and the context that is told to load them has to be that of the
+        thread in which the command runs; so what is read before, with a context of its own, is for checks alone.
+        """
+        reader = Reader(self, parameters, context)
+        outputs = (one.parameter for one in self._declared if one.parameter.type() in OUTPUTS)
+        self._values.update({parameter.name(): reader.read(parameter) for parameter in outputs})
+
     def _outputs(self) -> list[tuple[str, str]]:
         """List the outputs that are wanted: name and path."""
         named = [one.parameter.name() for one in self._declared if one.parameter.type() in OUTPUTS]
@@ -195,9 +211,9 @@ class FeedbackListener:
         self._feedback.setProgressText(text)
 
     def message(self, text: str) -> None:
-        """Show what the command says."""
+        """Show what the command says; tables keep their columns, though QGIS's log is HTML."""
         self._printed.append(text)
-        self._feedback.pushInfo(text)
+        self._feedback.pushConsoleInfo(text.replace("  ", "\N{NO-BREAK SPACE}" * 2))
 
     def warning(self, text: str) -> None:
         """Show a warning."""

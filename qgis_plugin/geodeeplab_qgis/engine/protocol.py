@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,8 @@ from .errors import PluginError
 PROTOCOL = 1
 """The version of the protocol that is understood here; new keys and events do not change it."""
 
+NEWS_S, NEWS_SHARE = 5.0, 0.02
+"""Least time, and least share of a stage, between two lines on how far it is: QGIS keeps them all in its log."""
 SHARES: Mapping[str, float] = {"features": 0.6, "head": 0.05, "report": 0.05}
 """What part of the time of `adapt` its stages take before the map; a stage that is not here takes what is left."""
 
@@ -75,7 +78,7 @@ class Tracker:
             known = {stage: share / (1.0 - left) for stage, share in known.items()}
         self._shares = known
         self._percent = 0.0
-        self._told: tuple[str, int] | None = None
+        self._told = "", 0.0, 0.0
 
     def percent(self, event: Event) -> float:
         """Give how much of all is done after a `progress`, in percent."""
@@ -86,15 +89,19 @@ class Tracker:
             self._percent = max(self._percent, 100.0 * min(1.0, before + self._shares[stage] * done))
         return self._percent
 
-    def news(self, event: Event) -> str:
-        """Say how far the stage is, where that is news: at its begin, and after each tenth; else nothing.
+    def news(self, event: Event, now: float | None = None) -> str:
+        """Say how far the stage is, where that is news: at its begin, and now and then; else nothing.
 
-        QGIS keeps every such line in its log.
+        Args:
+            event: A `progress`.
+            now: Seconds of any clock.
         """
-        stage, tenth = f"{event.text('stage')} {event.text('scene_number')}", int(10 * _fraction(event))
-        if self._told is not None and self._told[0] == stage and tenth <= self._told[1]:
+        now = time.monotonic() if now is None else now
+        stage, share = f"{event.text('stage')} {event.text('scene_number')}", _fraction(event)
+        told, told_at, told_share = self._told
+        if stage == told and (now - told_at < NEWS_S or share - told_share < NEWS_SHARE):
             return ""
-        self._told = stage, tenth
+        self._told = stage, now, share
         return describe(event)
 
 
@@ -104,12 +111,16 @@ def describe(event: Event) -> str:
     scale, unit = (1e6, "Mpx") if unit == "px" else (1.0, unit)
     scenes = _number(event, "scenes", 1)
     which = f" (scene {_number(event, 'scene_number', 1):.0f} of {scenes:.0f})" if scenes > 1 else ""
-    words = [f"{_number(event, 'done') / scale:.3g} of {_number(event, 'total') / scale:.3g} {unit}"]
+    words = [f"{_short(_number(event, 'done') / scale)} of {_short(_number(event, 'total') / scale)} {unit}"]
     if event.facts.get("rate"):
-        words.append(f"{_number(event, 'rate') / scale:.2g} {unit}/s")
+        words.append(f"{_short(_number(event, 'rate') / scale)} {unit}/s")
     if event.facts.get("eta_s"):
         words.append(f"{_number(event, 'eta_s'):.0f} s left")
     return f"{event.text('stage')}{which}: {', '.join(words)}"
+
+
+def _short(number: float) -> str:
+    return f"{number:.0f}" if number >= 100 else f"{number:.3g}"
 
 
 def _fraction(event: Event) -> float:
