@@ -56,10 +56,13 @@ def test_several_scenes_share_a_stage_and_unknown_stages_and_totals_move_nothing
 
 def test_the_log_gets_a_line_now_and_then() -> None:
     tracker = Tracker(("segment",))
-    lines = [tracker.news(told("segment", done, 1000), now=done) for done in range(1001)]
-    assert [at for at, line in enumerate(lines) if line] == list(range(0, 1001, 20))
-    assert tracker.news(told("segment", 1000, 1000), now=1001) == ""
-    assert tracker.news(told("report", 0, 1), now=1001)
+
+    def is_told(done: int, now: float, stage: str = "segment") -> bool:
+        return bool(tracker.news(told(stage, done, 1000), now=now))
+
+    assert [is_told(done, now=done) for done in (0, 10, 25, 40, 50)] == [True, False, True, False, True]
+    assert [is_told(900, now=52), is_told(900, now=56), is_told(905, now=90)] == [False, True, False]
+    assert is_told(0, now=90, stage="report")
 
 
 def test_how_far_it_is_in_words() -> None:
