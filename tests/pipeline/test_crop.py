@@ -239,3 +239,5 @@ def test_pixels_of_a_world_map_are_measured_where_the_area_is(
     with pytest.warns(gdl.GeoDeepLabWarning, match=r"pixels of 0\.50\d m are scaled to 1 m|cropped"):
         done = gdl.segment(world, label_raster=tmp_path / "a.tif", model=tiny, aoi=area, gsd_m=1, **TILE)
     assert any("pixels of 0.50" in note for note in done.facts["notes"])
+    found = preflight_request(Request(scene=world, model=tiny, aoi=area, **TILE))
+    assert found.scene.gsd_m == pytest.approx((0.5, 0.5), abs=0.01)

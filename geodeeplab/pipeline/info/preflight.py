@@ -132,6 +132,7 @@ def preflight_request(request: "Request", *, folder: str | os.PathLike[str] = ".
 
 def _check(request: "Request", *, folder: str | os.PathLike[str]) -> Preflight:
     from geodeeplab.models import as_model
+    from geodeeplab.pipeline.gsd import ground_of
     from geodeeplab.pipeline.info.forecast import forecast
 
     model = as_model(request.model, request.contract)
@@ -143,7 +144,8 @@ def _check(request: "Request", *, folder: str | os.PathLike[str]) -> Preflight:
             return Preflight(
                 scene=facts, model=_fit(model.contract, None, is_settled=False), run=None, needs=needs, notes=()
             )
-        facts, fit = describe_scene(plan.scene), _fit(model.contract, plan, is_settled=not needs)
+        facts = replace(describe_scene(plan.scene), gsd_m=ground_of(plan.scene.grid, plan.area).gsd_m)
+        fit = _fit(model.contract, plan, is_settled=not needs)
         run = forecast(plan, folder=folder)
         if run.empty_tiles == run.tiles:
             needs += (_no_pixel(plan, is_certain=run.is_count_exact),)

@@ -35,7 +35,8 @@ class SceneFacts:
     res: tuple[float, float]
     """Pixel size (x, y) in CRS units."""
     gsd_m: tuple[float, float] | None
-    """Pixel size (x, y) on the ground in metres; None where it is not known."""
+    """Pixel size (x, y) on the ground in metres, None where it is not known; that at the area of interest where it is
+    another there."""
     bounds: tuple[float, float, float, float]
     """Left, bottom, right, top in CRS units."""
     bands: tuple[Band, ...]
