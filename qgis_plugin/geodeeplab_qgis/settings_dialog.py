@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 from pathlib import Path
 
@@ -100,7 +101,7 @@ class SettingsDialog(QDialog):
             version = read_version(path)
             check_version(version, settings.plugin_version(), path)
         except PluginError as error:
-            self.state.setText(f"<span style='color:#b00020'>{str(error).capitalize()}.</span>")
+            self.state.setText(f"<span style='color:#b00020'>{html.escape(str(error))}</span>")
         else:
             self.state.setText(f"geodeeplab {version}: {path}")
 
