@@ -1,12 +1,12 @@
-"""Where to draw next: windows on which the members of an ensemble disagree, spread over the ground and its looks.
+"""Where to draw next: windows, drawn by lot, the likelier the more the members of an ensemble disagree on them.
 
 Doubt is the mutual information between label and member (Houlsby et al. 2011, "Bayesian active learning for
 classification and preference learning"): the entropy of the members' mean less the mean of their entropies. Entropy or
 margin of the mean would send people to every edge between two objects, where all members agree that a pixel is half of
 each, and where no polygon helps; where members disagree, one does.
 
-Of the windows in doubt the first is the most doubtful. Each further one counts by its doubt and by how far it is from
-all those before, on the ground and in the space of standardised features, so that no two are alike.
+Windows are drawn by lot, each with a chance in proportion to its doubt (Kirsch et al. 2021, "Stochastic batch
+acquisition", arXiv 2106.12059): those most in doubt are much alike, and a scene is more than they.
 """
 
 from collections.abc import Sequence
@@ -24,12 +24,6 @@ Ints = NDArray[np.int64]
 WINDOW_PX = 64
 STEADYING_CELLS = 2.0
 """Cells of average doubt that are added to each window: one with few cells is not the most doubtful by chance."""
-SUREST_DOUBTFUL = 0.95
-"""Windows beyond this quantile of doubt count the same: among them, the spread decides."""
-FAR_QUANTILE = 0.5
-"""Of the distances between two windows: those farther apart are as unlike as can be."""
-PAIRS = 2000
-"""Pairs of windows that tell how far apart is far."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +71,6 @@ class _Candidates:
     """(W, 2) height and width."""
     doubt: Floats
     """(W,) steadied."""
-    look: Floats
-    """(W, F) mean of the standardised features."""
     member: Ints
     """(n,) number of the window that each cell lies in; -1 for none."""
 
@@ -105,7 +97,7 @@ def choose_windows(
         count: how many.
         drawn: what polygons cover already.
         window_px: side of the windows.
-        seed: decides between windows that are equal in everything else.
+        seed: of the lots.
 
     Raises:
         OptionError: for fewer than 1 window, windows of less than 1 px, or fewer than two classes.
@@ -143,17 +135,10 @@ def _candidates(cells: Cells, doubt: Floats, shapes: Ints, window_px: int) -> _C
     member = member.reshape(-1)
     sizes = np.bincount(member)
     steadied = (np.bincount(member, weights=doubt) + STEADYING_CELLS * doubt.mean()) / (sizes + STEADYING_CELLS)
-    features = cells.features.astype(np.float64)
-    deviation = features.std(0)
-    features = (features - features.mean(0)) / np.where(deviation > 0, deviation, 1.0)
-    look = np.zeros((len(windows), features.shape[1]))
-    np.add.at(look, member, features)
     within = shapes[windows[:, 0]]
     shape = np.minimum(window_px, within)
     corner = np.minimum(windows[:, 1:] * window_px, within - shape)
-    return _Candidates(
-        scene=windows[:, 0], corner=corner, shape=shape, doubt=steadied, look=look / sizes[:, None], member=member
-    )
+    return _Candidates(scene=windows[:, 0], corner=corner, shape=shape, doubt=steadied, member=member)
 
 
 def _holds_drawn(found: _Candidates, drawn: Cells | None, shapes: Ints, window_px: int) -> NDArray[np.bool_]:
@@ -177,36 +162,15 @@ def _holds_drawn(found: _Candidates, drawn: Cells | None, shapes: Ints, window_p
 
 
 def _choose(found: _Candidates, free: Ints, *, count: int, random: np.random.Generator) -> list[int]:
-    """Give the numbers of the windows chosen, greedily."""
-    free = random.permutation(free)
-    if not len(free):
-        return []
-    most = float(np.quantile(found.doubt[free], SUREST_DOUBTFUL))
-    value = np.minimum(found.doubt[free] / most, 1.0) if most > 0 else np.ones(len(free))
-    a, b = random.integers(len(free), size=(2, PAIRS))
-    far_look = _far(np.linalg.norm(found.look[free[a]] - found.look[free[b]], axis=1))
-    same = found.scene[free[a]] == found.scene[free[b]]
-    far_ground = _far(np.linalg.norm(found.corner[free[a]] - found.corner[free[b]], axis=1)[same])
-    unlike, is_open = np.ones(len(free)), np.ones(len(free), dtype=bool)
+    """Give the numbers of windows drawn by lot, the most doubtful first; none overlaps another."""
+    chances = found.doubt[free] if found.doubt[free].any() else np.ones(len(free))
     chosen: list[int] = []
-    place = int(np.argmax(found.doubt[free]))
-    while is_open.any() and len(chosen) < count:
-        one = free[place]
-        chosen.append(int(one))
-        here = found.scene[free] == found.scene[one]
-        step = np.abs(found.corner[free] - found.corner[one])
-        is_open &= ~(here & (step < found.shape[one]).all(1))
-        look = np.minimum(np.linalg.norm(found.look[free] - found.look[one], axis=1) / far_look, 1.0)
-        ground = np.where(here, np.minimum(np.linalg.norm(step, axis=1) / far_ground, 1.0), 1.0)
-        unlike = np.minimum(unlike, look * ground)
-        place = int(np.argmax(np.where(is_open, value * unlike, -1.0)))
-    return chosen
-
-
-def _far(distances: Floats) -> float:
-    """Give the distance from which two windows count as wholly apart."""
-    positive = distances[distances > 0]
-    return float(np.quantile(positive, FAR_QUANTILE)) if len(positive) else 1.0
+    while len(chosen) < count and chances.any():
+        one = int(free[random.choice(len(free), p=chances / chances.sum())])
+        chosen.append(one)
+        near = (np.abs(found.corner[free] - found.corner[one]) < found.shape[one]).all(1)
+        chances = np.where(near & (found.scene[free] == found.scene[one]), 0.0, chances)
+    return sorted(chosen, key=lambda one: -found.doubt[one])
 
 
 def _describe(

@@ -55,20 +55,21 @@ def test_the_doubt_is_mutual_information() -> None:
     assert one.doubt == pytest.approx(np.log(2))
 
 
-def test_no_two_look_alike_where_others_are_as_doubtful() -> None:
-    cells = ground(640, 640)
-    kind = (cells.col // PX >= 8).astype(int) + (cells.row // PX >= 8)  # most of it looks the same
-    cells.features[:] = np.eye(3, dtype=np.float32)[kind]
-    found = choose_windows(cells, members(cells, np.ones(len(cells), bool)), shapes=[(640, 640)], count=3)
-    looks = {(one.col // PX >= 8) + (one.row // PX >= 8) for one in found}
-    assert looks == {0, 1, 2}
+def test_the_more_doubt_the_likelier() -> None:
+    cells = ground(640, 640, step=8)
+    here = cells.col < 320
+    both = members(cells, here)
+    both[:, ~here] = members(cells, ~here, strength=0.2)[:, ~here]
+    found = [choose_windows(cells, both, shapes=[(640, 640)], count=4, seed=seed) for seed in range(60)]
+    doubts = {bool(one.col < 320): one.doubt for some in found for one in some}
+    share = np.mean([one.col < 320 for some in found for one in some])
+    assert share == pytest.approx(doubts[True] / sum(doubts.values()), abs=0.07)
+    assert all(list(some) == sorted(some, key=lambda one: -one.doubt) for some in found)
 
 
-def test_windows_are_spread_over_the_ground() -> None:
+def test_windows_are_spread_over_ground_that_is_all_in_doubt() -> None:
     cells = ground(1024, 1024)
-    found = choose_windows(cells, members(cells, np.ones(len(cells), bool)), shapes=[(1024, 1024)], count=8)
-    gaps = [np.hypot(a.row - b.row, a.col - b.col) for a, b in combinations(found, 2)]
-    assert min(gaps) > 3 * PX
+    found = choose_windows(cells, members(cells, np.ones(len(cells), bool)), shapes=[(1024, 1024)], count=12)
     assert len({(one.row // 512, one.col // 512) for one in found}) == 4
 
 
