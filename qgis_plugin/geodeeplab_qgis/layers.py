@@ -36,7 +36,7 @@ def raster_path(layer: QgsRasterLayer) -> str:
     if layer.providerType() != "gdal":
         raise PluginError(
             f"layer '{layer.name()}' comes from the provider '{layer.providerType()}', not from a raster file: save it "
-            "as a GeoTIFF first (Export ▸ Save As)"
+            "as a GeoTIFF first (Export ▸ Save As), or add the web service as GDAL's XML (see the page on WMS and XYZ)"
         )
     return str(layer.source()).partition("|option:")[0]
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "qgis_plugin"), "/usr/share/qgis/python/plugins"]
+sys.path[:0] = [str(ROOT), "/usr/share/qgis/python/plugins"]
 
 from qgis.core import (  # noqa: E402 - found by the path above
     QgsApplication,
@@ -80,7 +80,7 @@ def check_results_are_loaded_with_the_classes_colours(folder: Path) -> None:
 
 
 def check_rasters_are_styled(folder: Path) -> None:
-    from geodeeplab_qgis.results import style_confidence, style_labels
+    from qgis_plugin.geodeeplab_qgis.results import style_confidence, style_labels
 
     path = folder / "named.tif"
     shutil.copy(LABELS, path)
@@ -95,7 +95,7 @@ def check_rasters_are_styled(folder: Path) -> None:
 
 
 def check_only_what_is_no_file_of_its_own_is_exported(folder: Path) -> None:
-    from geodeeplab_qgis.layers import file_of
+    from qgis_plugin.geodeeplab_qgis.layers import file_of
 
     path = vectorized(folder)
     layer = QgsVectorLayer(str(path), "polygons", "ogr")
@@ -145,7 +145,7 @@ def check_selected_polygons_in_memory_and_edits_are_what_is_read(folder: Path) -
 
 
 def check_an_extent_is_an_area_of_interest(folder: Path) -> None:
-    from geodeeplab_qgis.layers import export_extent
+    from qgis_plugin.geodeeplab_qgis.layers import export_extent
 
     labels = QgsRasterLayer(str(LABELS), "labels")
     path = export_extent(QgsRectangle(0, 0, 2, 3), labels.crs(), QgsProcessingContext())
@@ -196,9 +196,10 @@ def check_it_works_inside_of_a_model(folder: Path) -> None:
 
 
 def check_dialogs_open_alone_and_in_batch(folder: Path) -> None:
-    from geodeeplab_qgis.settings_dialog import SettingsDialog
     from processing.gui.AlgorithmDialog import AlgorithmDialog
     from processing.gui.BatchAlgorithmDialog import BatchAlgorithmDialog
+
+    from qgis_plugin.geodeeplab_qgis.settings_dialog import SettingsDialog
 
     for name in ALGORITHMS:
         algorithm = QgsApplication.processingRegistry().algorithmById(f"geodeeplab:{name}")
@@ -244,7 +245,7 @@ def main() -> None:
     from processing.core.Processing import Processing
 
     Processing.initialize()
-    from geodeeplab_qgis.provider import GeoDeepLabProvider
+    from qgis_plugin.geodeeplab_qgis.provider import GeoDeepLabProvider
 
     provider = GeoDeepLabProvider()
     QgsApplication.processingRegistry().addProvider(provider)

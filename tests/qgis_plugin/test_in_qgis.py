@@ -31,6 +31,11 @@ def program() -> str | None:
     return shutil.which("qgis_process.bin") or shutil.which("qgis_process")
 
 
+def hear_ctrl_c() -> None:
+    """Take SIGINT as a program in a terminal does; one in the background of a script ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Start:
     """Give a function that starts a program with a QGIS profile of its own, in which the plugin is linked."""
@@ -51,6 +56,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Start:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            preexec_fn=hear_ctrl_c,
         )
 
     told = end(started(str(program()), "plugins", "enable", "geodeeplab_qgis"))
@@ -111,7 +117,7 @@ def test_segment_gives_what_the_command_gives(start: Start, make_raster: Callabl
     assert "100 - done." in told
     assert (tmp_path / "a.gpkg").is_file(), told
     command = [Path(sys.executable).with_name("geodeeplab"), "segment", scene, "--label-raster", tmp_path / "b.tif"]
-    subprocess.run(command, check=True, timeout=PATIENCE_S)
+    subprocess.run([str(one) for one in command], check=True, timeout=PATIENCE_S)
     with rasterio.open(tmp_path / "a.tif") as ours, rasterio.open(tmp_path / "b.tif") as theirs:
         assert np.array_equal(ours.read(), theirs.read())
 

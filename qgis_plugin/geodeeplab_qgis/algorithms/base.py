@@ -13,6 +13,7 @@ from qgis.core import (
     QgsProcessingFeatureSource,
     QgsProcessingFeedback,
 )
+from qgis.PyQt.QtCore import QCoreApplication, QEventLoop, QThread
 
 from ..engine.arguments import Value, command_line, shown
 from ..engine.command import run_command
@@ -199,7 +200,10 @@ class FeedbackListener:
         self._feedback, self._printed = feedback, printed
 
     def is_cancelled(self) -> bool:
-        """Tell whether the user has cancelled."""
+        """Tell whether the user has cancelled; `qgis_process` hears Ctrl-C where its events are looked at."""
+        application = QCoreApplication.instance()
+        if application is not None and QThread.currentThread() == application.thread():
+            QCoreApplication.processEvents(QEventLoop.ExcludeUserInputEvents)
         return bool(self._feedback.isCanceled())
 
     def progress(self, percent: float) -> None:
