@@ -85,6 +85,12 @@ def test_the_levels_have_the_shapes_that_the_backbone_states(name: str, output_s
     assert [tuple(level.shape[1:]) for level in levels] == expected
 
 
+def test_a_torchvision_for_another_torch_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torchvision.models", None)
+    with pytest.raises(ModelError, match=r"torchvision \S+ does not load beside torch \S+ .*install both again"):
+        build_backbone("resnet18", output_stride=8)
+
+
 @pytest.mark.parametrize(
     ("name", "build", "dropped"),
     [

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.transforms import v2
 
 from geodeeplab.models import ModelBand
+from geodeeplab.models.backbones.torchvision_models import loading_torchvision
 from geodeeplab.training.chip import Chip
 from geodeeplab.training.random_state import CPU, kept_random_state, seed_generators
+
+with loading_torchvision():
+    from torchvision.transforms import v2
 
 if TYPE_CHECKING:
     from geodeeplab.training.data import TrainingData
