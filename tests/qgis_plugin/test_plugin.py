@@ -75,6 +75,8 @@ def test_a_page_holds_what_was_printed_as_text(tmp_path: Path) -> None:
     assert "<script>" not in told
     assert "class  IoU\n&lt;script&gt;" in told
     assert picture.as_uri() in told
+    write_page(tmp_path / "page.html", "A title", [], Path("relative.png"))
+    assert Path("relative.png").absolute().as_uri() in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
 def test_the_zip_is_the_folder_that_qgis_takes_with_the_wheel(tmp_path: Path) -> None:

@@ -88,6 +88,6 @@ class Evaluate(GeoDeepLabAlgorithm):
         figures = Path(str(results["FIGURES"])) if "FIGURES" in results else None
         if "REPORT" in results:
             write_page(Path(str(results["REPORT"])), self.title, self.printed, figures)
-        for name, key in (("MIOU", "miou"), ("ACCURACY", "accuracy")):
+        for name, key in (("MIOU", "mean_iou"), ("ACCURACY", "accuracy")):
             if isinstance(self.facts.get(key), (int, float)):
                 results[name] = self.facts[key]

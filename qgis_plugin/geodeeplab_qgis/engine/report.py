@@ -17,7 +17,11 @@ def write_page(path: Path, title: str, lines: Sequence[str], picture: Path | Non
         picture: A PNG, which stays where it is; may be None.
     """
     head = html.escape(title, quote=True)
-    image = "" if picture is None else f'<p><img src="{html.escape(picture.as_uri())}" style="max-width:100%"></p>'
+    image = (
+        ""
+        if picture is None
+        else f'<p><img src="{html.escape(picture.absolute().as_uri())}" style="max-width:100%"></p>'
+    )
     body = html.escape("\n".join(lines))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(
