@@ -1,4 +1,8 @@
-"""GeoDeepLab in QGIS: algorithms that run the command `geodeeplab` of a Python environment of its own."""
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""GeoDeepLab in QGIS: algorithms that run the command `geodeeplab` of a Python environment of its own.
+
+The plugin is free software under the GNU General Public License, version 2 or, at your option, any later one: LICENSE.
+"""
 
 from __future__ import annotations
 
