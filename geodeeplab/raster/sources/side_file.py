@@ -1,4 +1,4 @@
-"""What GDAL's `.aux.xml` beside a raster says, but for statistics, which programs add when they merely show it."""
+"""What GDAL's `.aux.xml` beside a raster says, but for what programs add when they merely show it: statistics."""
 
 import hashlib
 from pathlib import Path
@@ -10,9 +10,10 @@ STATISTICS = "STATISTICS_"
 
 
 def digest_side_file(path: str | Path) -> str | None:
-    """Digest what a side file says beside statistics and histograms; None where it says no more.
+    """Digest what a side file says beside statistics, histograms and names of bands; None where it says no more.
 
-    No pixel depends on these, and QGIS writes them for every raster that it opens.
+    No pixel depends on these, but for the names, which a scene has itself; QGIS writes them for every raster that it
+    opens, as GDAL repeats the names of the file.
 
     Raises:
         OSError, ElementTree.ParseError: It cannot be read.
@@ -29,7 +30,9 @@ def digest_side_file(path: str | Path) -> str | None:
 
 
 def is_statistics(element: ET.Element) -> bool:
-    """Tell whether an element is a statistic or a histogram, or would hold nothing but these."""
-    if element.tag == "Histograms" or (element.tag == "MDI" and element.get("key", "").startswith(STATISTICS)):
+    """Tell whether an element is a statistic, a histogram or a name, or would hold nothing but these."""
+    if element.tag in ("Histograms", "Description") or (
+        element.tag == "MDI" and element.get("key", "").startswith(STATISTICS)
+    ):
         return True
     return element.tag in ("Metadata", "PAMRasterBand") and len(element) > 0 and all(map(is_statistics, element))

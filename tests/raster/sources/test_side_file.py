@@ -17,7 +17,7 @@ def test_statistics_alone_say_nothing(tmp_path: Path) -> None:
     path = tmp_path / "a.tif.aux.xml"
     assert digest(path, "") is None
     assert digest(path, f'<PAMRasterBand band="1"><Metadata>{STATISTICS}</Metadata></PAMRasterBand>') is None
-    assert digest(path, f'<PAMRasterBand band="2">{HISTOGRAMS}</PAMRasterBand>') is None
+    assert digest(path, f'<PAMRasterBand band="2"><Description>red</Description>{HISTOGRAMS}</PAMRasterBand>') is None
 
 
 def test_what_is_said_besides_counts_with_and_without_statistics(tmp_path: Path) -> None:
