@@ -233,6 +233,12 @@ class Adaptation:
             kept=folder,
         )
 
+    def _repr_html_(self) -> str:
+        """Give the report for a notebook, and an overview of the first scene, which is not segmented for it."""
+        from geodeeplab.adaptation.overview import overview_html
+
+        return overview_html(self)
+
     def _relabelled(self, before: Model) -> float | None:
         """Give the share of the ground that a model before labels otherwise; None where it has other features."""
         network = before.network

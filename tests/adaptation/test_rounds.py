@@ -1,12 +1,17 @@
 """One round after another: the cache, what has changed, and models adapted again."""
 
+import base64
+import io
 import os
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import geodeeplab as gdl
 from geodeeplab.models import AdaptedNetwork
@@ -173,6 +178,24 @@ def test_an_adaptation_is_drawn_and_printed(adapted: gdl.Adaptation, drawn: Draw
     assert len(figure.axes) >= 3
     assert str(drawn.scene) in repr(adapted)
     assert "mean" in repr(adapted)
+
+
+def test_a_notebook_shows_the_report_and_a_sample_of_the_ground(
+    adapted: gdl.Adaptation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("geodeeplab.adaptation.adaptation.segment", lambda *_, **__: pytest.fail("it segments"))
+    shown = adapted._repr_html_()
+    assert "<table>" in shown
+    assert all(f"{name}" in shown for name in adapted.class_names)
+    picture = re.search(r"base64,([^\"]*)", shown)
+    assert picture is not None
+    with Image.open(io.BytesIO(base64.b64decode(picture[1]))) as image:
+        assert image.size == (180, 131)
+        colors = np.asarray(image.convert("RGB")).reshape(-1, 3).astype(int)
+    for item in adapted.model.contract.classes:
+        assert np.abs(colors - item.color).sum(axis=1).min() < 40, "each class is painted somewhere"
+    moved = replace(adapted, scenes=("moved.tif",))
+    assert moved._repr_html_() == adapted.report._repr_html_()
 
 
 def test_arrays_are_scenes_too(drawn: Drawn, tmp_path: Path) -> None:

@@ -66,6 +66,9 @@ def test_results_show_themselves(scene: Path, tiny_model: Path, tmp_path: Path) 
     assert str(done._repr_html_()).startswith("<iframe")
     judged = gdl.evaluate(tmp_path / "l.tif", tmp_path / "p.gpkg", class_field="class_name")
     assert '"isOutline":true' in judged.explore().to_html()
-    assert str(judged._repr_html_()).startswith("<iframe")
+    shown = judged._repr_html_()
+    assert shown.startswith("<pre>")
+    assert "<iframe" in shown
     (tmp_path / "l.tif").unlink()
     assert done._repr_html_() is None
+    assert judged._repr_html_().endswith("</pre>")  # the numbers are there still

@@ -51,10 +51,7 @@ class Frame:
 
     def reduced(self, max_size: int) -> Grid:
         """Give the grid of pictures of at most `max_size` pixels along their longer side."""
-        (height, width), step = self.grid.shape, max(1.0, max(self.grid.shape) / max_size)
-        shape = max(1, round(height / step)), max(1, round(width / step))
-        scale = Affine.scale(width / shape[1], height / shape[0])
-        return Grid(shape=shape, transform=self.grid.transform @ scale, crs=self.grid.crs)
+        return reduced_grid(self.grid, max_size)
 
     def place(self, points: Points, crs: CRS | None, *, path: str) -> Points:
         """Bring points (2, n) in any CRS, or in that of a scene without one, into the plane; inf where there is no way.
@@ -72,6 +69,14 @@ class Frame:
             cols, rows = apply_transform(~self.grid.transform, points[0], points[1])
             return np.stack([cols, -rows])
         return to_mercator(to_longitudes(points, crs, centre=self.lon_0, path=path))
+
+
+def reduced_grid(grid: Grid, max_size: int) -> Grid:
+    """Give the grid of the same ground with at most `max_size` pixels along its longer side; never more than it has."""
+    (height, width), step = grid.shape, max(1.0, max(grid.shape) / max_size)
+    shape = max(1, round(height / step)), max(1, round(width / step))
+    scale = Affine.scale(width / shape[1], height / shape[0])
+    return Grid(shape=shape, transform=grid.transform @ scale, crs=grid.crs)
 
 
 def frame_of_grid(grid: Grid, *, path: str) -> Frame:

@@ -3,6 +3,7 @@
 import base64
 import io
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -14,7 +15,8 @@ from rasterio.windows import Window
 from geodeeplab.maps.preview import to_rgb
 from geodeeplab.maps.web.frame import RADIUS_M, Frame, latitude_of
 from geodeeplab.raster import Grid, LabelClass, Pixels, Scene
-from geodeeplab.raster.sources.warped import Resampling, warped_source
+from geodeeplab.raster.sources.file import FileSource
+from geodeeplab.raster.sources.warped import Resampling, shrink_factors, warped_source
 
 QUALITY = 82
 """Of pictures of scenes; labels are kept without loss."""
@@ -35,10 +37,16 @@ class Picture:
 
 
 def read_on_grid(scene: Scene, grid: Grid, *, resampling: Resampling) -> Pixels:
-    """Read an open scene's bands onto a grid, averaged where its pixels are larger; in bands of rows."""
-    source = warped_source(scene.source, grid, resampling=resampling)
+    """Read an open scene's bands onto a grid, averaged where its pixels are larger; in bands of rows.
+
+    A file is read through its overviews, so that a large one takes as long as a small one.
+    """
     numbers = [band.number for band in scene.bands]
-    return _read_all(Scene(source, bands=numbers, allow_palette=True))  # not closed: the scene may be read again
+    source = scene.source
+    factor = min(shrink_factors(source.grid, grid, path=scene.path))
+    with source.reduced(factor) if isinstance(source, FileSource) else nullcontext(source) as smaller:
+        warped = warped_source(smaller, grid, resampling=resampling)
+        return _read_all(Scene(warped, bands=numbers, allow_palette=True))  # not closed: the scene may be read again
 
 
 def scene_picture(scene: Scene, frame: Frame, *, max_size: int) -> Picture:
@@ -46,7 +54,7 @@ def scene_picture(scene: Scene, frame: Frame, *, max_size: int) -> Picture:
     shown = scene.select(rgb_bands(scene))
     pixels = read_on_grid(shown, frame.reduced(max_size), resampling="bilinear")
     image = np.dstack([to_rgb(pixels), np.where(pixels.valid, np.uint8(255), np.uint8(0))])
-    return _webp(image, lossless=False)
+    return as_webp(image, lossless=False)
 
 
 def rgb_bands(scene: Scene) -> list[int]:
@@ -62,7 +70,7 @@ def label_picture(labels: npt.NDArray[np.integer], classes: Sequence[LabelClass]
     image = np.zeros((*labels.shape, 4), dtype=np.uint8)
     for item in classes:
         image[labels == item.id] = (*item.color, 255)
-    return _webp(image, lossless=True)
+    return as_webp(image, lossless=True)
 
 
 def confidence_picture(pixels: Pixels) -> Picture:
@@ -73,7 +81,7 @@ def confidence_picture(pixels: Pixels) -> Picture:
     shown = pixels.valid & (percent >= 0) & (percent <= 100)
     bands = [np.interp(np.where(shown, percent, 0), stops, colors[:, one]) for one in range(3)]
     image = np.dstack([*bands, np.where(shown, 255, 0)]).round().astype(np.uint8)
-    return _webp(image, lossless=False)
+    return as_webp(image, lossless=False)
 
 
 def label_areas(labels: npt.NDArray[np.integer], frame: Frame, classes: Sequence[LabelClass]) -> dict[int, float]:
@@ -113,7 +121,8 @@ def _read_all(scene: Scene) -> Pixels:
     )
 
 
-def _webp(image: npt.NDArray[np.uint8], *, lossless: bool) -> Picture:
+def as_webp(image: npt.NDArray[np.uint8], *, lossless: bool) -> Picture:
+    """Pack an image (H, W, 3 or 4)."""
     file = io.BytesIO()
     Image.fromarray(image).save(file, format="WEBP", lossless=lossless, quality=QUALITY, method=4)
     content = file.getvalue()

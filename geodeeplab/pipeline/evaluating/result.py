@@ -1,5 +1,6 @@
 """What `evaluate` gives back: the numbers, as a table, as JSON, and as a page with figures."""
 
+import html
 import json
 import math
 import os
@@ -179,12 +180,13 @@ class Evaluation:
             truth_field=self.facts.get("options", {}).get("class_field"),
         )
 
-    def _repr_html_(self) -> str | None:
-        """Show the map in a notebook; None, so that the plain text is shown, where there is none."""
+    def _repr_html_(self) -> str:
+        """Show the table in a notebook, and below it the map of labels and truth, where there is one."""
+        table = f"<pre>{html.escape(self.table())}</pre>"
         try:
-            return self.explore()._repr_html_()
+            return table + self.explore()._repr_html_()
         except GeoDeepLabError:
-            return None
+            return table
 
     @property
     def _missed(self) -> NDArray[np.int64] | None:

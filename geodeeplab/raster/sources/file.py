@@ -1,6 +1,7 @@
 """One raster file as a source."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 
 import numpy as np
@@ -79,6 +80,24 @@ class FileSource:
         ranges = [nodata_range(self.bands[number - 1].nodata, self.bands[number - 1].dtype) for number in numbers]
         floats = any(self.bands[number - 1].dtype.kind == "f" for number in numbers)
         return not (floats or all(ranges) or self._alphas(numbers) or self._mask_numbers(tuple(numbers)))
+
+    @contextmanager
+    def reduced(self, factor: int) -> Iterator["FileSource"]:
+        """Lend the file's smallest overview whose pixels are at most `factor` times as large; itself if there is none.
+
+        A mask of the whole file may have no overviews of its own, so a file with one is lent as it is.
+        """
+        numbers = tuple(band.number for band in self.bands if not band.is_alpha)
+        factors = [self._src.overviews(number) for number in self._src.indexes]
+        levels = [level for level, times in enumerate(factors[0]) if times <= factor]
+        if not levels or any(one != factors[0] for one in factors) or self._mask_numbers(numbers):
+            yield self
+            return
+        with opening(self.path):
+            src = rasterio.open(self._src.name, overview_level=max(levels, key=lambda level: factors[0][level]))
+        with src:
+            measured = [band.number for band in self.bands if not band.is_alpha]
+            yield FileSource(src, path=self.path, measured=measured)
 
     def close(self) -> None:
         """Close the file."""

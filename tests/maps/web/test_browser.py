@@ -1,6 +1,8 @@
 """Maps in Chromium: they are drawn, say what they should, run nothing else, and ask for nothing."""
 
 import json
+import math
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -172,6 +174,101 @@ def test_polygons_drawn_on_the_earth_are_mended_and_saved(show: Show, scene: Pat
     )
     chrome.execute_script("App.undo(); App.undo(); App.undo()")
     assert chrome.execute_script("return App.draw.polygons.length") == 1
+
+
+def drag(chrome: "Chrome", handle: str, number: int, x: int, y: int) -> None:
+    """Drag a corner or a middle, found by its number among those that a selector finds, by pixels of the screen."""
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.common.by import By
+
+    element = chrome.find_elements(By.CSS_SELECTOR, handle)[number]
+    ActionChains(chrome).click_and_hold(element).move_by_offset(x // 2, y // 2).move_by_offset(
+        x - x // 2, y - y // 2
+    ).release().perform()
+
+
+def test_corners_are_dragged_and_middles_become_corners(show: Show, plain_scene: Path, tmp_path: Path) -> None:
+    chrome = show(Map(plain_scene, draw=["water"]).save(tmp_path / "draw.html"))
+    draw_square(chrome, (10, -40, 30, -20))
+    click(chrome, 20, -30)
+    pixel = chrome.execute_script(
+        "const at = (x) => App.map.latLngToContainerPoint(App.toLatLng([x, 0])).x; return at(1) - at(0)"
+    )
+    ring = "return App.draw.polygons[0].rings[0]"
+    before = chrome.execute_script(ring)
+    drag(chrome, ".handle:not(.is-middle)", 0, round(-4 * pixel), round(6 * pixel))
+    after = chrome.execute_script(ring)
+    assert after[1:] == before[1:]
+    assert after[0] == pytest.approx([before[0][0] - 4, before[0][1] - 6], abs=5 / pixel)
+    drag(chrome, ".handle.is-middle", 1, round(8 * pixel), 0)
+    assert len(chrome.execute_script(ring)) == 5
+    drag(chrome, ".handle:not(.is-middle)", 0, round(40 * pixel), round(-40 * pixel))  # across its own lines
+    assert len(chrome.execute_script(ring)) == 5
+    assert chrome.execute_script(ring)[0] == pytest.approx(after[0])
+    assert "cross itself" in chrome.execute_script("return document.getElementById('message').textContent")
+    chrome.execute_script("App.undo(); App.undo()")
+    assert chrome.execute_script(ring) == before
+    assert complaints(chrome) == []
+
+
+@pytest.mark.parametrize("name", ["scene", "plain"])
+def test_what_was_saved_can_be_loaded(show: Show, scene: Path, plain_scene: Path, tmp_path: Path, name: str) -> None:
+    from selenium.webdriver.common.by import By
+
+    path = Map({"scene": scene, "plain": plain_scene}[name], draw=["water", "road"]).save(tmp_path / "draw.html")
+    chrome = show(path)
+    left, bottom, right, top = chrome.execute_script("return App.content.bounds")
+    width, height = right - left, top - bottom
+    draw_square(chrome, (left + 0.2 * width, bottom + 0.2 * height, left + 0.5 * width, bottom + 0.7 * height))
+    chrome.execute_script("App.chooseClass(1)")
+    draw_square(chrome, (left + 0.6 * width, bottom + 0.2 * height, left + 0.8 * width, bottom + 0.4 * height))
+    polygons = "return App.draw.polygons.map((one) => [one.name, one.rings[0]])"
+    drawn = chrome.execute_script(polygons)
+    file = tmp_path / "downloads" / f"{name}-polygons.geojson"
+    saved(chrome, file)
+    chrome = show(path)
+    assert chrome.execute_script(polygons) == []
+    chrome.find_element(By.ID, "load-file").send_keys(str(file))
+    for _ in range(100):
+        if len(loaded := chrome.execute_script(polygons)) == 2:
+            break
+        time.sleep(0.05)
+    assert [one for one, _ in loaded] == ["water", "road"]
+    for (_, ring), (_, wanted) in zip(loaded, drawn, strict=True):
+        one, other = shapely.Polygon(ring), shapely.Polygon(wanted)
+        assert one.symmetric_difference(other).area < 1e-4 * other.area
+    other = tmp_path / "wrong.geojson"
+    other.write_text(json.dumps({"type": "FeatureCollection", "features": [], "crs": None if name == "scene" else {}}))
+    chrome.find_element(By.ID, "load-file").send_keys(str(other))
+    time.sleep(0.3)
+    assert "cannot be loaded" in chrome.execute_script("return document.getElementById('message').textContent")
+    assert complaints(chrome) == []
+
+
+@pytest.mark.parametrize(
+    ("basemap", "template"),
+    [
+        ("osm", r"https://tile\.openstreetmap\.org/(?P<z>\d+)/(?P<x>\d+)/(?P<y>\d+)\.png"),
+        ("satellite", r"https://tiles\.maps\.eox\.at/wmts/1\.0\.0/\w+/default/g/(?P<z>\d+)/(?P<y>\d+)/(?P<x>\d+)\.jpg"),
+    ],
+)
+def test_a_basemap_is_asked_for_the_tiles_under_the_scene(
+    show: Show, scene: Path, tmp_path: Path, basemap: str, template: str
+) -> None:
+    """Tiles are numbered as those of OpenStreetMap; nobody answers here, and the map is drawn all the same."""
+    chrome = show(Map(scene, basemap=basemap).save(tmp_path / "map.html"))
+    time.sleep(1)
+    asked = [re.fullmatch(template, url) for url in requests_of(chrome)]
+    assert asked
+    assert all(asked), "it asks nobody else"
+    tiles = {(int(one["z"]), int(one["x"]), int(one["y"])) for one in asked if one is not None}
+    left, bottom, right, top = chrome.execute_script("return App.content.bounds")
+    half = math.pi * 6_378_137
+    (zoom,) = {zoom for zoom, _, _ in tiles}
+    side = 2 * half / 2**zoom
+    middle = int(((left + right) / 2 + half) / side), int((half - (bottom + top) / 2) / side)
+    assert (zoom, *middle) in tiles
+    assert "OpenStreetMap" in chrome.page_source or "EOX" in chrome.page_source
 
 
 def test_crossing_polygons_are_not_taken(show: Show, plain_scene: Path, tmp_path: Path) -> None:
