@@ -210,5 +210,6 @@ def _scores(
             found.append(None)
             continue
         low, high = np.quantile(below, (1 - level) / 2), np.quantile(above, (1 + level) / 2)
-        found.append(Score(value=float(value), low=float(max(0.0, min(low, value))), high=float(min(1.0, max(high, value)))))
+        low, high = max(0.0, min(low, value)), min(1.0, max(high, value))
+        found.append(Score(value=float(value), low=float(low), high=float(high)))
     return found
