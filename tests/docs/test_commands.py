@@ -33,7 +33,7 @@ FIRST = 3
 INSTALLS = "needs the network, or changes the environment; tests/test_dist.py installs and runs the wheel"
 DOWNLOADS = "downloads ImageNet's weights of ResNet-50, and trains for many minutes; tests/cli/test_train.py trains"
 NOT_RUN = {
-    "make ": "the Makefile's own targets: CI runs them",
+    "make ": "makes environments, wheels or all tests; tests/test_dist.py builds and runs the wheel",
     "pip install": INSTALLS,
     "dask ": "starts servers for a cluster; tests/cluster/ runs workers of a cluster",
     "qgis_process ": "needs QGIS; the plugin's own tests run it where it is installed",
