@@ -12,7 +12,7 @@ from geodeeplab.errors import OptionError
 from geodeeplab.maps.web.features import VectorLayer, open_layer
 from geodeeplab.maps.web.frame import Frame, frame_of_grid, frame_of_points
 from geodeeplab.maps.web.inputs import colors_for, css, opened, read_labels, short_name
-from geodeeplab.maps.web.packing import EXACT_COUNT, DoesNotFit, pack_polygons
+from geodeeplab.maps.web.packing import EXACT_COUNT, DoesNotFit, NothingToDraw, pack_polygons
 from geodeeplab.maps.web.page import Basemap
 from geodeeplab.maps.web.pictures import (
     HEAT,
@@ -129,6 +129,10 @@ def read_content(
         for kind, table in tables.items():
             try:
                 _pack_table(page, layers, kind, table, max_bytes=room)
+            except NothingToDraw:
+                if kind != "suggestions":
+                    raise
+                page.notes.append("There are no suggestions where to draw.")
             except DoesNotFit:
                 if not skip_large:
                     raise

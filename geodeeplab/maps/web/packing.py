@@ -37,6 +37,10 @@ DIGITS = 6
 """Of numbers among the attributes."""
 
 
+class NothingToDraw(OptionError):
+    """A layer has no polygons."""
+
+
 class DoesNotFit(OptionError):
     """A layer takes more bytes than it may."""
 
@@ -104,7 +108,7 @@ def pack_polygons(
         if sum(map(len, parts)) > MOST_POLYGONS:
             parts = [_largest(join(parts), MOST_POLYGONS)]
     if not count:
-        raise OptionError(f"polygon layer '{layer.name}' has no polygons: there is nothing to draw")
+        raise NothingToDraw(f"polygon layer '{layer.name}' has no polygons: there is nothing to draw")
     names = _ordered(areas, class_order, what=layer.name)
     placed, step = join(parts), frame.pixel / LATTICE
     for _ in range(ROUNDS):

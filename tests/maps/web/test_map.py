@@ -171,3 +171,11 @@ def test_classes_have_colours_of_their_own(scene: Path) -> None:
     colors = [one["color"] for one in content["draw"]["classes"]]
     assert len(set(colors)) == 2
     assert content["draw"]["fileName"] == "scene-polygons.geojson"
+
+
+def test_no_suggestions_are_no_error(scene: Path, tmp_path: Path) -> None:
+    path = tmp_path / "next.geojson"
+    path.write_text('{"type": "FeatureCollection", "features": []}')
+    content = content_of(Map(scene, draw=["water"], suggestions=path).to_html())
+    assert content["vectors"] == []
+    assert content["notes"] == ["There are no suggestions where to draw."]
