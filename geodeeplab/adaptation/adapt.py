@@ -193,9 +193,7 @@ def adapt(
             progress=partial(told, "features"),
         )
         provenance = _provenance(rule, opened, cells, sources, seed=seed)
-    trees, report = learn(
-        network, cells, ground, table.classes, gsd_m=contract.gsd_m, seed=seed, threads=threads, progress=told
-    )
+    trees, report = learn(network, cells, ground, table.classes, seed=seed, threads=threads, progress=told)
     contract = replace(contract, provenance=provenance, metrics={METRIC: report.to_dict()})
     return Adaptation(
         model=Model(network=network, contract=contract),

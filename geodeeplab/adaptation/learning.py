@@ -26,9 +26,6 @@ from geodeeplab.models import AdaptedNetwork, ModelClass, round_weights
 LEFT_OUT_TREES = 50
 """Trees of a forest that is fitted to some of the polygons only, for the report."""
 
-FINEST_COARSE_M = 10.0
-"""Ground sample distance from which what an encoder sees is no view of its own: at 30 m it made maps worse."""
-
 Progress = Callable[[str, int, int], None]
 """Called with a stage, what is done of it, and what there is in all; it may raise to cancel."""
 
@@ -39,7 +36,6 @@ def learn(
     ground: Cells,
     classes: Sequence[ModelClass],
     *,
-    gsd_m: float | None,
     seed: int,
     threads: int | None,
     progress: Progress,
@@ -47,21 +43,10 @@ def learn(
     """Fit the trees, train the network's head by them, in place, and report.
 
     The head learns in one thread; trees that have not seen all polygons are fitted beside it.
-
-    Args:
-        network: with its features.
-        cells: what the polygons cover.
-        ground: cells that stand for the ground.
-        classes: the classes.
-        gsd_m: ground sample distance that the network sees, in metres; None: unknown.
-        seed: of trees and head.
-        threads: to fit trees with; None: all that torch takes.
-        progress: told of the stages "head" and "report".
     """
     used = max(1, torch.get_num_threads() if threads is None else threads)
     fit = partial(fit_trees, classes=len(classes), seed=seed, threads=used)
-    has_view = bool(network.encoders) and (gsd_m is None or gsd_m < FINEST_COARSE_M)
-    trees = fit(cells, encoded=network.colour.channels if has_view else None)
+    trees = fit(cells, encoded=network.colour.channels if network.encoders else None)
     found = trees(ground.features)
     trees = add_ground(
         trees, cells, ground.features, correct_shares(found, class_shares(found)), seed=seed, threads=used

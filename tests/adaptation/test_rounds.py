@@ -22,14 +22,6 @@ def adapt(drawn: Drawn, **options: Any) -> gdl.Adaptation:  # noqa: ANN401 - pas
     return gdl.adapt(drawn.scene, drawn.polygons, **SMALL | options)
 
 
-def test_what_encoders_see_is_a_view_of_its_own_where_pixels_are_fine(
-    drawn: Drawn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert len(adapt(drawn).trees.forests) == 3
-    monkeypatch.setattr("geodeeplab.adaptation.learning.FINEST_COARSE_M", 1.0)  # what the scene's are
-    assert len(adapt(drawn).trees.forests) == 2
-
-
 def check_same(one: gdl.Adaptation, other: gdl.Adaptation) -> None:
     """Check that two models are the same to the bit."""
     own, theirs = one.network.state_dict(), other.network.state_dict()
