@@ -78,14 +78,14 @@ def reason(command: str) -> str | None:
     return next((why for start, why in NOT_RUN.items() if command.startswith(start)), None)
 
 
-def run_command(run: Run, folder: Path, command: str, kept: set[str]) -> None:  # noqa: F811 - the fixture
+def run_command(run: Run, folder: Path, command: str) -> None:  # noqa: F811 - the fixture
     """Run a command in a folder; what it writes is put away first, as if each had been run alone."""
     program, *argv = shlex.split(command)
     assert program == "geodeeplab", f"{command}: neither run nor named in NOT_RUN"
     reads_confidence = argv[0] in ("evaluate", "vectorize")
     for option, value in pairwise(argv):
         path = folder / value
-        if option in OUTPUTS and not (option == "--confidence" and reads_confidence) and path.name not in kept:
+        if option in OUTPUTS and not (option == "--confidence" and reads_confidence):
             for one in (path, Path(f"{path}.aux.xml")):
                 shutil.rmtree(one) if one.is_dir() else one.unlink(missing_ok=True)
     ran = run(*argv)
@@ -93,20 +93,18 @@ def run_command(run: Run, folder: Path, command: str, kept: set[str]) -> None:  
 
 
 def test_the_first_commands_of_the_readme(run: Run, folder: Path, tmp_path: Path) -> None:  # noqa: F811
-    kept = set(os.listdir(folder))
     with quick(tmp_path / "cache"):
         for command in shell_commands("README.md")[:FIRST]:
-            run_command(run, folder, command, kept)
+            run_command(run, folder, command)
     assert {"landcover.gpkg", "landcover.html", "mine.gpkg", "mine.html"} <= set(os.listdir(folder))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_of_a_page(run: Run, folder: Path, page: str) -> None:  # noqa: F811
-    kept = set(os.listdir(folder))
     for command in shell_commands(page):
         if reason(command) is None:
-            run_command(run, folder, command, kept)
+            run_command(run, folder, command)
 
 
 def test_what_is_not_run_is_there() -> None:
