@@ -260,7 +260,8 @@ def _read_record(path: Path) -> _Record | None:
 
 
 def _folders(replacements: Sequence[Replacement]) -> list[Path]:
-    return list(dict.fromkeys(replacement.folder for replacement in replacements))
+    """Give the private folders, each once, however the paths of outputs in it are written."""
+    return list({one.folder.parent.resolve() / one.folder.name: one.folder for one in replacements}.values())
 
 
 def _is_folder(path: Path) -> bool:

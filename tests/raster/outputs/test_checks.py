@@ -172,3 +172,11 @@ class TestOutputErrors:
             raise OutputError("ours")
         with pytest.raises(RuntimeError, match="bug"), output_errors("a.tif"):
             raise RuntimeError("bug")
+
+
+def test_outputs_of_one_folder_may_be_written_in_two_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with atomic_outputs([Path("a.tif"), tmp_path / "b.tif"], overwrite=False) as temporary:
+        for path in temporary.values():
+            path.write_text("new")
+    assert {path.name for path in tmp_path.iterdir()} == {"a.tif", "b.tif"}
