@@ -151,7 +151,7 @@ class TestTrouble:
         with open_plan(request_for(scene)) as plan:
             shards, _ = two_workers.cut(plan), plan.pins
             scene.unlink()
-            with pytest.raises(SceneError, match=r"worker tcp://.*does not exist"):
+            with pytest.raises(SceneError, match=r"worker tls://.*does not exist"):
                 two_workers.run(plan, shards, refuse, RunFacts())
 
     def test_a_worker_with_another_model_file_is_named_before_any_work(
@@ -164,7 +164,7 @@ class TestTrouble:
             content = bytearray(model.read_bytes())
             content[-1] ^= 1
             model.write_bytes(content)
-            with pytest.raises(OptionError, match=r"worker tcp://.* would not give the same pixels: model_checksum is"):
+            with pytest.raises(OptionError, match=r"worker tls://.* would not give the same pixels: model_checksum is"):
                 two_workers.run(plan, shards, refuse, RunFacts())
 
     def test_who_takes_the_blocks_may_stop_the_run(

@@ -441,6 +441,6 @@ class TestBundledModel:
         else:
             assert [path.name for path in folder.iterdir()] == [WORK], "no lock, no temporary file"
             assert line.startswith("error: interrupted before the outputs were written; ")
-            assert line.endswith(f" % of the scene is kept in {folder / WORK}: pass `resume=True` to go on")
+            assert line.endswith(f" % of the scene is kept in {folder / WORK}: pass --resume to go on")
         moment = f"{number.name} in {stage}"
         self.go_on(folder, uninterrupted, left, counter, moment=moment, lost_rows=3)  # it may meet a block being kept
