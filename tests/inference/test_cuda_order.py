@@ -16,6 +16,7 @@ from geodeeplab.models.crf import DenseCRF
 from geodeeplab.pipeline.plan import Plan, open_plan
 from geodeeplab.pipeline.request import Request
 from geodeeplab.raster import Scene, open_array
+from tests.examples import few
 from tests.inference import pretended_cuda
 from tests.inference.pretended_cuda import Machine, Pretended, Stream, cuda
 
@@ -236,7 +237,7 @@ def out_of_memory_in(place: str, *, times: int) -> Callable[[str, Sequence[Tenso
     return refuse
 
 
-@pytest.mark.parametrize("file", ["inference/blend.py", "inference/decision.py", "inference/finite.py"])
+@pytest.mark.parametrize("file", few(["inference/blend.py", "inference/decision.py", "inference/finite.py"], 1))
 def test_memory_that_runs_out_beside_the_network_is_freed_once(cuda: Machine, file: str) -> None:
     expected = run("cpu")
     with open_plan(ask("cuda:1")) as plan:

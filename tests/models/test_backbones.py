@@ -14,7 +14,7 @@ from tests.examples import few
 
 SQUEEZE_AND_EXCITATION = ("mobilenet_v3_large", "mobilenet_v3_small", "efficientnet_v2_s")
 EXACT = [name for name in BACKBONES if name not in SQUEEZE_AND_EXCITATION]
-DEEPER = ("vgg19", "vgg19_bn", "densenet169", "resnet101", "wide_resnet50_2")
+DEEPER = ("vgg16_bn", "vgg19", "vgg19_bn", "densenet169", "resnet34", "resnet101", "resnext50_32x4d", "wide_resnet50_2")
 """Of the same parts as networks that are tried quickly, and more of them."""
 LARGE = ("wide_resnet101_2", "resnext101_32x8d", "resnext101_64x4d", "resnet152", "densenet161", "densenet201")
 

@@ -22,6 +22,7 @@ from geodeeplab.pipeline.info.preflight import preflight_request
 from geodeeplab.pipeline.request import Request
 from geodeeplab.raster import Grid
 from geodeeplab.tiling import Shard
+from tests.examples import few
 from tests.pipeline.mosaics import write_mosaic
 
 MakeRaster = Callable[..., Path]
@@ -79,13 +80,20 @@ def scene(make_raster: MakeRaster, blocks: Blocks) -> Path:
 
 @pytest.mark.parametrize(
     "options",
-    [
-        {},
-        {"gsd_m": 1.7, "polygon_options": gdl.PolygonOptions(min_area_px=40, fill_holes=True), "sieve_labels": True},
-        {"gsd_m": 0.7, "executor": InThisProcess(memory_limit=1)},
-        {"polygon_options": gdl.PolygonOptions(min_area_m2=30, tolerance_px=1.5, smooth=True)},
-        {"polygon_options": gdl.PolygonOptions(tolerance_px=1, keep_outline=True, connectivity=8)},
-    ],
+    few(
+        [
+            {},
+            {
+                "gsd_m": 1.7,
+                "polygon_options": gdl.PolygonOptions(min_area_px=40, fill_holes=True),
+                "sieve_labels": True,
+            },
+            {"gsd_m": 0.7, "executor": InThisProcess(memory_limit=1)},
+            {"polygon_options": gdl.PolygonOptions(min_area_m2=30, tolerance_px=1.5, smooth=True)},
+            {"polygon_options": gdl.PolygonOptions(tolerance_px=1, keep_outline=True, connectivity=8)},
+        ],
+        3,
+    ),
     ids=["plain", "coarser", "finer, in columns", "sieved and smooth", "outline"],
 )
 def test_results_are_those_on_the_whole_grid(scene: Path, tiny: Model, tmp_path: Path, options: dict[str, Any]) -> None:
