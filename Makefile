@@ -2,7 +2,7 @@
 
 VENV ?= .venv
 EXTRAS ?= dev,docs
-# Processes that share the tests, and how many examples the laws are tried on: quick (a quarter) or full.
+# Processes that share the tests, and how many examples the laws are tried on: quick (a seventh) or full.
 JOBS ?= 2
 EXAMPLES ?= quick
 BIN := $(VENV)/bin

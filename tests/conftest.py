@@ -22,7 +22,7 @@ from rasterio.errors import NotGeoreferencedWarning
 
 # The same examples in every run, and no time limit on one: a shared machine may pause for seconds.
 settings.register_profile("full", deadline=None, derandomize=True)
-settings.register_profile("quick", settings.get_profile("full"), max_examples=25)
+settings.register_profile("quick", settings.get_profile("full"), max_examples=15)
 settings.load_profile("quick")  # unless pytest is given --hypothesis-profile
 
 

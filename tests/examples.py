@@ -8,7 +8,7 @@ from hypothesis import settings
 
 
 def examples(count: int) -> int:
-    """Give the share of `count` that the profile asks for: all of them under `full`, a quarter under `quick`."""
+    """Give the share of `count` that the profile asks for: all of them under `full`, a seventh under `quick`."""
     return max(5, count * settings().max_examples // 100)
 
 

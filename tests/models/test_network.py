@@ -73,7 +73,10 @@ QUICK = (
     "deeplabv3plus timm:swin",
 )
 """Every architecture and every family once; the other pairs are slow tests."""
-HEAVY = ("fcn8s vgg19", "dilatednet vgg16", "fcn densenet121", "deeplabv1 vgg16", "deeplabv3plus efficientnet_v2_s")
+HEAVY = (
+    "fcn8s vgg19", "dilatednet vgg16", "fcn densenet121", "deeplabv1 vgg16", "deeplabv3plus efficientnet_v2_s",
+    "deeplabv3plus timm:swin",
+)  # fmt: skip
 """These are large, or work on a frame that is far wider than the image: their training is a slow test."""
 PAIRS = [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in NETWORKS]
 LEARNERS = [
