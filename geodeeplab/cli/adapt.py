@@ -89,7 +89,7 @@ def command(
     command again.
     """
     from geodeeplab.pipeline.outputs import model_paths
-    from geodeeplab.raster.sources.opening import check_is_there
+    from geodeeplab.raster.sources.opening import check_is_there, read_ahead
 
     outputs = {"polygons": polygons, "label_raster": label_raster, "confidence": confidence}
     outputs |= {"probabilities": probabilities}
@@ -108,6 +108,7 @@ def command(
     _check_files(planned, model_path, suggest, inputs=inputs, overwrite=overwrite, resume=resume)
     for scene in scenes:
         check_is_there(scene)
+    read_ahead(scenes)
     from geodeeplab.adaptation.adapt import adapt  # it and what follows load torch
     from geodeeplab.cluster import parse_dask
 

@@ -72,6 +72,7 @@ def command(
     """
     from geodeeplab.models import find_model
     from geodeeplab.pipeline.early import check_early
+    from geodeeplab.raster.sources.opening import read_ahead
 
     outputs = {"polygons": polygons or output, "label_raster": label_raster or labels}
     outputs |= {"confidence": confidence, "probabilities": probabilities}
@@ -92,6 +93,7 @@ def command(
             shards=shards,
             overwrite=overwrite or resume,
         )
+    read_ahead([str(find_model(model)), *scenes])
     from geodeeplab.cluster import parse_dask  # it and what follows load torch
     from geodeeplab.models import as_model
     from geodeeplab.pipeline.segment import segment

@@ -3,9 +3,10 @@
 import math
 import os
 import shlex
+import threading
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,8 @@ MOST_LONGITUDE = 720.0
 """Degrees: grids may run on past 180."""
 MOST_TURNS = 4
 """Grids in other coordinates are no longer than so many times around the Earth: no map is, but PROJ takes some on."""
+READ_AHEAD_BYTES = 64 << 20
+"""Of a file that is asked for before it is needed."""
 PLACES_LOOKED_AT = (3, 33)
 """Points along each axis that are looked for on the ground, one after the other."""
 
@@ -159,6 +162,25 @@ def check_is_there(path: str) -> None:
     """
     if _is_local(path) and not os.path.exists(path):  # which takes any name
         raise SceneError(f"scene '{path}' does not exist: check the path")
+
+
+def read_ahead(paths: Iterable[str]) -> threading.Thread:
+    """Read the beginnings of local files in a thread, so that they are in the system's memory when they are needed.
+
+    What is no file, or cannot be read, is passed over. The thread ends with the process, and need not be waited for.
+    """
+
+    def read() -> None:
+        for path in paths:
+            if _is_local(path) and os.path.isfile(path):
+                with suppress(OSError), open(path, "rb", buffering=0) as file:
+                    for _ in range(READ_AHEAD_BYTES >> 20):
+                        if not file.read(1 << 20):
+                            break
+
+    thread = threading.Thread(target=read, name="read ahead", daemon=True)
+    thread.start()
+    return thread
 
 
 def _is_local(path: str) -> bool:

@@ -2,6 +2,7 @@ import shlex
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from rasterio.crs import CRS
 
 from geodeeplab.errors import GeoDeepLabWarning, SceneError
 from geodeeplab.raster import open_scene
-from geodeeplab.raster.sources.opening import root_cause
+from geodeeplab.raster.sources import opening
+from geodeeplab.raster.sources.opening import read_ahead, root_cause
 
 MakeRaster = Callable[..., Path]
 gray = np.arange(9, dtype="uint8").reshape(1, 3, 3)
@@ -183,3 +185,21 @@ def test_text_that_is_not_utf_8(make_raster: Callable[..., Path], where: bytes) 
     path.write_bytes(b'<VRTDataset rasterXSize="8" rasterYSize="8">' + band + b"</VRTDataset>")
     with pytest.raises(SceneError, match="'utf-8' codec can't decode byte 0xd2"):
         open_scene(path)
+
+
+def test_the_beginnings_of_local_files_are_read_and_the_rest_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+
+    def watched(path: str, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - as open has them
+        opened.append(path)
+        return open(path, *args, **options)
+
+    monkeypatch.setattr(opening, "open", watched, raising=False)
+    files = [tmp_path / name for name in ("a.tif", "b.tif")]
+    for file in files:
+        file.write_bytes(b"0")
+    thread = read_ahead([str(files[0]), str(tmp_path), str(tmp_path / "none.tif"), "http://h/a.tif", "", str(files[1])])
+    thread.join()
+    assert opened == [str(file) for file in files]
