@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
 
+import distributed
 import numpy as np
 import psutil
 import pyogrio
@@ -323,20 +324,20 @@ class TestInvariance:
         assert len(np.unique(labels)) > 1
         np.testing.assert_array_equal(read_labels(tmp_path / "two.tif"), labels)
 
-    def test_an_existing_cluster(
-        self, scene: Path, tiny_model: Path, two_workers: Dask, tmp_path: Path, read_labels: ReadLabels
-    ) -> None:
-        assert two_workers._held is not None
-        client = two_workers._held[0].client
+    def test_an_existing_cluster(self, scene: Path, tiny_model: Path, tmp_path: Path, read_labels: ReadLabels) -> None:
         gdl.segment(scene, label_raster=tmp_path / "one.tif", model=tiny_model)
         file = tmp_path / "scheduler.json"
-        assert client.scheduler is not None
-        file.write_text(json.dumps({"address": client.scheduler.address}))
-        cases: dict[str, Any] = {"address": client.scheduler.address, "file": file, "client": client}
-        for name, where in cases.items():
-            gdl.segment(
-                scene, label_raster=tmp_path / f"{name}.tif", model=tiny_model, executor=Dask(where, shard_size=200)
-            )
+        with (
+            distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+            distributed.Client(cluster) as client,
+        ):
+            file.write_text(json.dumps({"address": cluster.scheduler_address}))
+            cases: dict[str, Any] = {"address": cluster.scheduler_address, "file": file, "client": client}
+            for name, where in cases.items():
+                gdl.segment(
+                    scene, label_raster=tmp_path / f"{name}.tif", model=tiny_model, executor=Dask(where, shard_size=200)
+                )
+        for name in cases:
             np.testing.assert_array_equal(read_labels(tmp_path / f"{name}.tif"), read_labels(tmp_path / "one.tif"))
 
 
