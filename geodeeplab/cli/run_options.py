@@ -3,14 +3,11 @@
 from collections.abc import Callable, Collection
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from geodeeplab.cli.options import argument_of, split_names
-
-if TYPE_CHECKING:
-    pass
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
