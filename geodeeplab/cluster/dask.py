@@ -210,9 +210,11 @@ def _reach(where: str, security: "Security | None" = None) -> "Iterator[Client]"
     arguments: dict[str, Any] = {"address": where} if "://" in where else {"scheduler_file": where}
     if security is not None:
         arguments["security"] = security
+    client = Client.__new__(Client)  # at hand where connecting fails: its finaliser must not be the one that closes it
     try:
-        client = Client(**arguments, timeout=CONNECT_S, set_as_default=False)
+        Client.__init__(client, **arguments, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:  # a TimeoutError is an OSError; without certificates a TypeError
+        client.close()
         raise OptionError(f"no Dask scheduler answers at {where} ({error}): check the address") from error
     with client:
         yield client
