@@ -26,6 +26,7 @@ from shapely.geometry import shape
 from xyz_mosaic import find_tiles, iter_blocks, tile_transform
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+import ohio
 from aerial_data import CLASSES as DUBAI_CLASSES
 from aerial_data import IGNORE, join_parts, read_dubai_parts
 from dubai import CRS as ANY_CRS
@@ -38,7 +39,6 @@ LEAST_SHARE, MOST_DRAWN = 0.01, 0.5
 """A class is left out that has less of the labelled ground, or more of whose own ground would be drawn."""
 CLASS_FIELD = "class_name"
 ZION_CLASSES = ("water", "developed", "barren", "forest", "shrubland", "herbaceous", "cultivated", "wetlands")
-OHIO_CLASSES = ("other", "building", "road", "bare", "trees", "water")
 WORLDCOVER = {10: "trees", 20: "shrub", 30: "grass", 40: "crop", 50: "built", 60: "bare", 80: "water", 90: "wetland"}
 HLS_BANDS = ("coastal", "blue", "green", "red", "nir", "swir1", "swir2")
 HLS_CHIPS = 6
@@ -117,45 +117,16 @@ def read_zion(data: Path) -> LabelledScene:
 
 
 def read_ohio(data: Path) -> LabelledScene:
-    """Read the largest block of chips that touch: NAIP, 0.6 m, four bands; nodata where no chip is."""
-    places, chips = {}, {}
-    for path in sorted((data / "ohio" / "images").glob("*.tif")):
-        with rasterio.open(path) as src:
-            top, left = (
-                round(-src.transform.f / src.height / src.res[1]),
-                round(src.transform.c / src.width / src.res[0]),
-            )
-            places[path.name] = top, left
-            chips[top, left], crs = src.transform, src.crs.to_string()
-    origin = np.min(list(places.values()), axis=0)
-    taken = np.zeros(np.max(list(places.values()), axis=0) - origin + 1, dtype=np.bool_)
-    for place in places.values():
-        taken[tuple(place - origin)] = True
-    blocks, _ = label(taken)
-    inside = blocks == np.bincount(blocks[taken]).argmax()
-    rows, cols = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
-    shape = 256 * (np.ptp(rows) + 1), 256 * (np.ptp(cols) + 1)
-    image, ids = np.zeros((4, *shape), dtype=np.uint8), np.zeros(shape, dtype=np.uint8)
-    first = np.array([rows[0], cols[0]])
-    for name, place in places.items():
-        row, col = place - origin
-        if inside[row, col]:
-            top, left = 256 * (np.array([row, col]) - first)
-            window = slice(top, top + 256), slice(left, left + 256)
-            image[:, *window] = _read(data / "ohio" / "images" / name)
-            ids[window] = _read(data / "ohio" / "labels" / name)[0] + 1
-    corner = origin + first
-    north, west = -corner[0] * 153.6, corner[1] * 153.6
-    example = next(iter(chips.items()))
-    west += example[1].c - example[0][1] * 153.6  # chips lie on a lattice that need not begin at 0
-    north += example[1].f + example[0][0] * 153.6
+    """Read the largest block of chips that touch at edges: NAIP, 0.6 m, four bands; nodata where no chip is."""
+    chips = ohio.find_chips(data / "ohio")
+    found = ohio.read_mosaic(chips, ohio.find_areas(chips, corners=False)[0])
     return LabelledScene(
-        image=image,
-        bands=("red", "green", "blue", "nir"),
-        ids=ids,
-        classes=OHIO_CLASSES,
-        crs=crs,
-        transform=Affine(0.6, 0, west, 0, -0.6, north),
+        image=found.image,
+        bands=ohio.BANDS,
+        ids=found.ids,
+        classes=ohio.CLASSES,
+        crs=found.crs,
+        transform=found.transform,
         nodata=0,
     )
 

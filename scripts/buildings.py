@@ -54,6 +54,7 @@ def prepare_buildings(
     *,
     chip_size: int,
     batch_size: int | None,
+    epoch_chips: int | None = None,
     seed: int,
     augmentation: Augmentation | bool = True,
 ) -> TrainingData:
@@ -73,6 +74,7 @@ def prepare_buildings(
         val_scenes=[len(pairs) - 1],
         chip_size=chip_size,
         batch_size=batch_size,
+        epoch_chips=epoch_chips,
         augmentation=augmentation,
         seed=seed,
         provenance={"sources": list(SOURCES), "places": places},

@@ -29,7 +29,8 @@ COLOURS = {
 }
 """What the classes look like in maps: not the label files' colours, which are hard to read over a scene."""
 MODEL_CLASSES = tuple(ModelClass(id=i, name=name, color=COLOURS[name]) for i, name in enumerate(CLASSES, start=1))
-CRS = "EPSG:32633"
+CRS, GSD_M = "EPSG:32633", 0.8
+"""Where tiles are put, and the size of their pixels in metres: nobody wrote it down, and it looks like 0.7 to 1."""
 TILE_SIZE, OVERLAP = 768, 128
 """What `segment` reads: with an overlap of 128 better than 512 on tile 2 and cheaper (`benchmarks/seams.py`)."""
 EPOCH_STEPS = 64
@@ -51,12 +52,24 @@ def write_tile(data: Path, folder: Path, tile: int) -> tuple[Path, Path]:
     return scene_path, labels_path
 
 
-def write_pair(image: np.ndarray, truth: np.ndarray, scene_path: Path, labels_path: Path, *, north: float) -> None:
-    """Write an image (3, H, W) and its class indices (H, W) as GeoTIFFs of 1 m pixels; ids from 1, 0 unlabelled."""
+def write_pair(
+    image: np.ndarray,
+    truth: np.ndarray,
+    scene_path: Path,
+    labels_path: Path,
+    *,
+    north: float,
+    gsd_m: float = GSD_M,
+) -> None:
+    """Write an image (3, H, W) and its class indices (H, W) as GeoTIFFs; ids from 1, 0 unlabelled."""
     scene_path.parent.mkdir(parents=True, exist_ok=True)
     ids = np.where(truth == IGNORE, np.uint8(0), truth + np.uint8(1))
     layout = {"driver": "GTiff", "dtype": "uint8", "tiled": True, "compress": "deflate", "crs": CRS}
-    layout |= {"height": truth.shape[0], "width": truth.shape[1], "transform": Affine(1, 0, 500_000, 0, -1, north)}
+    layout |= {
+        "height": truth.shape[0],
+        "width": truth.shape[1],
+        "transform": Affine(gsd_m, 0, 500_000, 0, -gsd_m, north),
+    }
     with rasterio.open(scene_path, "w", count=3, photometric="rgb", interleave="pixel", **layout) as dst:
         dst.write(image)
     with rasterio.open(labels_path, "w", count=1, nodata=0, **layout) as dst:
