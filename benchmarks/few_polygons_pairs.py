@@ -23,7 +23,7 @@ from rasterio.warp import reproject
 from scipy.ndimage import label, maximum_filter, minimum_filter
 from shapely.geometry import shape
 
-from xyz_mosaic import find_tiles, iter_blocks, tile_transform
+from xyz_mosaic import find_tiles, iter_blocks, tile_side, tile_transform
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 import ohio
@@ -173,15 +173,14 @@ def read_buildings(data: Path, place: str, zoom: int) -> LabelledScene:
     """Read the upper left of a place's largest block of XYZ tiles, with outlines burnt: buildings and the rest."""
     tiles = next(iter_blocks(find_tiles(data / "buildings" / place, zoom)))
     xs, ys = ([place[axis] for place in tiles] for axis in (0, 1))
-    with Image.open(next(iter(tiles.values()))) as example:
-        side = example.width
+    side = tile_side(tiles)
     image = np.zeros((3, side * (max(ys) - min(ys) + 1), side * (max(xs) - min(xs) + 1)), dtype=np.uint8)
     there = np.zeros(image.shape[1:], dtype=np.bool_)
     for (x, y), path in tiles.items():
         top, left = side * (y - min(ys)), side * (x - min(xs))
         image[:, top : top + side, left : left + side] = _read(path)[:3]
         there[top : top + side, left : left + side] = True
-    transform = tile_transform(min(xs), min(ys), zoom) @ Affine.scale(256 / side)
+    transform = tile_transform(min(xs), min(ys), zoom, side)
     outlines = gpd.read_file(data / "buildings" / place / "labels.geojson").to_crs(3857).geometry
     burnt = rasterize(outlines.make_valid(), out_shape=there.shape, transform=transform, dtype=np.uint8)
     ids = np.where(there, np.where(burnt > 0, 1, 2), 0).astype(np.uint8)

@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 
 import rasterio
 from affine import Affine
+from PIL import Image
 
 TILE_NAME = re.compile(r"-(\d+)-(\d+)-(\d+)\.(?:png|jpg|jpeg)$")
 TILE_PIXELS = 256
@@ -50,10 +51,16 @@ def iter_blocks(tiles: Tiles) -> Iterator[dict[tuple[int, int], Path]]:
     yield from sorted(blocks, key=len, reverse=True)
 
 
-def tile_transform(x: int, y: int, zoom: int) -> Affine:
-    """Give the transform from the pixel corners of a tile to EPSG:3857."""
-    res = 2 * HALF_WORLD_M / (TILE_PIXELS * 2**zoom)
-    return Affine(res, 0, x * TILE_PIXELS * res - HALF_WORLD_M, 0, -res, HALF_WORLD_M - y * TILE_PIXELS * res)
+def tile_transform(x: int, y: int, zoom: int, side: int = TILE_PIXELS) -> Affine:
+    """Give the transform from the pixel corners of a tile of `side` × `side` pixels to EPSG:3857."""
+    res = 2 * HALF_WORLD_M / (side * 2**zoom)
+    return Affine(res, 0, x * side * res - HALF_WORLD_M, 0, -res, HALF_WORLD_M - y * side * res)
+
+
+def tile_side(tiles: Tiles) -> int:
+    """Give the height and width in pixels of tiles, which are all alike."""
+    with Image.open(next(iter(tiles.values()))) as example:
+        return example.width
 
 
 def write_vrt(tiles: Tiles, zoom: int, dst_path: Path) -> Path:
@@ -61,10 +68,11 @@ def write_vrt(tiles: Tiles, zoom: int, dst_path: Path) -> Path:
     xs, ys = zip(*tiles, strict=True)
     first_x, first_y = min(xs), min(ys)
     width, height = max(xs) - first_x + 1, max(ys) - first_y + 1
-    size = {"rasterXSize": str(width * TILE_PIXELS), "rasterYSize": str(height * TILE_PIXELS)}
+    side = tile_side(tiles)
+    size = {"rasterXSize": str(width * side), "rasterYSize": str(height * side)}
     root = ElementTree.Element("VRTDataset", size)
     ElementTree.SubElement(root, "SRS").text = "EPSG:3857"
-    geotransform = tile_transform(first_x, first_y, zoom).to_gdal()
+    geotransform = tile_transform(first_x, first_y, zoom, side).to_gdal()
     ElementTree.SubElement(root, "GeoTransform").text = ", ".join(map(repr, geotransform))
     for number, color in enumerate(BANDS, start=1):
         band = ElementTree.SubElement(root, "VRTRasterBand", dataType="Byte", band=str(number))
@@ -72,7 +80,7 @@ def write_vrt(tiles: Tiles, zoom: int, dst_path: Path) -> Path:
             ElementTree.SubElement(band, "NoDataValue").text = "0"
         ElementTree.SubElement(band, "ColorInterp").text = color
         for (x, y), path in tiles.items():
-            _add_source(band, path, number, x=(x - first_x) * TILE_PIXELS, y=(y - first_y) * TILE_PIXELS)
+            _add_source(band, path, number, x=(x - first_x) * side, y=(y - first_y) * side, side=side)
     ElementTree.ElementTree(root).write(dst_path, encoding="utf-8")
     return dst_path
 
@@ -93,15 +101,15 @@ def write_mosaics(folder: Path, zoom: int, out: Path) -> list[Path]:
     ]
 
 
-def _add_source(band: ElementTree.Element, path: Path, number: int, *, x: int, y: int) -> None:
+def _add_source(band: ElementTree.Element, path: Path, number: int, *, x: int, y: int, side: int) -> None:
     """Show one band of a tile, its upper left pixel at (x, y)."""
     source = ElementTree.SubElement(band, "SimpleSource")
     ElementTree.SubElement(source, "SourceFilename", relativeToVRT="0").text = str(path)
     ElementTree.SubElement(source, "SourceBand").text = str(number)
-    sides = {"RasterXSize": str(TILE_PIXELS), "RasterYSize": str(TILE_PIXELS), "DataType": "Byte"}
+    sides = {"RasterXSize": str(side), "RasterYSize": str(side), "DataType": "Byte"}
     ElementTree.SubElement(source, "SourceProperties", sides)  # saves opening every tile on opening the mosaic
     for name, left, top in (("SrcRect", 0, 0), ("DstRect", x, y)):
-        size = {"xSize": str(TILE_PIXELS), "ySize": str(TILE_PIXELS)}
+        size = {"xSize": str(side), "ySize": str(side)}
         ElementTree.SubElement(source, name, {"xOff": str(left), "yOff": str(top), **size})
 
 

@@ -1,23 +1,28 @@
-"""OpenAerialMap drone images with OpenStreetMap's buildings as training data, split by country.
+"""OpenAerialMap drone images with OpenStreetMap's buildings as training data, split by country; and Ohio's buildings.
 
-Images CC BY 4.0 by OpenAerialMap's contributors, outlines ODbL 1.0 by OpenStreetMap's; neither is part of the project.
-Zanzibar and Catanduanes are trained on; of Kampala's two areas, kilometres apart, the small one chooses and the large
-one is reported.
+Images CC BY 4.0 by OpenAerialMap's contributors, outlines ODbL 1.0 by OpenStreetMap's; none of them is part of the
+project. Zanzibar, Catanduanes, Banepa and Ohio are trained on; of Kampala's two areas, kilometres apart, the small one
+chooses and the large one is reported.
 """
 
 import sys
 from pathlib import Path
 
+import ohio
 from geodeeplab.models import ModelClass
 from geodeeplab.training import Augmentation, TrainingData, prepare_data
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 from xyz_mosaic import write_mosaics
 
-ZOOM = 20
-"""Pixels of 0.15 m: a house is 50 to 100 of them wide, and a quarter of the finest zoom's work."""
-TRAIN_PLACES, HELD_OUT_PLACE = {"zanzibar": 1, "catanduanes": 4}, "kampala"
+ZOOMS = {"zanzibar": 20, "catanduanes": 20, "kampala": 20, "banepa": 19}
+"""Of the images: 0.15 m (tiles of Banepa are twice as large)."""
+GSD_M = 0.25
+"""At which the model reads: a house is 30 to 60 pixels wide, and half the size that Ohio's have on the ground."""
+TRAIN_PLACES, HELD_OUT_PLACE = {"zanzibar": 2, "catanduanes": 8, "banepa": 3}, "kampala"
 """How often each place is listed: Catanduanes has a twelfth of Zanzibar's ground, and most of the colours of roofs."""
+SELECT_TIMES = 16
+"""How often the area that chooses is listed: Ohio's have fifty times its ground, and a fifth of its buildings then."""
 CLASSES = (
     ModelClass(id=1, name="building", color=(214, 69, 65)),
     ModelClass(id=2, name="other", color=(222, 214, 196)),
@@ -30,7 +35,7 @@ SOURCES = (
 
 def mosaics(data: Path, folder: Path, place: str) -> list[Path]:
     """Write the VRTs of a place, the largest area first."""
-    return write_mosaics(data / place, ZOOM, folder)
+    return write_mosaics(data / place, ZOOMS[place], folder)
 
 
 def outlines(data: Path, place: str) -> Path:
@@ -59,23 +64,50 @@ def prepare_buildings(
     augmentation: Augmentation | bool = True,
 ) -> TrainingData:
     """Prepare the places to train on, and the area to choose by; ground without an outline is `other`."""
-    pairs = [
-        (path, outlines(data, place))
+    train = [
+        (path, outlines(data / "buildings", place))
         for place, times in TRAIN_PLACES.items()
-        for path in mosaics(data, folder, place) * times
+        if (data / "buildings" / place).is_dir()
+        for path in mosaics(data / "buildings", folder, place) * times
     ]
-    pairs.append(select_area(data, folder))
+    select, sources = [select_area(data / "buildings", folder)] * SELECT_TIMES, list(SOURCES)
+    if (data / "ohio").is_dir():
+        areas = _ohio_areas(data, folder)
+        train += [pair for name, pair in areas.items() if name not in (*ohio.SELECT_AREAS, *ohio.REPORT_AREAS)]
+        select += [pair for name, pair in areas.items() if name in ohio.SELECT_AREAS]
+        sources.append(ohio.SOURCE)
+    pairs = [*train, *select]
     places = {"train": list(TRAIN_PLACES), "select": f"{HELD_OUT_PLACE}, area 2"}
+    places |= {"ohio areas": {"select": list(ohio.SELECT_AREAS), "report": list(ohio.REPORT_AREAS)}}
     return prepare_data(
         scenes=[scene for scene, _ in pairs],
         labels=[layer for _, layer in pairs],
         classes=CLASSES,
         background="other",
-        val_scenes=[len(pairs) - 1],
+        val_scenes=range(len(train), len(pairs)),
+        gsd_m=GSD_M,
         chip_size=chip_size,
         batch_size=batch_size,
         epoch_chips=epoch_chips,
         augmentation=augmentation,
         seed=seed,
-        provenance={"sources": list(SOURCES), "places": places},
+        provenance={"sources": sources, "places": places},
     )
+
+
+def held_out(data: Path, folder: Path) -> list[tuple[str, Path, Path]]:
+    """List what is evaluated: a name that says its part, the scene and its polygons."""
+    buildings = data / "buildings"
+    found = [("kampala2-selection", *select_area(buildings, folder))]
+    found.append(("kampala1-report", *report_area(buildings, folder)))
+    if (data / "ohio").is_dir():
+        areas = _ohio_areas(data, folder)
+        found += [(f"ohio{name}-report", *areas[name]) for name in ohio.REPORT_AREAS]
+    return found
+
+
+def _ohio_areas(data: Path, folder: Path) -> dict[str, tuple[Path, Path]]:
+    """Give Ohio's areas, each with the buildings of all."""
+    pairs = ohio.write_areas(data / "ohio", folder)
+    layer = ohio.write_buildings((labels for _, labels in pairs.values()), folder / "ohio-buildings.gpkg")
+    return {name: (scene, layer) for name, (scene, _) in pairs.items()}

@@ -5,15 +5,18 @@ part of the project. Chips of 256 px lie on a lattice, in areas kilometres apart
 would leak.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
+from rasterio.features import shapes
 from scipy.ndimage import label
+from shapely.geometry import shape
 
 from aerial_data import CLASSES as MODEL_CLASSES
 
@@ -125,3 +128,15 @@ def write_areas(data: Path, folder: Path) -> dict[str, tuple[Path, Path]]:
                 dst.write(ids[found.ids], 1)
         pairs[name] = scene_path, labels_path
     return pairs
+
+
+def write_buildings(labels: Iterable[Path], dst_path: Path) -> Path:
+    """Write the buildings of label rasters of `write_areas` as one layer of polygons, unless it is there."""
+    if not dst_path.exists():
+        building, found = list(MODEL_CLASSES).index("building") + 1, []
+        for path in labels:
+            with rasterio.open(path) as src:
+                ids, crs = src.read(1), src.crs
+                found += [shape(one) for one, _ in shapes(ids, mask=ids == building, transform=src.transform)]
+        gpd.GeoDataFrame(geometry=found, crs=crs).to_file(dst_path)
+    return dst_path

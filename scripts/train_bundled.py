@@ -87,7 +87,7 @@ def prepare(args: argparse.Namespace) -> TrainingData:
     folder = args.out / "data"
     if args.name == BUILDINGS:
         augmentation = Augmentation(strength=args.strength, recolour_share=0.5)
-        return buildings.prepare_buildings(args.data / "buildings", folder, augmentation=augmentation, **options)
+        return buildings.prepare_buildings(args.data, folder, augmentation=augmentation, **options)
     teacher = None if args.teacher is None else load_model(args.teacher)
     augmentation = Augmentation(strength=args.strength)
     return landcover.prepare_landcover(
@@ -144,9 +144,7 @@ def held_out(args: argparse.Namespace) -> list[tuple[str, Path, Path, dict[str, 
     if args.name == LANDCOVER:
         return [(*one, {}) for one in landcover.held_out(args.data, folder)]
     options = {"truth_class": "building", "background": "other", "objects": True}
-    data = args.data / "buildings"
-    select, reported = buildings.select_area(data, folder), buildings.report_area(data, folder)
-    return [("kampala2-selection", *select, options), ("kampala1-report", *reported, options)]
+    return [(*one, options) for one in buildings.held_out(args.data, folder)]
 
 
 def numbers(found: Evaluation) -> dict[str, Any]:

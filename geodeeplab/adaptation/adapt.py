@@ -31,6 +31,7 @@ from geodeeplab.raster.classes import some_color
 from geodeeplab.raster.polygons.burn import Overlap
 from geodeeplab.tiling import Shard
 from geodeeplab.training.scenes.class_table import ClassesLike, ClassMapping
+from geodeeplab.training.scenes.labelled_raster import LabelReader
 from geodeeplab.training.scenes.labels import LabelRule, LabelsLike
 from geodeeplab.training.scenes.open_labelled import labels_of_scenes, list_scenes, open_labels
 
@@ -158,12 +159,11 @@ def adapt(
         table, readers = open_labels(label_list, rule, grids, grids)
         _check_classes(table.classes, background)
         base = choose_base(facts, model)
-        colored = _colored_as(base, table.classes)
         network, model_bands, sources = build_untrained(facts, base, classes=len(table.classes))
         contract = Contract(
             name=name,
             architecture=network.architecture,
-            classes=colored,
+            classes=_colored_as(base, table.classes),
             bands=model_bands,
             dtype=facts.dtype,
             value_range=facts.value_range,
@@ -179,11 +179,7 @@ def adapt(
         seen = [plan.model_scene.grid for plan in plans]
         if seen != grids:
             _, readers = open_labels(label_list, rule, seen, grids)
-        areas = [None if labelled is None else to_aoi(labelled, crs=grid.crs) for grid in seen]
-        scene_labels = [
-            SceneLabels(number=number, reader=reader, grid=grid, labelled=area)
-            for number, (reader, grid, area) in enumerate(zip(readers, seen, areas, strict=True))
-        ]
+        scene_labels = _scene_labels(readers, seen, labelled)
         features = FeatureCache(cache_folder() if cache else None)
         cells, ground = gather_cells(
             OpenedScenes(plans=plans, labels=scene_labels, classes=table.classes),
@@ -208,6 +204,17 @@ def adapt(
         since=since,
         inputs=tuple([*paths_in(scene_list, labels, labelled, aoi, since), *_base_paths(model)]),
     )
+
+
+def _scene_labels(
+    readers: Sequence[LabelReader], grids: Sequence[Grid], labelled: AoiLike | None
+) -> list[SceneLabels]:
+    """Give the labels of each scene on the grid that the model sees."""
+    areas = [None if labelled is None else to_aoi(labelled, crs=grid.crs) for grid in grids]
+    return [
+        SceneLabels(number=number, reader=reader, grid=grid, labelled=area)
+        for number, (reader, grid, area) in enumerate(zip(readers, grids, areas, strict=True))
+    ]
 
 
 def _colored_as(base: Model | None, classes: Sequence[ModelClass]) -> tuple[ModelClass, ...]:

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
+from PIL import Image
 from pyproj import Transformer
 from rasterio.errors import NotGeoreferencedWarning
 
@@ -50,6 +52,14 @@ def test_blocks_become_mosaics_without_gaps_or_shifts(tmp_path: Path) -> None:
     assert pixels.valid.all()
     with open_scene(second) as scene:
         assert scene.shape == (256, 256)
+
+
+def test_tiles_of_twice_the_pixels(tmp_path: Path) -> None:
+    Image.fromarray(np.full((512, 512, 3), 9, np.uint8)).save(tmp_path / "a-7-4-12.png")
+    with open_scene(write_mosaics(tmp_path, 12, tmp_path / "out")[0]) as scene:
+        assert scene.shape == (512, 512)
+        assert scene.transform.almost_equals(tile_transform(7, 4, 12) @ Affine.scale(0.5))
+        assert (scene.read(rasterio.windows.Window(0, 0, 512, 512)).array == 9).all()
 
 
 def test_a_missing_tile_is_nodata(tmp_path: Path) -> None:
