@@ -22,7 +22,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from geodeeplab.models import build_backbone
-from geodeeplab.models.backbones.efficientnet_lite import INPUT_MEAN, INPUT_STD
+from geodeeplab.models.backbones.efficientnet import INPUT_MEAN, INPUT_STD
 from geodeeplab.models.weights.weight_files import BUNDLED_WEIGHTS
 
 BACKBONE = "efficientnet_lite0"

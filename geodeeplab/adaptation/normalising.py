@@ -10,7 +10,7 @@ import torch
 from geodeeplab.errors import OptionError
 from geodeeplab.models import AdaptedNetwork, Contract, EncoderNumbers, ModelBand
 from geodeeplab.models.adapted.encoder import EncoderFeatures
-from geodeeplab.models.backbones.efficientnet_lite import INPUT_MEAN, INPUT_STD
+from geodeeplab.models.backbones.efficientnet import INPUT_MEAN, INPUT_STD
 from geodeeplab.raster import Band
 from geodeeplab.raster.bands import common_name
 

@@ -10,7 +10,7 @@ from geodeeplab.models.adapted.architecture import EncoderNumbers
 from geodeeplab.models.adapted.colour import CELL
 from geodeeplab.models.assembly import build_network
 from geodeeplab.models.backbones import Backbone, build_backbone
-from geodeeplab.models.backbones.efficientnet_lite import EfficientNetLite
+from geodeeplab.models.backbones.efficientnet import EfficientNet
 from geodeeplab.models.backbones.same import first_centre
 from geodeeplab.models.heads.aspp import resize
 from geodeeplab.models.network import SegmentationNetwork, align
@@ -57,7 +57,7 @@ class EncoderFeatures(nn.Module):
     def map_channels(self) -> tuple[int, ...]:
         """Channels of each map."""
         backbone = self.backbone
-        fine = (backbone.fine_channels,) if isinstance(backbone, EfficientNetLite) else ()
+        fine = (backbone.fine_channels,) if isinstance(backbone, EfficientNet) else ()
         return (*fine, *backbone.channels)
 
     @property
@@ -89,7 +89,7 @@ class EncoderFeatures(nn.Module):
         x = images[:, list(self.numbers.channels)] * self.gain.view(1, -1, 1, 1) + self.shift.view(1, -1, 1, 1)
         x = x.contiguous(memory_format=torch.channels_last)
         backbone = self.backbone
-        levels = backbone.forward_fine(x) if isinstance(backbone, EfficientNetLite) else backbone(x)
+        levels = backbone.forward_fine(x) if isinstance(backbone, EfficientNet) else backbone(x)
         if not isinstance(self.encoder, SegmentationNetwork):
             return levels, None
         return levels, self.encoder.classifier(levels[-len(backbone.strides) :], (x.shape[-2], x.shape[-1]))
@@ -99,7 +99,7 @@ class EncoderFeatures(nn.Module):
         backbone = self.backbone
         cells = [-(-side // CELL) for side in shape]
         fine = len(self.map_channels) - len(backbone.strides)
-        if not isinstance(backbone, EfficientNetLite):
+        if not isinstance(backbone, EfficientNet):
             stride, origin = backbone.strides[number - fine], backbone.origins[number - fine]
             return resize(align(components, stride=stride, origin=origin, shape=shape), cells)
         stride = CELL if number < fine else backbone.strides[number - fine]

@@ -10,7 +10,7 @@ from torch import nn
 from geodeeplab.errors import ModelError
 from geodeeplab.models.backbones.densenet import DENSENETS, build_densenet
 from geodeeplab.models.backbones.dilation import DilatedPool, Pools, dilate
-from geodeeplab.models.backbones.efficientnet_lite import EFFICIENTNET_LITES, EfficientNetLite
+from geodeeplab.models.backbones.efficientnet import EFFICIENTNETS, EfficientNet
 from geodeeplab.models.backbones.extractor import FeatureExtractor
 from geodeeplab.models.backbones.mobilenet import INVERTED, build_inverted
 from geodeeplab.models.backbones.resnet import RESNETS, build_resnet
@@ -19,7 +19,7 @@ from geodeeplab.models.backbones.timm_models import PREFIX, TimmBackbone
 from geodeeplab.models.backbones.vgg import VGGS, UnpaddedVGG, build_fcn_vgg, build_vgg
 
 OUTPUT_STRIDES = (8, 16, 32)
-BACKBONES = (*VGGS, *DENSENETS, *RESNETS, *INVERTED, *EFFICIENTNET_LITES)
+BACKBONES = (*VGGS, *DENSENETS, *RESNETS, *INVERTED, *EFFICIENTNETS)
 """Names of our own backbones; `timm:<name>` is any other of timm's."""
 Backbone = FeatureExtractor | TimmBackbone
 
@@ -28,7 +28,7 @@ __all__ = [
     "OUTPUT_STRIDES",
     "Backbone",
     "DilatedPool",
-    "EfficientNetLite",
+    "EfficientNet",
     "FeatureExtractor",
     "TimmBackbone",
     "UnpaddedVGG",
@@ -89,8 +89,8 @@ def _build(name: str, *, output_stride: int, multi_grid: tuple[int, ...], pools:
         return build_densenet(name, output_stride=output_stride)
     if name in INVERTED:
         return build_inverted(name, output_stride=output_stride)
-    if name in EFFICIENTNET_LITES:
-        return EfficientNetLite(output_stride=output_stride)
+    if name in EFFICIENTNETS:
+        return EfficientNet(name, output_stride=output_stride)
     if name.startswith(PREFIX):
         return TimmBackbone(name.removeprefix(PREFIX), output_stride=output_stride)
     raise ModelError(f"no backbone is called {name!r}: choose one of {', '.join(BACKBONES)}, or {PREFIX}<name>")

@@ -17,7 +17,10 @@ from geodeeplab.errors import ModelError
 from geodeeplab.models.contract import HEADER_KEY, Contract
 from geodeeplab.models.files.header import BUNDLED_FOLDER, find_model, iter_bundled
 from geodeeplab.models.weights.inflate import RGB
+from geodeeplab.text import parse_json
 
+WEIGHTS_KEY = "weights"
+"""Where a file of weights alone says what they are of."""
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".tar")
 IMAGENET, DEFAULT = "imagenet", "DEFAULT"
 """Names that every backbone's weights have."""
@@ -127,12 +130,12 @@ def _read(path: Path) -> Weights:
     Raises:
         ModelError: if it is damaged, or holds more than tensors and plain values.
     """
-    header = None
+    header = said = None
     try:
         if path.suffix.lower() == ".safetensors":
             with safe_open(path, framework="pt") as file:
                 tensors = {key: file.get_tensor(key) for key in file.keys()}
-                header = (file.metadata() or {}).get(HEADER_KEY)
+                header, said = ((file.metadata() or {}).get(key) for key in (HEADER_KEY, WEIGHTS_KEY))
         else:
             tensors = dict(_flatten(torch.load(path, map_location="cpu", weights_only=True)))
     except pickle.UnpicklingError as error:
@@ -145,10 +148,21 @@ def _read(path: Path) -> Weights:
         raise ModelError(f"{path} is not a readable file of weights ({reason}): copy or save it again") from error
     tensors = {OLD_DENSENET.sub(r"\1\2", key): tensor for key, tensor in tensors.items()}
     try:
-        bands = Contract.from_json(header).band_names if header else None
+        bands = Contract.from_json(header).band_names if header else _stated_bands(said)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
     return Weights(source=str(path), tensors=tensors, bands=bands)
+
+
+def _stated_bands(said: str | None) -> tuple[str, ...] | None:
+    """Give the bands that a file of weights alone says it reads; None where it says nothing that is a list of names."""
+    try:
+        content = parse_json(said) if said else None
+    except ValueError:
+        return None
+    bands = content.get("bands") if isinstance(content, Mapping) else None
+    is_list = isinstance(bands, list) and bands and all(isinstance(name, str) for name in bands)
+    return tuple(bands) if is_list else None
 
 
 def _flatten(content: object, prefix: str = "") -> Iterator[tuple[str, Tensor]]:

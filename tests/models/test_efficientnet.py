@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from geodeeplab.errors import ModelError
 from geodeeplab.models import build_backbone, build_model, iter_bundled, load_pretrained
-from geodeeplab.models.backbones import EfficientNetLite, dilate, first_centre
-from geodeeplab.models.backbones.efficientnet_lite import INPUT_MEAN, INPUT_STD
+from geodeeplab.models.backbones import EfficientNet, dilate, first_centre
+from geodeeplab.models.backbones.efficientnet import INPUT_MEAN, INPUT_STD
 from geodeeplab.models.backbones.same import SameConv2d
 from geodeeplab.models.weights.weight_files import BUNDLED_WEIGHTS, find_weights
 
@@ -18,9 +20,9 @@ SIZES = [(64, 96), (71, 97), (33, 65), (1, 46)]
 
 
 @cache
-def pretrained(*, output_stride: int = 32) -> EfficientNetLite:
+def pretrained(*, output_stride: int = 32) -> EfficientNet:
     backbone = build_backbone(NAME, output_stride=output_stride).eval()
-    assert isinstance(backbone, EfficientNetLite)
+    assert isinstance(backbone, EfficientNet)
     backbone.load_state_dict(dict(find_weights("imagenet", arch=None, backbone=NAME).tensors), strict=False)
     return backbone
 
@@ -65,6 +67,60 @@ def test_with_its_weights_dense_equals_strided_counted_from_the_last_cell(
         dense, strided = pretrained(output_stride=output_stride)(image)[-1], pretrained()(image)[-1]
     row, col = (first_centre(cells, step) for cells in dense.shape[-2:])
     assert difference(dense[..., row::step, col::step], strided) <= 1e-5
+
+
+def randomise(network: nn.Module) -> None:
+    """Give a network statistics and biases that a trained one could have; fresh ones hide mistakes."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean, module.running_var = noise(module.num_features) * 0.1, noise(module.num_features) ** 2
+            module.running_var += 0.5
+        elif isinstance(module, nn.Conv2d) and module.bias is not None:
+            nn.init.constant_(module.bias, 0.1)
+
+
+@pytest.mark.parametrize("name", ["efficientnet_b4", "efficientnet_b4_csmask"])
+def test_b4_is_that_of_timm(name: str) -> None:
+    timm = pytest.importorskip("timm")
+    backbone = build_backbone(name, in_channels=6, output_stride=32).eval()
+    randomise(backbone)
+    with torch.device("meta"):
+        theirs = timm.create_model("tf_efficientnet_b4", in_chans=6, features_only=True)
+    if name.endswith("csmask"):
+        conv = theirs.blocks[2][0].conv_dw
+        theirs.blocks[2][0].conv_dw = nn.Conv2d(
+            conv.in_channels, conv.out_channels, 5, stride=2, padding=2, groups=conv.groups, bias=False, device="meta"
+        )
+        theirs.blocks = theirs.blocks[:5]
+    assert {key: value.shape for key, value in theirs.state_dict().items()} == {
+        key: value.shape for key, value in backbone.state_dict().items()
+    }
+    theirs.eval().load_state_dict(backbone.state_dict(), assign=True)
+    assert isinstance(backbone, EfficientNet)
+    for size in ((32, 64), (33, 47)):
+        with torch.no_grad():
+            got, x = backbone.forward_fine(noise(1, 6, *size)), theirs.bn1(theirs.conv_stem(noise(1, 6, *size)))
+            expected = [x := stage(x) for stage in theirs.blocks]
+        stages = (0, 1, 2, 3, 4) if name.endswith("csmask") else (0, 1, 2, 4, 6)
+        assert [level.shape[1] for level in got] == [backbone.fine_channels, *backbone.channels]
+        assert all(difference(one, expected[stage]) <= 1e-4 for one, stage in zip(got, stages, strict=True))
+
+
+@pytest.mark.parametrize(("name", "native"), [("efficientnet_b4", 32), ("efficientnet_b4_csmask", 16)])
+def test_without_its_pools_b4_is_exact_at_every_output_stride(name: str, native: int) -> None:
+    strided, dense = (build_backbone(name, output_stride=stride).eval() for stride in (native, 8))
+    randomise(strided)
+    for key, module in strided.named_modules():
+        if key.endswith("se.conv_expand"):
+            assert isinstance(module, nn.Conv2d)
+            nn.init.zeros_(module.weight)  # squeeze-and-excitation then weighs channels alike, whatever the map holds
+    dense.load_state_dict(strided.state_dict())
+    step = native // 8
+    for size in ((64, 96), (71, 97)):
+        with torch.no_grad():
+            fine, coarse = dense(noise(1, 3, *size))[-1], strided(noise(1, 3, *size))[-1]
+        row, col = (first_centre(cells, step) for cells in fine.shape[-2:])
+        assert difference(fine[..., row::step, col::step], coarse) <= 1e-4
 
 
 @pytest.mark.parametrize("kernel", [1, 3, 5])
@@ -154,3 +210,19 @@ def test_an_exported_graph_pads_as_the_network_does() -> None:
     image = noise(1, 2, 14, 21)
     exported = torch.export.export(chain, (image,))
     torch.testing.assert_close(exported.module()(image), chain(image))
+
+
+@pytest.mark.parametrize(
+    ("said", "is_known"), [('{"bands": ["blue", "nir"]}', True), ('{"bands": "blue"}', False), ("{", False)]
+)
+def test_a_file_of_weights_may_say_which_bands_it_reads(said: str, is_known: bool, tmp_path: Path) -> None:
+    network = build_model(backbone=NAME, num_classes=2, in_channels=1, aspp_channels=8)
+    theirs = build_backbone(NAME, in_channels=2).state_dict()
+    save_file(theirs, tmp_path / "two.safetensors", metadata={"weights": said})
+    if not is_known:
+        with pytest.raises(ModelError, match="reads 2 bands and does not say which"):
+            load_pretrained(network, tmp_path / "two.safetensors", bands=["nir"])
+        return
+    load_pretrained(network, tmp_path / "two.safetensors", bands=["nir"])
+    expected = 2 * theirs["conv_stem.weight"][:, 1:]  # half the bands, twice the weight
+    assert torch.equal(network.state_dict()["backbone.conv_stem.weight"], expected)
