@@ -206,9 +206,7 @@ def adapt(
     )
 
 
-def _scene_labels(
-    readers: Sequence[LabelReader], grids: Sequence[Grid], labelled: AoiLike | None
-) -> list[SceneLabels]:
+def _scene_labels(readers: Sequence[LabelReader], grids: Sequence[Grid], labelled: AoiLike | None) -> list[SceneLabels]:
     """Give the labels of each scene on the grid that the model sees."""
     areas = [None if labelled is None else to_aoi(labelled, crs=grid.crs) for grid in grids]
     return [
