@@ -275,9 +275,9 @@ def test_imagenet_weights_are_an_argument_away(tmp_path: Path, caplog: pytest.Lo
 
 
 def test_what_there_is() -> None:
-    assert "resnet50" in DeepLab.supported_backbones()
-    assert "deeplabv3" in DeepLab.supported_architectures()
-    assert len(DeepLab.supported_datasets()) == 4
+    assert "resnet50" in DeepLab.backbones() == DeepLab.supported_backbones
+    assert "deeplabv3" in DeepLab.supported_architectures
+    assert "Classified_Tiles" in DeepLab.supported_datasets
     assert make_learner().available_metrics == ("miou", "boundary_iou", "accuracy", "loss")
 
 

@@ -4,7 +4,7 @@ import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from geodeeplab.inference.device import pick_device
 from geodeeplab.learner.building import (
@@ -17,10 +17,23 @@ from geodeeplab.learner.building import (
     with_stored_batch,
 )
 from geodeeplab.learner.fitting import import_loop, run_facts, run_folder, schedule_name
+from geodeeplab.learner.opened import data_without_chips
+from geodeeplab.learner.saving import find_saved
 from geodeeplab.learner.trained import TrainedNetwork
-from geodeeplab.models import ARCHITECTURES, BACKBONES, SegmentationNetwork, load_model
+from geodeeplab.maps.figures import in_notebook, show_below_cell
+from geodeeplab.models import ARCHITECTURES, BACKBONES, Model, SegmentationNetwork, load_model
+from geodeeplab.models.files.esri_model import EsriModel, find_definition, read_esri_model
 from geodeeplab.models.weights.weight_files import IMAGENET
 from geodeeplab.raster import check_not_inputs
+from geodeeplab.training.arcgis_words import (
+    FIT,
+    FROM_MODEL,
+    backbone_name,
+    keeps_checkpoints,
+    split_rate,
+    understands,
+)
+from geodeeplab.training.arcgis_words import MONITORS as MONITORS_THERE
 from geodeeplab.training.data import TrainingData
 from geodeeplab.training.loop.checkpoints import BEST, HISTORY, LAST, stored_rate
 from geodeeplab.training.loop.loading import default_workers
@@ -34,11 +47,13 @@ from geodeeplab.training.loop.parameters import (
     keeps_statistics,
 )
 from geodeeplab.training.loop.recipe import MONITORS, PATIENCE, Recipe
-from geodeeplab.training.loop.starting import keep_statistics, network_like
+from geodeeplab.training.loop.starting import keep_statistics, load_other_classes, network_like
 from geodeeplab.training.random_state import CPU, kept_random_state, seed_generators
 
 if TYPE_CHECKING:
     from geodeeplab.training.loop.progress import FitProgress, StepHook
+
+DEFAULT_BACKBONE = "resnet50"
 
 
 class DeepLab(TrainedNetwork):
@@ -56,17 +71,29 @@ class DeepLab(TrainedNetwork):
         history: a record of every epoch of every fit.
         sweep: the last sweep of `lr_find`.
         folder: where the last fit kept its checkpoints; None where it kept none.
+        supported_backbones: names of torchvision's backbones; `timm:<name>` is any other of timm's.
+        supported_architectures: names for `arch`.
+        supported_datasets: what `prepare_data` makes training data of.
     """
+
+    supported_backbones: ClassVar[tuple[str, ...]] = BACKBONES
+    supported_architectures: ClassVar[tuple[str, ...]] = ARCHITECTURES
+    supported_datasets: ClassVar[tuple[str, ...]] = (
+        "Classified_Tiles",
+        "scenes and polygons",
+        "scenes and label rasters",
+        "folders of image and label chips",
+    )
 
     def __init__(
         self,
         data: TrainingData,
-        backbone: str = "resnet50",
+        backbone: str | None = DEFAULT_BACKBONE,
+        pretrained_path: str | os.PathLike[str] | None = None,
+        pointrend: bool = False,
         *,
         arch: str = "deeplabv3",
         weights: str | os.PathLike[str] | None = IMAGENET,
-        pretrained_path: str | os.PathLike[str] | None = None,
-        pointrend: bool = False,
         class_balancing: bool = False,
         mixup: bool = False,
         focal_loss: bool = False,
@@ -87,14 +114,14 @@ class DeepLab(TrainedNetwork):
 
         Args:
             data: of `prepare_data`.
-            backbone: a name of `supported_backbones()`, or `timm:<name>`.
-            arch: a name of `geodeeplab.models.ARCHITECTURES`.
+            backbone: a name of `DeepLab.backbones()`, or `timm:<name>`; None for the default.
+            pretrained_path: a GeoDeepLab model of the same backbone to start from, in place of `weights`.
+            pointrend: refine with PointRend instead of bilinear upsampling.
+            arch: a name of `DeepLab.supported_architectures`.
             weights: what the backbone starts from: `imagenet` (bundled for `efficientnet_lite0`, else torchvision's
                 best), a name or file as `gdl.load_pretrained` takes it, or None for nothing. The default is what a few
                 hundred labels need; what is downloaded is so once, and where that fails one line says so, rather than a
                 poor model much later.
-            pretrained_path: a GeoDeepLab model of the same backbone to start from, in place of `weights`.
-            pointrend: refine with PointRend instead of bilinear upsampling.
             class_balancing: weigh classes in the pixelwise loss by clipped inverse square roots of their shares. Chips
                 are drawn balanced already (`class_balance` of `prepare_data`): with both, rare classes are claimed
                 where they are not.
@@ -104,7 +131,8 @@ class DeepLab(TrainedNetwork):
             dice_loss_average: `macro` or `micro`.
             lovasz_loss_fraction: share of the Lovász-softmax loss.
             label_smoothing: of the cross-entropy.
-            ignore_classes: names or ids of classes whose pixels count neither in the loss nor in the scores.
+            ignore_classes: names or ids of classes whose pixels count neither in the loss nor in the scores; 0, Esri's
+                value of ground without a label, may be among them, and is ignored anyway.
             keep_dilation: False leaves the backbone at stride 32 to PointRend.
             output_stride: 8, 16 or 32; by default the architecture's.
             aspp_channels: width of ASPP, for small networks.
@@ -117,7 +145,7 @@ class DeepLab(TrainedNetwork):
             OptionError: for options out of their ranges, or that do not go together.
             ModelError: for a network that cannot be, or weights that are not there.
         """
-        source = None if pretrained_path is None or network is not None else load_model(pretrained_path)
+        source = None if pretrained_path is None or network is not None else load_model(find_saved(pretrained_path))
         data = data if source is None else keep_statistics(data, source.contract)
         seed = data.seed if seed is None else seed
         place = pick_device(device, precision)
@@ -140,7 +168,7 @@ class DeepLab(TrainedNetwork):
                 weights=weights,
                 seed=seed,
                 arch=arch,
-                backbone=backbone,
+                backbone=backbone_name(backbone, default=DEFAULT_BACKBONE),
                 output_stride=output_stride,
                 pointrend=pointrend,
                 keep_dilation=keep_dilation,
@@ -152,24 +180,27 @@ class DeepLab(TrainedNetwork):
         self.folder: Path | None = None
 
     @classmethod
+    @understands(FROM_MODEL)
     def from_model(
         cls,
         model: str | os.PathLike[str],
-        data: TrainingData,
+        data: TrainingData | None = None,
         *,
         objective: Objective | None = None,
         device: str = "auto",
         precision: str = "auto",
         seed: int | None = None,
     ) -> "DeepLab":
-        """Go on from a trained model, with the data's classes and bands in place of its own.
+        """Go on from a trained model, with the data's classes and bands in place of its own; or predict with it.
 
         Classes of the same name keep what was learned about them; the first convolution is adapted to the bands by
-        name, and bands that the model knows, in scenes of its data type, are normalised as it was trained.
+        name, and bands that the model knows, in scenes of its data type, are normalised as it was trained. Of a model
+        of arcgis.learn's DeepLab, everything but the layers of the classes is the start.
 
         Args:
-            model: a bundled model's name, or a model file.
-            data: of `prepare_data`.
+            model: a bundled model's name, a model file, or what `save` called it; with data also a definition (`.emd`)
+                of arcgis.learn's DeepLab, or the folder that it lies in with its weights.
+            data: of `prepare_data`; without it the learner predicts as the model is, and does nothing else.
             objective: the loss; by default the constructor's.
             device: see the constructor.
             precision: see the constructor.
@@ -178,7 +209,13 @@ class DeepLab(TrainedNetwork):
         Raises:
             ModelError: if the model cannot be loaded, or cannot be trained on.
         """
-        source = load_model(model)
+        if data is None:
+            return cls._to_predict(load_model(find_saved(model)), device=device, precision=precision)
+        if (definition := find_definition(model)) is not None:
+            learner = cls._from_esri(read_esri_model(definition), data, device=device, precision=precision, seed=seed)
+            learner.objective = objective or learner.objective
+            return learner
+        source = load_model(find_saved(model))
         data = keep_statistics(data, source.contract)
         with kept_random_state(CPU):
             seed_generators(data.seed if seed is None else seed, CPU)
@@ -188,12 +225,33 @@ class DeepLab(TrainedNetwork):
         learner.objective = objective or learner.objective
         return learner
 
+    @classmethod
+    def _to_predict(cls, source: Model, *, device: str, precision: str) -> "DeepLab":
+        """Give a learner of a model alone."""
+        data, network = data_without_chips(source)
+        learner = cls(data, network=network, device=device, precision=precision)
+        learner.start, learner._opened = str(source.path), source
+        return learner
+
+    @classmethod
+    def _from_esri(
+        cls, esri: EsriModel, data: TrainingData, *, device: str, precision: str, seed: int | None
+    ) -> "DeepLab":
+        """Start from the weights of a model of arcgis.learn's."""
+        backbone, weights = esri.start()
+        pointrend = esri.with_pointrend
+        learner = cls(data, backbone, pointrend=pointrend, weights=None, device=device, precision=precision, seed=seed)
+        load_other_classes(learner.network, weights, bands=[band.name for band in data.bands])
+        learner.start = str(weights)
+        return learner
+
     # ------------------------------------------------------------------------------------------------------ training
 
-    def lr_find(self, *, steps: int = 100, workers: int | None = None) -> float:
+    def lr_find(self, allow_plot: bool = True, *, steps: int = 100, workers: int | None = None) -> float:
         """Sweep the learning rate, suggest one, and leave the network as it was; `plot_lr()` draws the sweep.
 
         Args:
+            allow_plot: show the sweep below the cell, in notebooks.
             steps: of the sweep, from 1e-6 to 1.
             workers: see `fit`.
 
@@ -214,22 +272,25 @@ class DeepLab(TrainedNetwork):
             seed=self.seed,
             steps=steps,
         )
+        if allow_plot and in_notebook():
+            show_below_cell(self.plot_lr())
         return self.sweep.suggestion
 
+    @understands(FIT)
     def fit(
         self,
         epochs: int = 10,
-        lr: float | None = None,
-        *,
+        lr: float | slice | None = None,
         one_cycle: bool = True,
-        schedule: str | None = None,
         early_stopping: bool | int = False,
-        checkpoint: bool = True,
+        checkpoint: bool | str = True,
+        tensorboard: bool = False,
+        monitor: str = "miou",
+        *,
+        schedule: str | None = None,
         folder: str | os.PathLike[str] | None = None,
         resume: bool = False,
         overwrite: bool = False,
-        tensorboard: bool = False,
-        monitor: str = "miou",
         weight_decay: float = 0.05,
         ema_decay: float = 0.998,
         clip: float = 1.0,
@@ -247,16 +308,18 @@ class DeepLab(TrainedNetwork):
 
         Args:
             epochs: passes over the training chips.
-            lr: peak of the heads' learning rate; by default what `lr_find` suggests, or suggested last.
+            lr: peak of the heads' learning rate; by default what `lr_find` suggests, or suggested last. `slice(low,
+                high)` is that of the backbone and of the heads.
             one_cycle: rise in a tenth of the run, then fall along a cosine; False for a constant rate.
-            schedule: `one_cycle`, `poly` or `constant`, in place of `one_cycle`.
             early_stopping: end after 5 epochs without a better one, or after so many.
-            checkpoint: keep checkpoints to resume from.
+            checkpoint: keep checkpoints to resume from: those of the best and the last epoch.
+            tensorboard: write TensorBoard's files into the folder.
+            monitor: what the best epoch is best in, on the validation chips: see `available_metrics`;
+                `valid_loss` is the loss.
+            schedule: `one_cycle`, `poly` or `constant`, in place of `one_cycle`.
             folder: where; by default `runs/<arch>-<backbone>-<number>`. `resume` needs it.
             resume: go on with the run of the same numbers in the folder; with nothing there it begins.
             overwrite: begin anew whatever the folder holds.
-            tensorboard: write TensorBoard's files into the folder.
-            monitor: what the best epoch is best in, on the validation chips: see `available_metrics`.
             weight_decay: of AdamW; norms and biases have none.
             ema_decay: of the averaged weights; 0 scores and keeps the last ones of each epoch.
             clip: greatest norm of the gradients.
@@ -274,7 +337,9 @@ class DeepLab(TrainedNetwork):
             ModelError, OutputError: for checkpoints that cannot be read or written.
         """
         fit_network = import_loop().fit_network
-        path = run_folder(folder, self.network, checkpoint=checkpoint, resume=resume, tensorboard=tensorboard)
+        heads_lr, backbone_factor = split_rate(lr)
+        kept = keeps_checkpoints(checkpoint)
+        path = run_folder(folder, self.network, checkpoint=kept, resume=resume, tensorboard=tensorboard)
         if resume and path is not None:
             self.data = with_stored_batch(self.data, path)
         check_batch_size(self.network, self.data.batch_size)
@@ -282,16 +347,16 @@ class DeepLab(TrainedNetwork):
             check_not_inputs([path / name for name in (LAST, BEST, HISTORY)], self._inputs)
         recipe = Recipe(
             epochs=epochs,
-            lr=self._rate(lr, path if resume else None, workers),
+            lr=self._rate(heads_lr, path if resume else None, workers),
             schedule=schedule_name(schedule, one_cycle=one_cycle),
             weight_decay=weight_decay,
             clip=clip,
             ema_decay=ema_decay,
-            backbone_factor=self._backbone_factor,
+            backbone_factor=backbone_factor or self._backbone_factor,
             is_frozen=is_frozen(self.network),
             fixed_statistics=self._fixed_statistics,
             patience=int(PATIENCE if early_stopping is True else early_stopping) or None,
-            monitor=monitor,
+            monitor=MONITORS_THERE.get(monitor, monitor),
             precision=self.device.precision,
             batch_size=self.data.batch_size,
             seed=self.seed,
@@ -338,24 +403,9 @@ class DeepLab(TrainedNetwork):
         return tuple(MONITORS)
 
     @staticmethod
-    def supported_backbones() -> tuple[str, ...]:
+    def backbones() -> tuple[str, ...]:
         """Give the names of torchvision's backbones; `timm:<name>` is any other of timm's."""
         return BACKBONES
-
-    @staticmethod
-    def supported_architectures() -> tuple[str, ...]:
-        """Give the names for `arch`."""
-        return ARCHITECTURES
-
-    @staticmethod
-    def supported_datasets() -> tuple[str, ...]:
-        """Say what `prepare_data` makes training data of."""
-        return (
-            "scenes and polygons",
-            "scenes and label rasters",
-            "Esri's Classified Tiles (images/, labels/, map.txt)",
-            "folders of image and label chips",
-        )
 
     # ------------------------------------------------------------------------------------------------------- helpers
 
@@ -376,4 +426,4 @@ class DeepLab(TrainedNetwork):
             return float(lr)
         if folder is not None and (stored := stored_rate(folder)) is not None:
             return stored
-        return self.lr_find(workers=workers) if self.sweep is None else self.sweep.suggestion
+        return self.lr_find(False, workers=workers) if self.sweep is None else self.sweep.suggestion

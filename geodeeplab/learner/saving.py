@@ -1,4 +1,4 @@
-"""What a model file says of its training, and which files a network can take the weights of."""
+"""What a model file is called, what it says of its training, and which files a network can take the weights of."""
 
 import dataclasses
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from geodeeplab.errors import ModelError
-from geodeeplab.models import Contract, build_model
+from geodeeplab.models import MODEL_SUFFIXES, Contract, build_model, iter_bundled
 from geodeeplab.training.data import TrainingData
 from geodeeplab.training.loop.model_facts import versions
 from geodeeplab.training.loop.objective import Objective
@@ -26,6 +26,23 @@ def provenance_facts(
         "seed": seed,
         "versions": versions(),
     }
+
+
+def named_file(name_or_path: str | os.PathLike[str]) -> Path:
+    """Give the path of a model file: a name without a suffix stands for the file of that name."""
+    path = Path(name_or_path)
+    return path if path.suffix or not path.name else path.with_name(path.name + MODEL_SUFFIXES[0])
+
+
+def find_saved(name_or_path: str | os.PathLike[str]) -> str | os.PathLike[str]:
+    """Give the path of the model file that was saved under a name; any other name or path as it is.
+
+    Bundled models, and files and folders that are there, keep their names.
+    """
+    if str(name_or_path) in iter_bundled() or Path(name_or_path).exists():
+        return name_or_path
+    path = named_file(name_or_path)
+    return path if path.is_file() else name_or_path
 
 
 def check_same(here: Contract, there: Contract, path: str | os.PathLike[str]) -> None:

@@ -59,7 +59,9 @@ def draw_confusion(tally: Tally, names: Sequence[str], dst_path: DstPath, *, inp
     return save_figure(figure, dst_path, dpi=DPI, inputs=inputs)
 
 
-def draw_chips(labelled: Iterable[LabelledChip], data: TrainingData, dst_path: DstPath) -> "Figure":
+def draw_chips(
+    labelled: Iterable[LabelledChip], data: TrainingData, dst_path: DstPath, *, alpha: float | None = None
+) -> "Figure":
     """Draw chips with truth, labels and errors, a row each."""
     from geodeeplab.maps.results import draw_results
 
@@ -70,5 +72,6 @@ def draw_chips(labelled: Iterable[LabelledChip], data: TrainingData, dst_path: D
         [np.where(one.chip.valid.numpy(), one.labels, np.uint8(IGNORE_INDEX)) for one in shown],
         [LabelClass(id=item.id, name=item.name, color=item.color) for item in data.classes],
         titles=[f"chip {one.index}, mIoU {one.miou(len(data.classes)):.2f}" for one in shown],
+        alpha=alpha,
     )
     return save_figure(figure, dst_path, dpi=DPI, inputs=data.files)

@@ -1,5 +1,6 @@
 """A network with the data it learns from, and what can be done with both at any time."""
 
+import dataclasses
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ import torch
 
 from geodeeplab.errors import OptionError
 from geodeeplab.inference.device import Device
-from geodeeplab.learner.saving import check_same, provenance_facts
+from geodeeplab.learner.saving import check_same, find_saved, named_file, provenance_facts
 from geodeeplab.learner.showing import draw_chips, draw_confusion, draw_losses, draw_sweep
 from geodeeplab.models import (
     MODEL_SUFFIXES,
@@ -24,10 +25,19 @@ from geodeeplab.models import (
 )
 from geodeeplab.pipeline.run_options import RunOptions, with_run_options
 from geodeeplab.raster import SceneLike, check_output
+from geodeeplab.training.arcgis_words import (
+    LOAD,
+    MIOU,
+    PLOT_LOSSES,
+    SAVE,
+    SHOW_RESULTS,
+    understands,
+    without_unlabelled,
+)
 from geodeeplab.training.data import TrainingData
 from geodeeplab.training.loop.lr_find import RateSweep
 from geodeeplab.training.loop.model_facts import class_table, make_contract, validation_metrics
-from geodeeplab.training.loop.objective import Objective
+from geodeeplab.training.loop.objective import Objective, find_ignored
 from geodeeplab.training.loop.recipe import EpochRecord
 from geodeeplab.training.loop.scoring import LabelledChip, iter_labelled, score_chips
 from geodeeplab.training.loop.tally import Tally
@@ -79,6 +89,7 @@ class TrainedNetwork:
         self.sweep: RateSweep | None = None
         self._fits: list[dict[str, Any]] = []
         self._scored: tuple[Tally, dict[int, float]] | None = None
+        self._opened: Model | None = None  # what predicts as it is, where nothing is learned
 
     # ------------------------------------------------------------------------------------------------------- results
 
@@ -90,18 +101,30 @@ class TrainedNetwork:
     def mIOU(self, mean: Literal[False] = False) -> dict[str, float | None]: ...
     @overload
     def mIOU(self, mean: Literal[True]) -> float | None: ...
+    @understands(MIOU)
     def mIOU(self, mean: bool = False) -> dict[str, float | None] | float | None:
         """Give the IoU of each class on the validation chips, or their mean; None for a class that never occurs."""
         if mean:
             return self._tally.miou
         return dict(zip(self._class_names, self._tally.iou, strict=True))
 
-    def per_class_metrics(self) -> "pd.DataFrame":
-        """Give precision, recall, F1, IoU, boundary IoU and pixels (rows) of the classes (columns) on validation."""
+    def per_class_metrics(self, ignore_classes: Sequence[str | int] = ()) -> "pd.DataFrame":
+        """Give precision, recall, F1, IoU, boundary IoU and pixels (rows) of the classes (columns) on validation.
+
+        Args:
+            ignore_classes: names or ids of classes whose pixels do not count, beside those that the loss ignores.
+
+        Raises:
+            OptionError: for a class that there is not, or if fewer than two are left.
+        """
         import pandas as pd
 
-        return pd.DataFrame.from_dict(class_table(self._tally), orient="index", columns=self._class_names)
+        ignored = find_ignored(self.data.classes, without_unlabelled(ignore_classes))
+        tally = self._tally if not ignored else self._score(_ignoring(self.objective, ignored))[0]
+        table = pd.DataFrame.from_dict(class_table(tally), orient="index", columns=self._class_names)
+        return table.drop(columns=[self._class_names[index] for index in ignored])
 
+    @understands(PLOT_LOSSES)
     def plot_losses(self, dst_path: str | os.PathLike[str] | None = None) -> "Figure":
         """Draw the losses and the scores of all epochs so far."""
         val_label = "validation" if self.network.point_head is None else "validation, without points"
@@ -121,20 +144,35 @@ class TrainedNetwork:
         """Draw the confusion matrix of the validation chips."""
         return draw_confusion(self._tally, self._class_names, dst_path, inputs=self.data.files)
 
-    def show_results(self, rows: int = 5, dst_path: str | os.PathLike[str] | None = None) -> "Figure":
-        """Draw validation chips, spread evenly over all of them, with truth, labels and errors."""
+    @understands(SHOW_RESULTS)
+    def show_results(
+        self, rows: int = 5, dst_path: str | os.PathLike[str] | None = None, *, alpha: float | None = None
+    ) -> "Figure":
+        """Draw validation chips, spread evenly over all of them, with truth, labels and errors.
+
+        Args:
+            rows: chips, one a row.
+            dst_path: write the figure there, too.
+            alpha: draw truth and labels over the chips, with this opacity from 0 to 1, and not alone.
+
+        Raises:
+            OptionError: for no row, no chip, or an opacity that cannot be.
+        """
         _, scores = self._scores()
         known = sorted(scores)
         count = min(rows, len(known))
-        return self._draw([known[i * len(known) // count] for i in range(count)], dst_path)
+        return self._draw([known[i * len(known) // count] for i in range(count)], dst_path, alpha)
 
-    def show_worst(self, rows: int = 5, dst_path: str | os.PathLike[str] | None = None) -> "Figure":
-        """Draw the validation chips of the lowest mean IoU, the worst first."""
+    def show_worst(
+        self, rows: int = 5, dst_path: str | os.PathLike[str] | None = None, *, alpha: float | None = None
+    ) -> "Figure":
+        """Draw the validation chips of the lowest mean IoU, the worst first; see `show_results`."""
         _, scores = self._scores()
-        return self._draw(sorted(scores, key=lambda index: (scores[index], index))[:rows], dst_path)
+        return self._draw(sorted(scores, key=lambda index: (scores[index], index))[:rows], dst_path, alpha)
 
     # ---------------------------------------------------------------------------------------------------- model files
 
+    @understands(SAVE)
     def save(
         self,
         path: str | os.PathLike[str],
@@ -149,7 +187,7 @@ class TrainedNetwork:
         It holds weights and contract; the state to go on training from stays in the folder of the checkpoints.
 
         Args:
-            path: a path that ends in .safetensors.
+            path: a path that ends in .safetensors, or a name or path without the ending.
             name: the model's; by default the file's.
             licence: of the weights. State it where others get the file: data and ImageNet's weights have theirs.
             provenance: what else there is to say of where the model comes from.
@@ -158,17 +196,22 @@ class TrainedNetwork:
         Raises:
             OptionError, OutputError: if it cannot be written there.
         """
-        path = check_output(path, suffixes=MODEL_SUFFIXES, overwrite=overwrite, inputs=self._inputs)
+        path = check_output(named_file(path), suffixes=MODEL_SUFFIXES, overwrite=overwrite, inputs=self._inputs)
         metrics = validation_metrics(self._tally, self.data)
         save_model(self.network, self._contract(name or path.stem, licence, provenance or {}, metrics), path)
         return path
 
+    @understands(LOAD)
     def load(self, path: str | os.PathLike[str]) -> None:
         """Take the weights of a model file of the same network, classes and bands; `from_model` takes any other.
+
+        Args:
+            path: the file, or what `save` called it.
 
         Raises:
             ModelError: if it is of another network, of other classes or bands.
         """
+        path = find_saved(path)
         model = load_model(path)
         check_same(self._contract("learner", "", {}, {}), model.contract, path)
         self.network.load_state_dict(model.network.state_dict())
@@ -223,7 +266,9 @@ class TrainedNetwork:
             raise OptionError(f"predict runs the learner's own network: leave {' and '.join(stated)} out")
         own: RunOptions = {"device": str(self.device.torch_device), "precision": self.device.precision}
         run: RunOptions = {**own, **options}
-        run["model"] = Model(network=self.network.eval(), contract=self._contract("learner", "", {}, {}))
+        run["model"] = self._opened or Model(
+            network=self.network.eval(), contract=self._contract("learner", "", {}, {})
+        )
         return segment(
             scene,
             polygons,
@@ -266,16 +311,20 @@ class TrainedNetwork:
     def _scores(self) -> tuple[Tally, dict[int, float]]:
         """Score the validation chips, once for the same weights."""
         if self._scored is None:
-            self._scored = score_chips(
-                self.network,
-                self._normalisation(),
-                self.data.val,
-                classes=len(self.data.classes),
-                batch_size=self.data.batch_size,
-                objective=self.objective,
-                device=self.device,
-            )
+            self._scored = self._score(self.objective)
         return self._scored
+
+    def _score(self, objective: Objective) -> tuple[Tally, dict[int, float]]:
+        """Score the validation chips, with the classes that an objective ignores."""
+        return score_chips(
+            self.network,
+            self._normalisation(),
+            self.data.val,
+            classes=len(self.data.classes),
+            batch_size=self.data.batch_size,
+            objective=objective,
+            device=self.device,
+        )
 
     @property
     def _tally(self) -> Tally:
@@ -291,9 +340,14 @@ class TrainedNetwork:
             device=self.device,
         )
 
-    def _draw(self, indices: Sequence[int], dst_path: str | os.PathLike[str] | None) -> "Figure":
+    def _draw(self, indices: Sequence[int], dst_path: str | os.PathLike[str] | None, alpha: float | None) -> "Figure":
         """Draw validation chips with what the network makes of them."""
-        return draw_chips(self._labelled(indices), self.data, dst_path)
+        return draw_chips(self._labelled(indices), self.data, dst_path, alpha=alpha)
+
+
+def _ignoring(objective: Objective, ignored: Sequence[int]) -> Objective:
+    """Give an objective that ignores further classes, by their indices."""
+    return dataclasses.replace(objective, ignore_classes=tuple(sorted({*objective.ignore_classes, *ignored})))
 
 
 def _bundled_file(start: str) -> list[Path]:

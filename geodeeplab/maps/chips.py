@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from geodeeplab.errors import OptionError
 from geodeeplab.maps.figures import new_figure
 from geodeeplab.maps.preview import OUTSIDE
 from geodeeplab.raster import LabelClass
@@ -43,6 +44,33 @@ def color_labels(labels: npt.NDArray[np.uint8], colors: Sequence[tuple[int, int,
     return table[labels]
 
 
+def lay_over(
+    image: npt.NDArray[np.uint8],
+    labels: npt.NDArray[np.uint8],
+    colors: Sequence[tuple[int, int, int]],
+    *,
+    alpha: float | None,
+) -> npt.NDArray[np.uint8]:
+    """Give an image (H, W, 3) under its class indices (H, W) in the classes' colours; under indices of no class alone.
+
+    Args:
+        image: the image.
+        labels: class indices.
+        colors: of the classes, by index.
+        alpha: opacity of the colours, 0 to 1; None for the colours without the image, as `color_labels` gives them.
+
+    Raises:
+        OptionError: for an opacity that cannot be.
+    """
+    colored = color_labels(labels, colors)
+    if alpha is None:
+        return colored
+    if not 0 <= alpha <= 1:
+        raise OptionError(f"`alpha=` is the opacity of the labels over the image, from 0 to 1, not {alpha:g}")
+    mixed = (1 - alpha) * image + alpha * colored
+    return np.where((labels < len(colors))[..., None], mixed.round(), image).astype(np.uint8)
+
+
 def draw_chips(
     images: Sequence[npt.NDArray[np.uint8]],
     labels: Sequence[npt.NDArray[np.uint8]],
@@ -50,6 +78,7 @@ def draw_chips(
     *,
     columns: int = 4,
     title: str = "",
+    alpha: float | None = None,
 ) -> "Figure":
     """Draw images with their labels below them, and a legend.
 
@@ -59,9 +88,10 @@ def draw_chips(
         classes: in the order of the indices.
         columns: pairs in a row of the figure.
         title: above all.
+        alpha: opacity of the labels over the images; None for the labels alone.
 
     Raises:
-        OptionError: matplotlib is not installed.
+        OptionError: matplotlib is not installed, or the opacity cannot be.
     """
     rows = -(-len(images) // columns)
     figure = new_figure(INCH * columns, INCH * rows * 2 + 0.9)
@@ -72,7 +102,7 @@ def draw_chips(
     for number, (image, indices) in enumerate(zip(images, labels, strict=True)):
         row, column = divmod(number, columns)
         axes[2 * row, column].imshow(image, interpolation="nearest")
-        axes[2 * row + 1, column].imshow(color_labels(indices, colors), interpolation="nearest")
+        axes[2 * row + 1, column].imshow(lay_over(image, indices, colors, alpha=alpha), interpolation="nearest")
     for axis in axes.flat:
         axis.set_axis_off()
     handles = [

@@ -1,6 +1,7 @@
 """Figures of one's own, apart from pyplot's: notebooks show them, and nobody has to close them."""
 
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,3 +57,15 @@ def save_figure(
     with atomic_outputs([path], overwrite=True) as temporary:
         figure.savefig(temporary[path], dpi=dpi, bbox_inches="tight" if is_tight else None)
     return figure
+
+
+def in_notebook() -> bool:
+    """Say whether a notebook's kernel runs this; that its package was imported is not enough."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
+
+
+def show_below_cell(figure: "Figure") -> None:
+    """Show a figure below the cell that runs; nothing outside of notebooks."""
+    if in_notebook():
+        sys.modules["IPython"].display.display(figure)

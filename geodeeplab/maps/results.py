@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geodeeplab.errors import OptionError
-from geodeeplab.maps.chips import IGNORED_COLOR, INCH, color_labels
+from geodeeplab.maps.chips import IGNORED_COLOR, INCH, lay_over
 from geodeeplab.maps.figures import new_figure
 from geodeeplab.raster import LabelClass
 
@@ -30,6 +30,7 @@ def draw_results(
     classes: Sequence[LabelClass],
     *,
     titles: Sequence[str],
+    alpha: float | None = None,
 ) -> "Figure":
     """Draw one row a chip: the image, the truth, the labels, and where they differ.
 
@@ -39,9 +40,10 @@ def draw_results(
         labels: class indices (H, W) each.
         classes: in the order of the indices.
         titles: what to write over each image.
+        alpha: opacity of truth and labels over the image; None for them alone.
 
     Raises:
-        OptionError: for no chip, or without matplotlib.
+        OptionError: for no chip, an opacity that cannot be, or without matplotlib.
     """
     if not images:
         raise OptionError("there is no chip to draw: no validation chip has a label")
@@ -53,9 +55,8 @@ def draw_results(
     for row, (image, truth, given) in enumerate(zip(images, truths, labels, strict=True)):
         known = truth < len(classes)
         errors = np.select([~known[..., None], (given == truth)[..., None]], [IGNORED_COLOR, RIGHT], WRONG)
-        for axis, drawn in zip(
-            axes[row], (image, color_labels(truth, colors), color_labels(given, colors), errors), strict=True
-        ):
+        shown = (lay_over(image, one, colors, alpha=alpha) for one in (truth, given))
+        for axis, drawn in zip(axes[row], (image, *shown, errors), strict=True):
             axis.imshow(drawn.astype(np.uint8), interpolation="nearest")
             axis.set_axis_off()
         heads = ("truth", "labels", "errors") if row == 0 else (" ",) * 3  # a title each, so that all stay aligned

@@ -63,7 +63,13 @@ class TrainingData:
         return Description(self.provenance)
 
     def show_batch(
-        self, rows: int = 2, *, val: bool = False, epoch: int = 0, dst_path: str | PathLike[str] | None = None
+        self,
+        rows: int = 2,
+        alpha: float | None = None,
+        *,
+        val: bool = False,
+        epoch: int = 0,
+        dst_path: str | PathLike[str] | None = None,
     ) -> "Figure":
         """Draw chips as training sees them, with their labels below.
 
@@ -71,12 +77,13 @@ class TrainingData:
 
         Args:
             rows: rows of four chips.
+            alpha: draw the labels over the chips, with this opacity from 0 to 1, and not alone.
             val: draw validation chips, spread over all of them, which are not augmented.
             epoch: whose training chips.
             dst_path: write the figure there, too, e.g. a PNG.
 
         Raises:
-            OptionError: there are no rows, or matplotlib is not installed.
+            OptionError: there are no rows, the opacity cannot be, or matplotlib is not installed.
         """
         from geodeeplab.maps.chips import draw_chips, stretch
         from geodeeplab.maps.figures import save_figure
@@ -99,6 +106,7 @@ class TrainingData:
             [chip.labels.numpy() for chip in chips],
             [LabelClass(id=item.id, name=item.name, color=item.color) for item in self.classes],
             columns=SHOWN_COLUMNS,
+            alpha=alpha,
             title=f"{'validation' if val else 'training'} chips of {self.chip_size} px",
         )
         return save_figure(figure, dst_path, dpi=110, is_tight=False, inputs=self.files)

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from geodeeplab.errors import OptionError
+from geodeeplab.models.checks import shown
 from geodeeplab.raster import AoiLike, Band, local_files_only
 from geodeeplab.raster.bands import common_name, find_bands
 from geodeeplab.raster.polygons.burn import Overlap
+from geodeeplab.training.arcgis_words import PREPARE_DATA, understands
 from geodeeplab.training.assemble import ChipPlan, assemble
 from geodeeplab.training.augmentation import Augmentation
 from geodeeplab.training.data import TrainingData
@@ -25,14 +27,18 @@ from geodeeplab.training.scenes.scene_pixels import TrainingSceneLike
 from geodeeplab.training.scenes.zoomed import ZoomedScene
 
 
+@understands(PREPARE_DATA)
 def prepare_data(
     path: str | PathLike[str] | Sequence[str | PathLike[str]] | ChipFolder | None = None,
+    class_mapping: ClassMapping | None = None,
+    chip_size: int = 512,
+    val_split_pct: float = 0.2,
+    batch_size: int | None = None,
     *,
     scenes: TrainingSceneLike | Sequence[TrainingSceneLike] | None = None,
     labels: LabelsLike | Sequence[LabelsLike] | None = None,
     class_field: str | None = None,
     classes: ClassesLike | None = None,
-    class_mapping: ClassMapping | None = None,
     ignore_unknown: bool = False,
     background: str | None = None,
     labelled: AoiLike | None = None,
@@ -44,9 +50,6 @@ def prepare_data(
     rgb_bands: Sequence[str | int] | None = None,
     gsd_m: float | None = None,
     resize_to: int | None = None,
-    chip_size: int = 512,
-    batch_size: int | None = None,
-    val_split_pct: float = 0.2,
     split: SplitKind | None = None,
     block_size: int | None = None,
     buffer: int | None = None,
@@ -69,6 +72,13 @@ def prepare_data(
     Args:
         path: a folder of chips (Esri's "Classified Tiles" or pairs of images and labels), or several; or what
             `open_chip_folder` gives, which has more options. Or leave it out and give `scenes` and `labels`.
+        class_mapping: the class's name for a value of the labels (a number, a text, a colour); None: ignore it.
+        chip_size: height and width of a chip in pixels. Large chips pay: DeepLabV3 lost 10 points of mIoU (77.2 to
+            67.2) when it was trained on crops of 321 instead of 513 pixels (arXiv 1706.05587, table 8), as most weights
+            of its wide dilated filters then lie beyond the edge. Smaller ones train faster on a CPU.
+        val_split_pct: share of the labelled pixels for validation, above 0 and below 1.
+        batch_size: chips in a batch; None: what fits into half of the free memory, as `describe` says; a learner on
+            another device chooses by its own.
         scenes: what `open_scene` takes, or a list of such things, each a scene of its own (several files as one mosaic:
             a list in the list); or functions that open a scene, such as `functools.partial(gdl.open_stack, files)`.
         labels: one layer for all scenes, or a list with one for each: a vector file or GeoDataFrame of polygons in any
@@ -78,7 +88,6 @@ def prepare_data(
         class_field: field of the polygons that names their class; without it they are all of one class.
         classes: which classes there are, in this order: names, names with colours (red, green, blue), or classes of a
             model. By default all that the labels have. Names for the values 1, 2, ... of a raster that has no names.
-        class_mapping: the class's name for a value of the labels (a number, a text, a colour); None: ignore it.
         ignore_unknown: ignore values of the labels that no class has; by default they are refused, listed with the
             pixels or polygons that have them.
         background: name of the class of ground without a label; by default such ground is ignored. To learn from
@@ -93,12 +102,6 @@ def prepare_data(
         gsd_m: read all scenes at this ground sample distance in metres. By default as they are, but scenes that differ
             from the median by more than a quarter are brought to it, with a warning.
         resize_to: scale scenes so that what was `chip_size` pixels becomes so many, which is then the size of chips.
-        chip_size: height and width of a chip in pixels. Large chips pay: DeepLabV3 lost 10 points of mIoU (77.2 to
-            67.2) when it was trained on crops of 321 instead of 513 pixels (arXiv 1706.05587, table 8), as most weights
-            of its wide dilated filters then lie beyond the edge. Smaller ones train faster on a CPU.
-        batch_size: chips in a batch; None: what fits into half of the free memory, as `describe` says; a learner on
-            another device chooses by its own.
-        val_split_pct: share of the labelled pixels for validation, above 0 and below 1.
         split: "blocks": blocks of the ground, of all scenes that show it, with a buffer (default); "groups" (default
             where `groups` are given, or folders of chips have some) and "files": whole groups or scenes; "random":
             chips at random, which leaks, and warns.
@@ -223,6 +226,11 @@ def _open_folder(
 def _augmentation(wanted: Augmentation | bool | None) -> Augmentation | None:
     if isinstance(wanted, Augmentation):
         return wanted
+    if not isinstance(wanted, bool | None):
+        raise OptionError(
+            f"`augmentation=` is True, False or gdl.Augmentation(…), not {shown(wanted)}: say with its numbers what "
+            "the transforms do"
+        )
     return None if wanted is False else Augmentation()
 
 

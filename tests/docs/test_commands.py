@@ -23,7 +23,7 @@ PAGES = (
         f"docs/{name}.md"
         for name in (
             "index", "install", "guide", "adapting", "maps", "evaluating", "gallery", "chips", "training", "programs",
-            "cluster", "web-services", "qgis",
+            "cluster", "web-services", "qgis", "arcgis-learn",
         )
     ),
 )  # fmt: skip
@@ -48,6 +48,7 @@ PYTHON_NOT_RUN = {
     "docs/guide.md": {"load_pretrained": "downloads torchvision's weights, or reads somebody's file"},
     "docs/cluster.md": {"SLURMCluster": "needs a cluster", "for scene in scenes": "a fragment"},
     "docs/training.md": {"prepare_data": DOWNLOADS},
+    "docs/arcgis-learn.md": {"prepare_data": "an export of ArcGIS Pro; tests/test_arcgis_learn.py draws one"},
     "docs/chips.md": {"prepare_data": "a fragment about folders of chips; tests/training/folders/ reads them"},
 }
 """By page, what a Python block has in it that is not run, and why."""

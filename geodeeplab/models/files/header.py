@@ -8,6 +8,7 @@ from safetensors import SafetensorError, safe_open
 
 from geodeeplab.errors import ModelError
 from geodeeplab.models.contract import HEADER_KEY, Contract
+from geodeeplab.models.files.esri_model import find_definition, read_esri_model
 
 BUNDLED_FOLDER = Path(__file__).parents[2] / "bundled"
 DEFAULT_MODEL = "landcover-aerial"
@@ -24,11 +25,14 @@ def find_model(name_or_path: str | os.PathLike[str]) -> Path:
     """Find the file of a bundled model by its name, or of any other by its path.
 
     Raises:
-        ModelError: if there is neither.
+        ModelError: if there is neither, or the model is one of Esri's.
     """
     bundled = BUNDLED_FOLDER / f"{name_or_path}.safetensors"
     if bundled.is_file():
         return bundled
+    definition = find_definition(name_or_path)
+    if definition is not None:
+        raise read_esri_model(definition).refusal()
     if not Path(name_or_path).is_file():
         raise ModelError(
             f"no bundled model and no file is called {str(name_or_path)!r}: "

@@ -9,16 +9,16 @@ and exports that their owners have published.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from geodeeplab.errors import SceneError
+from geodeeplab.models.files.esri_model import iter_classes
 from geodeeplab.text import decode_text, read_json
 from geodeeplab.training.folders.chip_pairs import ChipPair, check_partners, list_rasters
 from geodeeplab.training.folders.label_code import ListedClass
-from geodeeplab.training.scenes.class_table import Color
 
 DEFINITION_NAME = "esri_model_definition.emd"
 STATISTICS_NAME = "esri_accumulated_stats.json"
@@ -112,21 +112,8 @@ def _paths_of(line: str) -> list[str]:
 
 
 def _classes_of(content: Mapping[str, Any]) -> list[ListedClass]:
-    """Read the classes of either JSON file; a class without a value is none."""
-    found = []
-    for item in content.get("Classes") or []:
-        value = item.get("Value", item.get("ClassValue"))
-        if value is not None:
-            name = str(item.get("Name", item.get("ClassName", value)))
-            found.append(ListedClass(value=int(value), name=name, color=_color_of(item.get("Color") or [])))
-    return found
-
-
-def _color_of(color: Sequence[Any]) -> Color | None:
-    """Read a colour; -1 stands for none."""
-    if len(color) < 3 or not all(0 <= int(part) <= 255 for part in color[:3]):
-        return None
-    return int(color[0]), int(color[1]), int(color[2])
+    """Read the classes of either JSON file."""
+    return [ListedClass(value=value, name=name, color=color) for value, name, color in iter_classes(content)]
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

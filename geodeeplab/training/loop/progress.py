@@ -9,6 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from tqdm.auto import tqdm
 
 from geodeeplab.errors import OptionError
+from geodeeplab.maps.figures import in_notebook
 from geodeeplab.training.loop.checkpoints import BEST, LAST, write_history, write_weights
 from geodeeplab.training.loop.recipe import EpochRecord, best_epoch, has_stalled
 
@@ -127,10 +128,4 @@ def _log(trainer: Trainer, record: EpochRecord) -> None:
 
 
 def _draws_bars() -> bool:
-    return sys.stderr.isatty() or _is_notebook()
-
-
-def _is_notebook() -> bool:
-    """Say whether a notebook's kernel runs this; that its package was imported is not enough."""
-    ipython = sys.modules.get("IPython")
-    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
+    return sys.stderr.isatty() or in_notebook()

@@ -35,6 +35,28 @@ def load_start(network: SegmentationNetwork, weights: str | os.PathLike[str], *,
         raise
 
 
+def load_other_classes(
+    network: SegmentationNetwork, weights: str | os.PathLike[str], *, bands: Sequence[str]
+) -> LoadingReport:
+    """Load weights of a network that tells other classes apart; layers that follow from the classes stay as they are.
+
+    Args:
+        network: of `build_model`.
+        weights: a file, as `load_pretrained` takes it.
+        bands: names of the network's bands.
+
+    Raises:
+        ModelError: if the file cannot be read, or is of another network.
+    """
+    fresh = {key: value.clone() for key, value in network.state_dict().items()}
+    report = load_start(network, weights, bands=bands)
+    state = network.state_dict()
+    with torch.no_grad():
+        for key in _class_axes(network.architecture):
+            state[key].copy_(fresh[key])
+    return report
+
+
 def network_like(model: Model, *, classes: int, bands: int) -> SegmentationNetwork:
     """Build an untrained network of a model's architecture for other numbers of classes and bands.
 
