@@ -76,7 +76,7 @@ def prepare_landcover(
         epoch_chips=epoch_chips,
         augmentation=augmentation,
         seed=seed,
-        provenance={"sources": sources, "split": split_facts()},
+        provenance={"sources": sources, "parts": split_facts()},
     )
 
 

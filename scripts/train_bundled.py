@@ -34,8 +34,6 @@ from geodeeplab.pipeline.segment import segment
 from geodeeplab.training import Augmentation, TrainingData
 
 LANDCOVER, BUILDINGS = "landcover-aerial", "buildings-aerial"
-EPOCH_STEPS = 64
-"""Steps after which the network is scored on the selection data."""
 LICENCES = {
     LANDCOVER: "Apache-2.0",
     BUILDINGS: "Apache-2.0; training data: OpenAerialMap CC BY 4.0, OpenStreetMap ODbL",
@@ -83,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def prepare(args: argparse.Namespace) -> TrainingData:
     """Prepare the data of a model."""
     options = {"chip_size": args.chip_size, "batch_size": args.batch, "seed": args.seed}
-    options["epoch_chips"] = EPOCH_STEPS * args.batch
+    options["epoch_chips"] = args.epoch_steps * args.batch
     folder = args.out / "data"
     if args.name == BUILDINGS:
         augmentation = Augmentation(strength=args.strength, recolour_share=0.5)
@@ -175,7 +173,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="the folder of all sets")
     parser.add_argument("--out", type=Path, default=Path("out/bundled"))
     parser.add_argument("--start", type=Path, help="model of an earlier run to go on from, with a schedule of its own")
-    parser.add_argument("--epochs", type=int, default=40, help=f"of {EPOCH_STEPS} steps")
+    parser.add_argument("--epochs", type=int, default=40, help="each ends with a score on the selection data")
+    parser.add_argument("--epoch-steps", type=int, default=64)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--chip-size", type=int, default=384)
     parser.add_argument("--lr", type=float, default=1e-3)
