@@ -211,7 +211,7 @@ def normalisation(data: TrainingData) -> Normalisation:
 
 def score_network(network: nn.Module, normalise: nn.Module, data: TrainingData, device: str) -> float:
     """Give the mean IoU on the validation chips."""
-    tally, _ = score_chips(
+    scores = score_chips(
         Logits(network),
         normalise,
         data.val,
@@ -220,7 +220,7 @@ def score_network(network: nn.Module, normalise: nn.Module, data: TrainingData, 
         objective=Objective(),
         device=pick_device(device),
     )
-    return tally.miou or 0.0
+    return scores.tally.miou or 0.0
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -34,6 +34,8 @@ class Decision:
     """The least probability, 0 to 1, with which a label is given."""
     other: int = NODATA_LABEL
     """The label of pixels whose class is not kept, or not certain enough."""
+    temperature: float = 1.0
+    """What logits are divided by before they become probabilities; above 0. No most likely class changes by it."""
 
     def __post_init__(self) -> None:
         """Check the numbers.
@@ -65,14 +67,15 @@ class Decision:
         best, labels = _first_best(logits, self._labels())
         out = {"labels": labels}
         if self.with_confidence or self.min_confidence > 0 or self.probabilities:
-            confidence = 1 / (logits - best).exp().sum(0)
+            shares = self._shares(logits - best)
+            confidence = 1 / shares.sum(0)
             if self.min_confidence > 0:
                 labels.masked_fill_(confidence < self.min_confidence, self.other)
             if self.with_confidence:
                 out["confidence"] = (100 * confidence).round().to(torch.uint8)
                 out["confidence"].masked_fill_(~wanted, CONFIDENCE_NODATA)
             if self.probabilities:
-                out["probabilities"] = self._probabilities((logits - best).exp() * confidence, wanted)
+                out["probabilities"] = self._probabilities(shares * confidence, wanted)
         labels.masked_fill_(~wanted, NODATA_LABEL)
         return out
 
@@ -81,6 +84,10 @@ class Decision:
         if layer == "probabilities" and self.probabilities == "float16":
             return float("nan")
         return NODATA_LABEL if layer == "labels" else CONFIDENCE_NODATA
+
+    def _shares(self, behind: Tensor) -> Tensor:
+        """Give what each probability is of the largest, of logits (K, h, w) less the largest; in place."""
+        return (behind if self.temperature == 1 else behind.div_(self.temperature)).exp_()
 
     def _labels(self) -> list[int]:
         """Give the label of each channel."""

@@ -39,7 +39,7 @@ from geodeeplab.training.loop.lr_find import RateSweep
 from geodeeplab.training.loop.model_facts import class_table, make_contract, validation_metrics
 from geodeeplab.training.loop.objective import Objective, find_ignored
 from geodeeplab.training.loop.recipe import EpochRecord
-from geodeeplab.training.loop.scoring import LabelledChip, iter_labelled, score_chips
+from geodeeplab.training.loop.scoring import ChipScores, LabelledChip, iter_labelled, score_chips
 from geodeeplab.training.loop.tally import Tally
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class TrainedNetwork:
         self.history: list[EpochRecord] = []
         self.sweep: RateSweep | None = None
         self._fits: list[dict[str, Any]] = []
-        self._scored: tuple[Tally, dict[int, float]] | None = None
+        self._scored: ChipScores | None = None
         self._opened: Model | None = None  # what predicts as it is, where nothing is learned
 
     # ------------------------------------------------------------------------------------------------------- results
@@ -120,7 +120,7 @@ class TrainedNetwork:
         import pandas as pd
 
         ignored = find_ignored(self.data.classes, without_unlabelled(ignore_classes))
-        tally = self._tally if not ignored else self._score(_ignoring(self.objective, ignored))[0]
+        tally = self._tally if not ignored else self._score(_ignoring(self.objective, ignored)).tally
         table = pd.DataFrame.from_dict(class_table(tally), orient="index", columns=self._class_names)
         return table.drop(columns=[self._class_names[index] for index in ignored])
 
@@ -158,7 +158,7 @@ class TrainedNetwork:
         Raises:
             OptionError: for no row, no chip, or an opacity that cannot be.
         """
-        _, scores = self._scores()
+        scores = self._scores().miou
         known = sorted(scores)
         count = min(rows, len(known))
         return self._draw([known[i * len(known) // count] for i in range(count)], dst_path, alpha)
@@ -167,7 +167,7 @@ class TrainedNetwork:
         self, rows: int = 5, dst_path: str | os.PathLike[str] | None = None, *, alpha: float | None = None
     ) -> "Figure":
         """Draw the validation chips of the lowest mean IoU, the worst first; see `show_results`."""
-        _, scores = self._scores()
+        scores = self._scores().miou
         return self._draw(sorted(scores, key=lambda index: (scores[index], index))[:rows], dst_path, alpha)
 
     # ---------------------------------------------------------------------------------------------------- model files
@@ -184,7 +184,8 @@ class TrainedNetwork:
     ) -> Path:
         """Write one model file, to segment with at once.
 
-        It holds weights and contract; the state to go on training from stays in the folder of the checkpoints.
+        It holds weights and contract, with the temperature that calibrates confidence on the validation chips; the
+        state to go on training from stays in the folder of the checkpoints.
 
         Args:
             path: a path that ends in .safetensors, or a name or path without the ending.
@@ -197,8 +198,9 @@ class TrainedNetwork:
             OptionError, OutputError: if it cannot be written there.
         """
         path = check_output(named_file(path), suffixes=MODEL_SUFFIXES, overwrite=overwrite, inputs=self._inputs)
-        metrics = validation_metrics(self._tally, self.data)
-        save_model(self.network, self._contract(name or path.stem, licence, provenance or {}, metrics), path)
+        metrics = validation_metrics(self._tally, self._scores().calibration, self.data)
+        contract = self._contract(name or path.stem, licence, provenance or {}, metrics)
+        save_model(self.network, dataclasses.replace(contract, temperature=self._temperature), path)
         return path
 
     @understands(LOAD)
@@ -266,8 +268,8 @@ class TrainedNetwork:
             raise OptionError(f"predict runs the learner's own network: leave {' and '.join(stated)} out")
         own: RunOptions = {"device": str(self.device.torch_device), "precision": self.device.precision}
         run: RunOptions = {**own, **options}
-        run["model"] = self._opened or Model(
-            network=self.network.eval(), contract=self._contract("learner", "", {}, {})
+        run["model"] = self._opened or self._model(
+            is_calibrated=any((polygons, confidence, probabilities, options.get("min_confidence")))
         )
         return segment(
             scene,
@@ -308,13 +310,13 @@ class TrainedNetwork:
     def _normalisation(self) -> Normalisation:
         return Normalisation(self._contract("learner", "", {}, {}))
 
-    def _scores(self) -> tuple[Tally, dict[int, float]]:
+    def _scores(self) -> ChipScores:
         """Score the validation chips, once for the same weights."""
         if self._scored is None:
             self._scored = self._score(self.objective)
         return self._scored
 
-    def _score(self, objective: Objective) -> tuple[Tally, dict[int, float]]:
+    def _score(self, objective: Objective) -> ChipScores:
         """Score the validation chips, with the classes that an objective ignores."""
         return score_chips(
             self.network,
@@ -328,7 +330,20 @@ class TrainedNetwork:
 
     @property
     def _tally(self) -> Tally:
-        return self._scores()[0]
+        return self._scores().tally
+
+    @property
+    def _temperature(self) -> float:
+        """What the validation chips say that logits are divided by in confidence; 1 where they say nothing."""
+        calibration = self._scores().calibration
+        return 1.0 if calibration is None else calibration.temperature
+
+    def _model(self, *, is_calibrated: bool) -> Model:
+        """Give the network as a model; the temperature of its confidence takes a look at the validation chips."""
+        contract = self._contract("learner", "", {}, {})
+        if is_calibrated:
+            contract = dataclasses.replace(contract, temperature=self._temperature)
+        return Model(network=self.network.eval(), contract=contract)
 
     def _labelled(self, indices: Sequence[int]) -> Iterator[LabelledChip]:
         return iter_labelled(

@@ -39,6 +39,7 @@ MAX_CLASS_ID = 255
 MAX_TILE_SIZE = 8192
 """Pixels of a tile along each axis."""
 MAX_GSD_M = 1_000_000
+LEAST_TEMPERATURE, MAX_TEMPERATURE = 0.01, 100.0
 OUTPUTS = ("logits", "probabilities")
 PIXEL_DTYPES = tuple(f"{kind}{bits}" for kind in ("uint", "int") for bits in (8, 16, 32, 64))
 PIXEL_DTYPES += ("float16", "float32", "float64")
@@ -70,6 +71,9 @@ class Contract:
     """What a network from elsewhere gives; None where that is for its file or its values to tell."""
     positive: str | None = None
     """Name of the class whose logit or probability a network of one channel gives; None: of the last class."""
+    temperature: float = 1.0
+    """What logits are divided by where they become confidence and probabilities, so that these are calibrated; 1 where
+    nobody measured it."""
     licence: str = ""
     """Licence of the weights."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -120,7 +124,7 @@ class Contract:
         """Write the contract as one JSON object.
 
         What only later readers know is left out where it says nothing (a band's scale and offset, `output`,
-        `positive`), so that earlier ones take the file, too.
+        `positive`, a temperature of 1), so that earlier ones take the file, too.
         """
         values = dataclasses.asdict(self)
         for stated, band in zip(values["bands"], self.bands, strict=True):
@@ -129,6 +133,8 @@ class Contract:
         for key in ("output", "positive"):
             if values[key] is None:
                 del values[key]
+        if self.temperature == 1:
+            del values["temperature"]
         return json.dumps(values, ensure_ascii=False)
 
     @classmethod
@@ -202,6 +208,7 @@ class Contract:
             check_number(value, "each end of value_range")
         if self.gsd_m is not None:
             check_number(self.gsd_m, "gsd_m")
+        check_number(self.temperature, "temperature")
         if self.output not in (None, *OUTPUTS):
             raise TypeError(f"output is {' or '.join(OUTPUTS)}, not {shown(self.output)}")
 
@@ -231,6 +238,11 @@ class Contract:
             )
         if self.gsd_m is not None and not 0 < self.gsd_m <= MAX_GSD_M:
             raise ModelError(f"gsd_m is metres above 0, up to {MAX_GSD_M}, not {shown(self.gsd_m)}: correct it")
+        if not LEAST_TEMPERATURE <= self.temperature <= MAX_TEMPERATURE:
+            raise ModelError(
+                f"a temperature lies within {LEAST_TEMPERATURE:g} to {MAX_TEMPERATURE:g}, not "
+                f"{shown(self.temperature)}: leave it out, which is 1"
+            )
         for item in self.classes:
             check_color(item)
         if not isinstance(self.dtype, str) or self.dtype not in PIXEL_DTYPES:

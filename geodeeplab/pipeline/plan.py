@@ -311,6 +311,7 @@ def _decision(contract: Contract, request: Request, classes: Sequence[LabelClass
         kept=None if request.classes is None else tuple(item.id for item in classes),
         min_confidence=request.min_confidence,
         other=classes[-1].id if request.other else NODATA_LABEL,
+        temperature=contract.temperature,
     )
 
 

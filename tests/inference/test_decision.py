@@ -63,6 +63,18 @@ def test_every_pixel_by_itself(seed: int) -> None:
         assert out["labels"][row, col] == expected
 
 
+@given(st.integers(0, 2**32 - 1), st.floats(0.2, 5))
+def test_a_temperature_changes_probabilities_and_no_label(seed: int, temperature: float) -> None:
+    logits = torch.from_numpy(np.random.default_rng(seed).normal(0, 3, (3, 4, 5)).astype("float32"))
+    wanted = torch.ones(4, 5, dtype=torch.bool)
+    decision = Decision(class_ids=IDS, with_confidence=True, probabilities="float16", temperature=temperature)
+    out = decision(logits.clone(), wanted)
+    assert out["labels"].equal(Decision(class_ids=IDS)(logits.clone(), wanted)["labels"])
+    expected = (logits / temperature).softmax(0)
+    torch.testing.assert_close(out["probabilities"].float(), expected, rtol=1e-3, atol=1e-6)
+    assert ((out["confidence"] - 100 * expected.amax(0)).abs() <= 0.501).all()
+
+
 @pytest.mark.parametrize("value", [-0.1, 1.1, 60])
 def test_a_confidence_is_a_probability(value: float) -> None:
     with pytest.raises(OptionError, match="probability from 0 to 1"):

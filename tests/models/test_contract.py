@@ -45,6 +45,13 @@ def test_a_contract_from_before_scales_is_written_as_it_was() -> None:
     assert Contract.from_json(written) == read_contract("landcover-aerial")
 
 
+def test_a_temperature_comes_back_and_is_left_out_where_nobody_measured_it() -> None:
+    assert Contract.from_mapping(MINIMAL).temperature == 1
+    assert "temperature" not in Contract.from_mapping(MINIMAL).to_json()
+    warm = Contract.from_mapping(MINIMAL | {"temperature": 1.7})
+    assert Contract.from_json(warm.to_json()) == warm
+
+
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
@@ -58,6 +65,9 @@ def test_a_contract_from_before_scales_is_written_as_it_was() -> None:
         ({"tile_size": "64"}, "not readable"),
         ({"colour": 1}, "not readable .*'colour'"),
         ({"format_version": 2}, "format 1, not 2"),
+        ({"temperature": 0}, "a temperature lies within 0.01 to 100, not 0: leave it out"),
+        ({"temperature": float("nan")}, "a temperature lies within"),
+        ({"temperature": "warm"}, "not readable"),
     ],
 )
 def test_what_is_no_contract_is_refused(changes: dict[str, object], match: str) -> None:

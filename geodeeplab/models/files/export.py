@@ -37,6 +37,7 @@ class ExportedGraph(nn.Module):
         super().__init__()
         self.normalise = Normalisation(contract)
         self.network = network
+        self.temperature = contract.temperature
         self.is_plain = target == "plain"
 
     def forward(self, images: Tensor) -> Tensor:
@@ -49,6 +50,8 @@ class ExportedGraph(nn.Module):
             images = mirror_past_edge(images) * DIVISOR
         valid = ~(~(images.abs() < torch.inf)).any(1)  # (N, H, W); False for NaN and infinity, as scenes are read
         logits: Tensor = self.network(self.normalise(images, valid), valid)  # (N, K, H, W)
+        if self.temperature != 1:
+            logits = logits / self.temperature
         return logits if self.is_plain else logits.softmax(1)
 
 
@@ -86,8 +89,12 @@ def export_onnx(
     the metadata hold what these programs read, too (`program_keys`). Either program takes either file. The overlap is
     one that they can cut, a whole percentage of the tile.
 
-    Law: a runtime's logits equal the network's up to float rounding, but for PointRend's points at the cut-off: where
-    the N-th and the next point are equally certain up to rounding, one may be refined instead of the other.
+    Logits are divided by the contract's temperature in the graph, so that their softmax is calibrated in every program;
+    the contract in the file states none.
+
+    Law: a runtime's logits equal the network's, so divided, up to float rounding, but for PointRend's points at the
+    cut-off: where the N-th and the next point are equally certain up to rounding, one may be refined instead of the
+    other.
 
     Args:
         network: weights to export, as in `save_model`; neither its mode nor its device changes.
@@ -124,6 +131,7 @@ def export_onnx(
     if target != "plain":
         contract = dataclasses.replace(contract, overlap=program_overlap(contract))
     graph = ExportedGraph(copy.deepcopy(network).cpu().float(), contract, target=target).eval()
+    contract = dataclasses.replace(contract, temperature=1.0)  # it is inside
     sample = torch.zeros(batch_size or 2, len(contract.bands), contract.tile_size, contract.tile_size)
     with ignore_warnings(FutureWarning, ".*LeafSpec"):  # torch 2.11 warns of itself
         program = torch.onnx.export(

@@ -8,6 +8,7 @@ import torch
 from geodeeplab.evaluation import f1, precision, recall
 from geodeeplab.models import Contract, SegmentationNetwork
 from geodeeplab.training.data import TrainingData
+from geodeeplab.training.loop.calibrating import Calibration
 from geodeeplab.training.loop.tally import BOUNDARY_PX, Tally, or_none
 
 
@@ -41,8 +42,11 @@ def make_contract(
     )
 
 
-def validation_metrics(tally: Tally, data: TrainingData) -> dict[str, Any]:
-    """Give the scores of the validation chips, with what they were measured on; unknown ones are None."""
+def validation_metrics(tally: Tally, calibration: Calibration | None, data: TrainingData) -> dict[str, Any]:
+    """Give the scores of the validation chips, with what they were measured on; unknown ones are None.
+
+    The errors of calibration are those on the pixels that the temperature was fitted to.
+    """
     names = [item.name for item in data.classes]
     return {
         "validation": {
@@ -54,6 +58,8 @@ def validation_metrics(tally: Tally, data: TrainingData) -> dict[str, Any]:
             "boundary_iou": dict(zip(names, tally.boundary_iou_by_class, strict=True)),
             "boundary_px": BOUNDARY_PX,
             "confusion": tally.confusion.tolist(),
+            "ece": None if calibration is None else calibration.ece,
+            "ece_before_temperature": None if calibration is None else calibration.ece_before,
         }
     }
 

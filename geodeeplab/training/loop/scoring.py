@@ -13,6 +13,7 @@ from geodeeplab.evaluation import confusion_matrix, mean_iou
 from geodeeplab.inference.device import Device
 from geodeeplab.training.chip import IGNORE_INDEX, Chip, ChipSet
 from geodeeplab.training.data import TrainingData
+from geodeeplab.training.loop.calibrating import Calibration, LogitSample
 from geodeeplab.training.loop.loading import validation_loader
 from geodeeplab.training.loop.objective import Objective
 from geodeeplab.training.loop.tally import GrowingTally, Tally
@@ -41,6 +42,18 @@ class LabelledChip:
         return mean_iou(counts)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ChipScores:
+    """What is known of a network from chips."""
+
+    tally: Tally
+    """Counts over all chips."""
+    miou: dict[int, float]
+    """The mean IoU of each chip with a label, by its number."""
+    calibration: Calibration | None
+    """The temperature of its confidence; None where no pixel is labelled."""
+
+
 def iter_labelled(
     network: nn.Module,
     normalisation: nn.Module,
@@ -57,8 +70,8 @@ def iter_labelled(
             truth = objective.clean(chip.labels.masked_fill(~chip.valid, IGNORE_INDEX))
             chip = Chip(pixels=chip.pixels, valid=chip.valid, labels=truth)
             pixels, valid = (part.unsqueeze(0).to(device.torch_device) for part in (chip.pixels, chip.valid))
-            labels: NDArray[np.uint8] = _labels(network, normalisation, pixels, valid, device)[0].cpu().numpy()
-            yield LabelledChip(index=index, chip=chip, labels=labels)
+            labels = _logits(network, normalisation, pixels, valid, device)[0].argmax(0).to(torch.uint8)
+            yield LabelledChip(index=index, chip=chip, labels=labels.cpu().numpy())
 
 
 def score_chips(
@@ -70,22 +83,26 @@ def score_chips(
     batch_size: int,
     objective: Objective,
     device: Device,
-) -> tuple[Tally, dict[int, float]]:
-    """Give the counts over all chips, and the mean IoU of each chip with a label.
+) -> ChipScores:
+    """Score a network on chips.
 
     Chips go through the network in batches, and are counted where they are: the host waits for the device at the end
     only, and draws the next batch meanwhile.
     """
     there = device.torch_device
     counts, by_chip = GrowingTally(classes, there), []
+    sample = LogitSample(chips=len(chips))
     loader = validation_loader(chips, batch_size=batch_size, workers=0, pinned=there.type == "cuda")
     with _on_device(network, normalisation, device):
         for batch in loader:
             pixels, valid, labels = (part.to(there, non_blocking=True) for part in batch)
             truth = objective.clean(labels.masked_fill(~valid, IGNORE_INDEX))
-            by_chip.append(counts.add(_labels(network, normalisation, pixels, valid, device), truth))
+            logits = _logits(network, normalisation, pixels, valid, device)
+            by_chip.append(counts.add(logits.argmax(1).to(torch.uint8), truth))
+            sample.add(logits, truth)
     matrices = torch.cat(by_chip).cpu().numpy()  # (chips, K, K)
-    return counts.finish(), {index: mean_iou(one) for index, one in enumerate(matrices) if one.any()}
+    miou = {index: mean_iou(one) for index, one in enumerate(matrices) if one.any()}
+    return ChipScores(tally=counts.finish(), miou=miou, calibration=sample.finish())
 
 
 def chip_image(chip: Chip, data: TrainingData) -> NDArray[np.uint8]:
@@ -111,10 +128,10 @@ def _on_device(network: nn.Module, normalisation: nn.Module, device: Device) -> 
 
 
 @torch.inference_mode()
-def _labels(network: nn.Module, normalisation: nn.Module, pixels: Tensor, valid: Tensor, device: Device) -> Tensor:
-    """Give labels (N, S, S) uint8 of pixels (N, C, S, S) and `valid` (N, S, S), all on the device."""
+def _logits(network: nn.Module, normalisation: nn.Module, pixels: Tensor, valid: Tensor, device: Device) -> Tensor:
+    """Give logits (N, K, S, S) of pixels (N, C, S, S) and `valid` (N, S, S), all on the device."""
     images = normalisation(pixels, valid).contiguous(memory_format=torch.channels_last)
     dtype = device.autocast_dtype
     with torch.autocast(device.torch_device.type, dtype or torch.bfloat16, enabled=dtype is not None):
         logits: Tensor = network(images, valid)
-    return logits.argmax(1).to(torch.uint8)
+    return logits

@@ -51,10 +51,10 @@ def run_file(path: Path, images: Tensor) -> Logits:
 
 @torch.inference_mode()
 def run_torch(network: nn.Module, contract: Contract, images: Tensor) -> Logits:
-    """What the engine computes of pixels and `valid`."""
+    """What the engine computes of pixels and `valid`, divided by the temperature."""
     valid = ~images.isnan().any(1)
     logits: Logits = network(Normalisation(contract)(images.nan_to_num(7.0), valid), valid).numpy()
-    return logits
+    return logits / contract.temperature
 
 
 def check_equal(got: Logits, want: Logits, *, pointrend: bool) -> None:
@@ -69,7 +69,8 @@ def check_equal(got: Logits, want: Logits, *, pointrend: bool) -> None:
 
 @pytest.fixture(scope="module")
 def model(tiny_model: Path) -> Model:
-    return load_model(tiny_model)
+    model = load_model(tiny_model)
+    return dataclasses.replace(model, contract=dataclasses.replace(model.contract, temperature=2.0))
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +104,12 @@ def test_the_file_says_what_it_is(exported: Path, model: Model) -> None:
     assert [(item.domain, item.version) for item in proto.opset_import] == [("", OPSET)]
     (entry,) = proto.metadata_props
     assert entry.key == "geodeeplab"
-    assert Contract.from_json(entry.value) == dataclasses.replace(model.contract, tile_size=64, overlap=32)
+    assert Contract.from_json(entry.value) == dataclasses.replace(
+        model.contract,
+        tile_size=64,
+        overlap=32,
+        temperature=1.0,  # it is in the graph
+    )
     (images,), (logits,) = proto.graph.input, proto.graph.output
     assert (images.name, logits.name) == ("images", "logits")
     assert [dim.dim_value for dim in images.type.tensor_type.shape.dim] == [2, 3, 64, 64]
