@@ -1,6 +1,5 @@
 """What `landcover-aerial` is trained on, chosen by and reported on: Dubai, Ohio, coasts, and drawn scenes."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +62,7 @@ def prepare_landcover(
         seeds = [*TRAIN_SEEDS, *HELD_OUT_SEEDS][:drawn]
         train += [write_drawn(folder, seed) for seed in seeds if seed in TRAIN_SEEDS]
         select += [write_drawn(folder, seed) for seed in seeds if seed in HELD_OUT_SEEDS]
-        sources.append("scenes drawn by sample_data/make_scene.py, CC0 1.0")
+        sources.append("scenes drawn by scripts/aerial, CC0 1.0")
     pairs = [*train, *select]
     return prepare_data(
         scenes=[scene for scene, _ in pairs],
@@ -101,8 +100,7 @@ def held_out(data: Path, folder: Path) -> list[tuple[str, Path, Path]]:
 
 def write_drawn(folder: Path, seed: int) -> Pair:
     """Draw a synthetic scene, an arid one for odd seeds, unless it is there."""
-    sys.path.insert(0, str(Path(__file__).parents[1] / "sample_data"))
-    from make_scene import make_scene
+    from aerial.scene import make_scene  # its libraries are for those who draw
 
     scene_path, labels_path = folder / f"drawn{seed}.tif", folder / f"drawn{seed}-labels.tif"
     if not labels_path.exists():

@@ -7,7 +7,8 @@ import pytest
 import rasterio
 import rasterio.features
 
-from make_scene import LEAST, RGBN_SEED, RGBN_SHAPE, SEED, STYLE, SyntheticScene, make_scene
+from aerial.scene import LEAST, SyntheticScene, make_scene
+from make_scene import RGBN_SEED, RGBN_SHAPE, SEED, STYLE
 
 SAMPLE_DATA = Path(__file__).resolve().parents[2] / "sample_data"
 

@@ -1,1 +1,0 @@
-"""Parts of the synthetic aerial scene generator; `sample_data/make_scene.py` puts them together."""

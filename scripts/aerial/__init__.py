@@ -1,0 +1,1 @@
+"""Parts of the synthetic aerial scene generator; `scene.py` puts them together."""
