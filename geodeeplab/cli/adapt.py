@@ -48,7 +48,7 @@ READ_BY = ("bands", "tile_size", "overlap", "batch_size", "device", "precision",
 @click.option("--licence", default="", help="Licence of the model.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Decides trees and head.")
 @click.option("--no-cache", is_flag=True, help="Keep no features for the next round.")
-@run_options_without("contract", "classes", "rescale", "gsd_m", "grid_crs")
+@run_options_without("contract", "classes", "rescale", "scale", "gsd_m", "grid_crs")
 @click.option("--dask", metavar="N|ADDRESS", help="Compute the map on N local processes, or on a Dask cluster.")
 @polygon_options
 @click.option("--resume", is_flag=True, help="Go on with a map that was cut off.")

@@ -54,9 +54,10 @@ def show_models(name: str | None, *, as_json: bool) -> None:
             else:
                 head = f"adapted from {numbers.sources}"
         gsd = f", {contract.gsd_m:g} m" if contract.gsd_m else ""
+        bands = ", ".join(f"{band.name} (optional)" if band.is_optional else band.name for band in contract.bands)
         classes = ", ".join(f"{item.id} {item.name}" for item in contract.classes)
         return (
-            f"{contract.name}: {head}\n  reads   {', '.join(contract.band_names)} ({contract.dtype}{gsd})\n"
+            f"{contract.name}: {head}\n  reads   {bands} ({contract.dtype}{gsd})\n"
             f"  gives   {classes}\n  licence {contract.licence or 'not stated'}"
         )
 

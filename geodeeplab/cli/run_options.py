@@ -17,6 +17,7 @@ OPTIONS = (
     click.option(
         "--rescale", metavar="LOW,HIGH", help="Scene values for the ends of the model's range, or 2%,98%."
     ),
+    click.option("--scale", metavar="SCALE[,OFFSET]", help="Scale and offset of the scene's numbers, to reflectance."),
     click.option(
         "--gsd-m", metavar="native|model|METRES", help="Pixel size that the model sees.  [default: see the guide]"
     ),

@@ -100,6 +100,8 @@ class Contract:
             self._check_architecture()
         if not ids or not self.bands:
             raise ModelError(f"a model has classes and bands, not {len(ids)} and {len(self.bands)}: name at least one")
+        if all(band.is_optional for band in self.bands):
+            raise ModelError("a model needs at least one band that is not optional: say so of one")
         if not 0 <= self.overlap <= self.tile_size // 2 or not 1 <= self.tile_size <= MAX_TILE_SIZE:
             raise ModelError(
                 f"tiles have at least 1 pixel, at most {MAX_TILE_SIZE}, and share at most half of them, not "
@@ -120,16 +122,26 @@ class Contract:
         """Names of the bands in the order of the network's channels."""
         return tuple(band.name for band in self.bands)
 
+    def channels_of(self, count: int) -> tuple[int, ...] | None:
+        """Give the channels (from 0) that a scene with `count` bands fills: all, or those that are not optional.
+
+        None where a scene with so many bands is none for the model.
+        """
+        required = tuple(channel for channel, band in enumerate(self.bands) if not band.is_optional)
+        return next((one for one in (tuple(range(len(self.bands))), required) if len(one) == count), None)
+
     def to_json(self) -> str:
         """Write the contract as one JSON object.
 
-        What only later readers know is left out where it says nothing (a band's scale and offset, `output`,
-        `positive`, a temperature of 1), so that earlier ones take the file, too.
+        What only later readers know is left out where it says nothing (a band's scale and offset, that it is optional,
+        `output`, `positive`, a temperature of 1), so that earlier ones take the file, too.
         """
         values = dataclasses.asdict(self)
         for stated, band in zip(values["bands"], self.bands, strict=True):
             if not band.is_scaled:
                 del stated["scale"], stated["offset"]
+            if not band.is_optional:
+                del stated["is_optional"]
         for key in ("output", "positive"):
             if values[key] is None:
                 del values[key]

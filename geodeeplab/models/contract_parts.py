@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 
 from geodeeplab.errors import ModelError
-from geodeeplab.models.checks import check_mapping, check_name, check_number, is_finite, refuse_unknown, shown
+from geodeeplab.models.checks import (
+    check_flag,
+    check_mapping,
+    check_name,
+    check_number,
+    is_finite,
+    refuse_unknown,
+    shown,
+)
 from geodeeplab.text import is_plain
 
 
@@ -47,6 +55,9 @@ class ModelBand:
     """Physical value = pixel × scale + offset in the training scenes; 1 and 0 where they stated neither."""
     offset: float = 0.0
     """See scale."""
+    is_optional: bool = False
+    """Whether a scene may lack the band, with all the others that are optional: the network then reads their means, as
+    it did in a share of its training."""
 
     @property
     def is_scaled(self) -> bool:
@@ -124,6 +135,7 @@ def check_band_types(band: ModelBand) -> None:
     check_name(band.name, "a band's name")
     for key in ("mean", "std", "scale", "offset"):
         check_number(getattr(band, key), f"{key} of band '{band.name}'")
+    check_flag(band.is_optional, f"is_optional of band '{band.name}'")
 
 
 def check_color(item: ModelClass) -> None:

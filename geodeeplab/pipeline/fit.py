@@ -1,6 +1,7 @@
 """Fitting a scene to a model's input contract: bands and value range, exactly or not at all."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,8 +63,26 @@ def parse_rescale(value: str | Sequence[float] | None) -> Rescale | None:
     return Rescale(low=low, high=high, is_percentile=percent[0])
 
 
+def parse_scale(value: str | Sequence[float] | None) -> tuple[float, float] | None:
+    """Read `"SCALE,OFFSET"`, `"SCALE"` or one or two numbers: physical value = number × scale + offset.
+
+    Raises:
+        OptionError: if it is none of these.
+    """
+    if value is None:
+        return None
+    parts = value.split(",") if isinstance(value, str) else list(map(str, value))
+    try:
+        numbers = [float(part) for part in parts]
+    except ValueError:
+        numbers = []
+    if not (1 <= len(numbers) <= 2 and numbers[0] > 0 and np.isfinite(numbers).all()):
+        raise OptionError(f"scale is a factor above 0, and an offset if there is one, not {value!r}: try 0.0001,-0.1")
+    return numbers[0], numbers[1] if len(numbers) == 2 else 0.0
+
+
 def select_bands(scene: Scene, contract: Contract, bands: Sequence[str | int] | None) -> Scene:
-    """Select the bands that the model reads, in its order.
+    """Select the bands that the model reads, in its order; without those that are optional where the scene lacks one.
 
     The user's choice goes first, then the contract's names, then, for as many bands without any name, the position.
 
@@ -72,23 +91,39 @@ def select_bands(scene: Scene, contract: Contract, bands: Sequence[str | int] | 
         SceneError: if a band that the user named is not there.
     """
     wanted = contract.band_names
+    required = [band.name for band in contract.bands if not band.is_optional]
     if bands is not None:
-        if len(bands) != len(wanted):
+        if contract.channels_of(len(bands)) is None:
+            without = f", or {len(required)} without {_optional(contract)}" if len(required) < len(wanted) else ""
             raise ContractError(
-                f"model '{contract.name}' reads {len(wanted)} bands ({', '.join(wanted)}), `bands=` names "
+                f"model '{contract.name}' reads {len(wanted)} bands ({', '.join(wanted)}){without}, `bands=` names "
                 f"{len(bands)}: name one for each, in this order"
             )
         return scene.select(list(bands))
     try:
         return scene.select(list(wanted))
     except SceneError as error:
+        if len(required) < len(wanted):
+            with suppress(SceneError):
+                return scene.select(required)
         nameless = all(band.name == str(band.number) for band in scene.bands)
         if nameless and len(scene.bands) == len(wanted):
             return scene
         raise ContractError(
-            f"scene '{scene.path}' has {_describe_bands(scene)}; model '{contract.name}' needs {', '.join(wanted)}: "
+            f"scene '{scene.path}' has {_describe_bands(scene)}; model '{contract.name}' needs {', '.join(required)}: "
             f"pass `bands=` or choose a model for these bands{_channels_last_hint(scene)}"
         ) from error
+
+
+def lacking_note(scene: Scene, contract: Contract) -> str | None:
+    """Say which optional bands the model does without; None for none."""
+    if len(scene.bands) == len(contract.bands):
+        return None
+    return f"the scene lacks {_optional(contract)}, which model '{contract.name}' can do without"
+
+
+def _optional(contract: Contract) -> str:
+    return ", ".join(band.name for band in contract.bands if band.is_optional)
 
 
 def _describe_bands(scene: Scene) -> str:
@@ -113,11 +148,13 @@ def rescale_note(scene: Scene, contract: Contract) -> str | None:
     return _rescale_hint(scene, contract)
 
 
-def value_map(scene: Scene, contract: Contract, rescale: Rescale | None) -> ValueMap:
+def value_map(
+    scene: Scene, contract: Contract, rescale: Rescale | None, scale: tuple[float, float] | None = None
+) -> ValueMap:
     """Decide how the scene's numbers become the model's.
 
-    What was asked for goes first: `rescale` maps the numbers as they are in the scene onto the contract's range. Else,
-    band by band:
+    What was asked for goes first: `rescale` maps the numbers as they are in the scene onto the contract's range;
+    `scale` is that of all bands, whatever the scene says. Else, band by band:
 
     - Model and scene both state scale and offset: the numbers are mapped by them, exactly and without a cut, whatever
       the data types. Sentinel-2's offset of −1000 comes out right in this way.
@@ -129,15 +166,21 @@ def value_map(scene: Scene, contract: Contract, rescale: Rescale | None) -> Valu
         scene: the scene with the bands that the model reads, in its order.
         contract: the model's contract.
         rescale: what the user asked for.
+        scale: scale and offset of the scene's bands, as the user stated them.
 
     Raises:
         ContractError: if the data types differ, and neither rescaling nor scales settle it; if a scale is 0, or of
-            another sign than the model's.
+            another sign than the model's; if a scale is stated for a model that states none.
+        OptionError: for both `rescale` and `scale`.
         SceneError: if percentiles are asked for and no valid pixel is found.
     """
+    if rescale is not None and scale is not None:
+        raise OptionError("`rescale=` and `scale=` both say how numbers become the model's: leave one of them out")
     limits = None if rescale is None else rescale_limits(scene, contract, rescale)
     if limits is not None:
         return ValueMap.from_limits(contract, limits)
+    if scale is not None:
+        return ValueMap.from_pairs(contract, _stated_pairs(scene, contract, scale))
     if note := rescale_note(scene, contract):
         raise ContractError(f"scene '{scene.path}' needs rescaling: {note}")
     bands = _band_pairs(scene, contract)
@@ -202,7 +245,9 @@ def sample_pixels(scene: Scene, *, within: Shard | None = None, to_take: str, or
 
 def _band_pairs(scene: Scene, contract: Contract) -> list[tuple[Band, ModelBand]]:
     """Give each band of the scene with the model's."""
-    return list(zip(scene.bands, contract.bands, strict=True))
+    channels = contract.channels_of(len(scene.bands))
+    assert channels is not None, "bands are selected for the model"
+    return [(band, contract.bands[channel]) for band, channel in zip(scene.bands, channels, strict=True)]
 
 
 def _is_scaled(band: Band) -> bool:
@@ -219,6 +264,17 @@ def _pair(band: Band, trained: ModelBand) -> tuple[float, float]:
     if not (_is_scaled(band) and trained.is_scaled):
         return 1.0, 0.0
     return band.scale / trained.scale, (band.offset - trained.offset) / trained.scale
+
+
+def _stated_pairs(scene: Scene, contract: Contract, scale: tuple[float, float]) -> list[tuple[float, float]]:
+    """Give (gain, offset) of each band from numbers of a stated scale to the model's."""
+    trained = [band for _, band in _band_pairs(scene, contract)]
+    if not all(band.is_scaled for band in trained):
+        raise ContractError(
+            f"`scale=` gives physical values, and model '{contract.name}' was trained on plain numbers: pass "
+            "`rescale='LOW,HIGH'` in its place"
+        )
+    return [(scale[0] / band.scale, (scale[1] - band.offset) / band.scale) for band in trained]
 
 
 def _scale_note(scene: Scene, contract: Contract) -> str | None:
@@ -248,7 +304,13 @@ def _scale_note(scene: Scene, contract: Contract) -> str | None:
 def _rescale_hint(scene: Scene, contract: Contract) -> str:
     """Say what rescaling to pass."""
     low, high = contract.value_range
+    reads = f"model '{contract.name}' reads {contract.dtype}, the scene is {scene.dtype.name}"
+    if all(band.is_scaled for band in contract.bands):
+        return (
+            f"{reads} and states no scale: pass `scale='SCALE,OFFSET'` (number × scale + offset is the physical value, "
+            "such as reflectance)"
+        )
     return (
-        f"model '{contract.name}' reads {contract.dtype}, the scene is {scene.dtype.name}: pass `rescale='LOW,HIGH'` "
+        f"{reads}: pass `rescale='LOW,HIGH'` "
         f"(the scene's values that become {low:g} and {high:g}), or `rescale='2%,98%'`"
     )

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from rasterio.windows import Window
 
-from geodeeplab.errors import OptionError
+from geodeeplab.errors import ContractError, OptionError
 from geodeeplab.inference import (
     NODATA_LABEL,
     Decision,
@@ -25,7 +25,7 @@ from geodeeplab.models import Contract, Model, OnnxNetwork, ValueMap, as_model
 from geodeeplab.models.files.trial import check_tiles
 from geodeeplab.pipeline.crf import CRFPlan, plan_crf
 from geodeeplab.pipeline.crop import Crop, area_of, choose_crop, crop_grid
-from geodeeplab.pipeline.fit import parse_rescale, select_bands, value_map
+from geodeeplab.pipeline.fit import lacking_note, parse_rescale, parse_scale, select_bands, value_map
 from geodeeplab.pipeline.gsd import Magnifier, Zoom, choose_zoom, ground_of
 from geodeeplab.pipeline.pins import pins_of
 from geodeeplab.pipeline.request import Request
@@ -113,6 +113,7 @@ class Plan:
         told = (
             self.crop and self.crop.note,
             self.zoom and self.zoom.note,
+            lacking_note(self.scene, self.model.contract),
             self.values.note,
             self.crf and self.crf.facts["note"],
         )
@@ -209,7 +210,7 @@ def open_plan(request: Request, *, processes_per_device: int = 1) -> Iterator[Pl
         OptionError: for options that cannot be.
         SceneError, ContractError, ModelError: for a scene or a model that cannot be used, or not together.
     """
-    wanted_rescale = parse_rescale(request.rescale)
+    wanted_rescale, stated_scale = parse_rescale(request.rescale), parse_scale(request.scale)
     model = as_model(request.model, request.contract)
     # The CRF takes a core a tile, so tiles go side by side with it.
     threads = 1 if request.threads is None and request.crf is not None else request.threads
@@ -223,12 +224,17 @@ def open_plan(request: Request, *, processes_per_device: int = 1) -> Iterator[Pl
     with ExitStack() as stack:
         stack.enter_context(local_files_only(request.local_only))
         scene = select_bands(stack.enter_context(_open(request, contract)), contract, request.bands)
+        if model.input == "raw" and len(scene.bands) < len(contract.bands):
+            raise ContractError(
+                f"{lacking_note(scene, contract)} as a model file only, not exported: choose the model file, or a "
+                f"scene with {', '.join(contract.band_names)}"
+            )
         aoi = None if request.aoi is None else to_aoi(request.aoi, crs=scene.crs)
         area = None if aoi is None else area_of(aoi, scene.grid, path=scene.path)
         crop = choose_crop(scene.grid, area, request.crop)
         zoom = choose_zoom(ground_of(scene.grid, area), contract, request.gsd_m)
         scene, seen = (scene, scene) if zoom is None else _two_views(scene, zoom)
-        values = value_map(seen, contract, wanted_rescale)
+        values = value_map(seen, contract, wanted_rescale, stated_scale)
         tile_size = model.settle_tile_size(request.tile_size)
         overlap, crf = request.overlap, None
         if request.crf is not None:

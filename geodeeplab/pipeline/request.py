@@ -36,6 +36,8 @@ class Request:
     """The scene's bands for the model's, by name or 1-based number."""
     rescale: str | Sequence[float] | None = None
     """The scene's values, or percentiles, that are mapped onto the model's range."""
+    scale: str | Sequence[float] | None = None
+    """Scale and offset of the scene's numbers, where the scene does not state them, such as 0.0001,-0.1."""
     model: "ModelLike" = DEFAULT_MODEL
     """The model."""
     contract: "ContractLike | None" = None

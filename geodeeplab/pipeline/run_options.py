@@ -29,6 +29,7 @@ class RunOptions(TypedDict, total=False):
     crop: bool | None
     bands: Sequence[str | int] | None
     rescale: str | Sequence[float] | None
+    scale: str | Sequence[float] | None
     model: "ModelLike"
     contract: "ContractLike | None"
     tile_size: int | None

@@ -18,8 +18,10 @@ COMMON_NAMES = {
     "nearinfrared": "nir",
     "coastalaerosol": "coastal",
     "panchromatic": "pan",
+    "swir1": "swir16",
+    "swir2": "swir22",
 }
-SPECTRAL = {"nir", "nir08", "nir09", "rededge", "swir", "swir1", "swir2", "swir16", "swir22", "thermal", "lwir", "pan"}
+SPECTRAL = {"nir", "nir08", "nir09", "rededge", "swir", "swir16", "swir22", "thermal", "lwir", "pan"}
 """Names of bands that are measured, beside the colours, as `common_name` gives them."""
 NAMELESS = {"", "undefined", "gray"}  # the first band of several is often "gray" for want of anything better
 

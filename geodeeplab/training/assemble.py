@@ -9,6 +9,7 @@ import numpy as np
 
 from geodeeplab.errors import GeoDeepLabWarning, OptionError, SceneError
 from geodeeplab.models import ModelBand, ModelClass
+from geodeeplab.raster.bands import find_bands
 from geodeeplab.training.augmentation import Augmentation
 from geodeeplab.training.batch import BatchSize, choose_batch_size
 from geodeeplab.training.data import TrainingData
@@ -126,7 +127,7 @@ def assemble(
         epoch_chips=plan.epoch_chips,
     )
     val = SideBySideChips(held, indices, split, chip_size=plan.chip_size)
-    bands = _model_bands(held[0], statistics)
+    bands = _model_bands(held[0], statistics, plan.augmentation)
     dtype = np.result_type(*(band.dtype for scene in held for band in scene.bands))
     facts = {
         **(provenance or {}),
@@ -185,9 +186,27 @@ def _value_range(statistics: BandStatistics) -> tuple[float, float]:
     return (low, high) if low < high else (low, low + 1)
 
 
-def _model_bands(first: HeldScene, statistics: BandStatistics) -> tuple[ModelBand, ...]:
+def _model_bands(
+    first: HeldScene, statistics: BandStatistics, augmentation: Augmentation | None
+) -> tuple[ModelBand, ...]:
+    """Give the bands with their statistics.
+
+    Raises:
+        OptionError: for a name of an optional band that none has, or if all of them are optional.
+    """
+    wanted = () if augmentation is None else augmentation.optional_bands
+    optional = find_bands(first.bands, wanted, path=first.name) if wanted else ()
+    if len(set(optional)) == len(first.bands):
+        raise OptionError("`optional_bands=` are some of the bands, not all: leave out those that every scene has")
     return tuple(
-        ModelBand(name=band.name, mean=float(mean), std=float(std), scale=band.scale, offset=band.offset)
+        ModelBand(
+            name=band.name,
+            mean=float(mean),
+            std=float(std),
+            scale=band.scale,
+            offset=band.offset,
+            is_optional=band in optional,
+        )
         for band, mean, std in zip(first.bands, statistics.mean, statistics.std, strict=True)
     )
 

@@ -20,6 +20,11 @@ class Augmentation:
     recolour_share: float = 0.0
     """Share of chips whose bands become random mixtures of all bands: for things of any colour, such as roofs, where
     the colours of other places must not be learnt. Where colour tells the classes apart it costs accuracy."""
+    optional_bands: tuple[str, ...] = ()
+    """Names of bands that scenes of the model's users may lack: a share of the chips has their means in place of all of
+    them, and the model file says that they are optional."""
+    optional_share: float = 0.3
+    """That share."""
 
     def __post_init__(self) -> None:
         """Check the numbers.
@@ -34,5 +39,7 @@ class Augmentation:
             raise OptionError(f"`rotation_share=` is a share from 0 to 1, not {self.rotation_share:g}")
         if not 0 <= self.recolour_share <= 1:
             raise OptionError(f"`recolour_share=` is a share from 0 to 1, not {self.recolour_share:g}")
+        if not 0 < self.optional_share < 1:
+            raise OptionError(f"`optional_share=` is a share between 0 and 1, not {self.optional_share:g}")
         if self.strength < 0:
             raise OptionError(f"strength is 0 or more, not {self.strength:g}")

@@ -39,6 +39,16 @@ def test_scale_and_offset_come_back_and_are_left_out_where_there_are_none() -> N
     assert Contract.from_json(contract.to_json()) == contract
 
 
+def test_optional_bands_come_back_and_are_left_out_where_there_are_none() -> None:
+    bands = [{"name": "red", "mean": 0.0, "std": 1.0}, {"name": "nir", "mean": 0.0, "std": 1.0, "is_optional": True}]
+    contract = Contract.from_mapping(MINIMAL | {"bands": bands})
+    assert json.loads(contract.to_json())["bands"] == bands
+    assert Contract.from_json(contract.to_json()) == contract
+    assert [contract.channels_of(count) for count in (0, 1, 2, 3)] == [None, (0,), (0, 1), None]
+    with pytest.raises(ModelError, match="at least one band that is not optional"):
+        Contract.from_mapping(MINIMAL | {"bands": bands[1:]})
+
+
 def test_a_contract_from_before_scales_is_written_as_it_was() -> None:
     written = read_contract("landcover-aerial").to_json()
     assert "scale" not in written

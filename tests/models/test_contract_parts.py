@@ -44,6 +44,7 @@ def test_what_is_no_class_is_refused(change: dict[str, Any], match: str) -> None
         ({"gain": 2}, "not readable .*'gain'"),
         ({"mean": "low"}, "not readable"),
         ({"mean": float("nan")}, "of band 'red' are finite numbers"),
+        ({"is_optional": 1}, "is_optional of band 'red' is true or false, not 1"),
         ({"scale": 0}, "its scale is not 0, not 1 and 0"),
         ({"std": -1}, "above 0 and its scale is not 0, not -1 and 1"),
     ],

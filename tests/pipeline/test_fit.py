@@ -1,5 +1,6 @@
 """Fitting the values of a scene to a model."""
 
+import dataclasses
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,9 +10,17 @@ import pytest
 import rasterio
 import torch
 
-from geodeeplab.errors import ContractError
+from geodeeplab.errors import ContractError, OptionError
 from geodeeplab.models import Contract, ModelBand, ModelClass, Normalisation, RawPixels
-from geodeeplab.pipeline.fit import Rescale, rescale_limits, rescale_note, value_map
+from geodeeplab.pipeline.fit import (
+    Rescale,
+    lacking_note,
+    parse_scale,
+    rescale_limits,
+    rescale_note,
+    select_bands,
+    value_map,
+)
 from geodeeplab.raster import Scene, open_scene
 
 OpenScaled = Callable[..., Scene]
@@ -110,7 +119,7 @@ def test_where_one_side_states_a_scale_the_type_decides_and_it_is_said(
     values = value_map(open_scaled(scene_scaling), contract, None)
     assert values.is_identity
     assert values.note == f"{note}: the uint16 values are taken as they are"
-    with pytest.raises(ContractError, match="needs rescaling: model 'model' reads uint16, the scene is float32: pass"):
+    with pytest.raises(ContractError, match=r"needs rescaling: .* reads uint16, the scene is float32.*: pass"):
         value_map(open_scaled(scene_scaling, dtype="float32"), contract, None)
 
 
@@ -141,3 +150,60 @@ def test_what_was_asked_for_goes_first(open_scaled: OpenScaled, rescale: Rescale
     pixel = torch.tensor([limits[0][0], limits[0][1], 99999.0]).view(1, 1, 1, 3)
     numbers = RawPixels(values)(pixel, torch.ones(1, 1, 3, dtype=torch.bool)).flatten()
     assert torch.allclose(numbers, torch.tensor([0.0, 10000.0, 10000.0]), atol=0.01)
+
+
+def test_a_stated_scale_goes_before_what_the_scene_says(open_scaled: OpenScaled) -> None:
+    contract = make_contract((1e-4, 0.0), dtype="int16")
+    for scaling, dtype in (((1.0, 0.0), "uint16"), (SENTINEL, "float32")):
+        scene = open_scaled(scaling, dtype=dtype)
+        assert value_map(scene, contract, None, SENTINEL).pairs[0] == pytest.approx((1.0, -1000.0))
+        assert value_map(scene, contract, None, LANDSAT).pairs[0] == pytest.approx((0.275, -2000.0))
+    assert value_map(scene, contract, None, (1.0, 0.0)).pairs == ((1e4, 0.0),)  # reflectance from 0 to 1
+    with pytest.raises(ContractError, match=r"reads int16, the scene is uint16 and .*pass `scale='SCALE,"):
+        value_map(open_scaled((1.0, 0.0)), contract, None)
+    with pytest.raises(ContractError, match="trained on plain numbers"):
+        value_map(scene, make_contract((1.0, 0.0)), None, SENTINEL)
+    with pytest.raises(OptionError, match="leave one of them out"):
+        value_map(scene, contract, Rescale(low=0, high=1), SENTINEL)
+
+
+def test_scales_are_read_from_text_and_numbers() -> None:
+    assert parse_scale("0.0001,-0.1") == parse_scale((0.0001, -0.1)) == SENTINEL
+    assert (parse_scale("2"), parse_scale(None)) == ((2.0, 0.0), None)
+    for wrong in ("a", "", "0", "-1,0", "1,2,3", "1,nan", "inf"):
+        with pytest.raises(OptionError, match=f"scale is a factor above 0.*not '{wrong}': try 0.0001,-0.1"):
+            parse_scale(wrong)
+
+
+def with_optional(contract: Contract, *names: str) -> Contract:
+    bands = (dataclasses.replace(band, is_optional=band.name in names) for band in contract.bands)
+    return dataclasses.replace(contract, bands=tuple(bands))
+
+
+def test_optional_bands_that_a_scene_lacks_are_their_means(open_scaled: OpenScaled) -> None:
+    contract = make_contract(LANDSAT, SENTINEL, SENTINEL)
+    red, green, blue = contract.bands
+    contract = with_optional(dataclasses.replace(contract, bands=(green, blue, red)), "blue")
+    scene = open_scaled(LANDSAT, SENTINEL, SENTINEL)
+    assert [band.name for band in select_bands(scene, contract, None).bands] == ["green", "blue", "red"]
+    assert lacking_note(scene, contract) is None
+    fitted = select_bands(open_scaled(LANDSAT, SENTINEL), contract, None)
+    assert [band.name for band in fitted.bands] == ["green", "red"]
+    assert [band.name for band in select_bands(scene, contract, ["blue", "red"]).bands] == ["blue", "red"]
+    assert lacking_note(fitted, contract) == "the scene lacks blue, which model 'model' can do without"
+    values = value_map(fitted, contract, None)
+    assert values.is_identity
+    pixels, valid = torch.full((1, 2, 4, 4), 1500.0), torch.ones(1, 4, 4, dtype=torch.bool)
+    valid[0, 0, 0] = False
+    images = Normalisation(contract, values=values)(pixels, valid)
+    assert images[0, :, 1, 1].tolist() == [1.0, 0.0, 1.0]
+    assert images[0, :, 0, 0].tolist() == [0.0, 0.0, 0.0]
+
+
+def test_what_is_not_optional_is_needed(open_scaled: OpenScaled) -> None:
+    contract = with_optional(make_contract(SENTINEL, SENTINEL, SENTINEL), "blue")
+    scene = open_scaled(SENTINEL)
+    with pytest.raises(ContractError, match=r"model 'model' needs red, green: pass `bands=`"):
+        select_bands(scene, contract, None)
+    with pytest.raises(ContractError, match=r"reads 3 bands \(red, green, blue\), or 2 without blue, .*names 1"):
+        select_bands(scene, contract, ["red"])

@@ -275,6 +275,22 @@ def test_scales_that_differ_are_mapped_onto_the_first(make_raster: MakeRaster) -
     assert data.train.draw(0).pixels.max() < 260
 
 
+def test_optional_bands_are_named_in_the_data() -> None:
+    image = _image(3, "uint8")
+    labels = np.ones(SHAPE, dtype="uint8")
+    labels[:, 80:] = 2
+    scene = open_array(image, bands=["red", "nir", "swir1"])
+    options = {"scenes": scene, "labels": labels}
+    data = _prepare(**options, augmentation=Augmentation(optional_bands=("SWIR16",)))
+    assert [band.is_optional for band in data.bands] == [False, False, True]
+    with pytest.raises(SceneError, match="no band 'swir2'"):
+        _prepare(**options, augmentation=Augmentation(optional_bands=("swir2",)))
+    with pytest.raises(OptionError, match="are some of the bands, not all"):
+        _prepare(**options, augmentation=Augmentation(optional_bands=("red", "nir", "swir1")))
+    with pytest.raises(OptionError, match="a share between 0 and 1, not 1"):
+        Augmentation(optional_share=1)
+
+
 def test_scenes_that_do_not_go_together_are_refused() -> None:
     labels = [np.ones(SHAPE, dtype="uint8")] * 2
     with pytest.raises(SceneError, match="'array' has 3 and 'array' 4"):

@@ -79,7 +79,10 @@ class RawPixels(nn.Module):
 
 
 class Normalisation(nn.Module):
-    """Map pixels of any dtype to the network's input; invalid pixels become 0, the mean of training."""
+    """Map pixels of any dtype to the network's input; invalid pixels become 0, the mean of training.
+
+    So does every pixel of the optional bands, where the map from the scene's numbers has none for them.
+    """
 
     def __init__(
         self,
@@ -96,14 +99,25 @@ class Normalisation(nn.Module):
             values: the map, where it is another one.
         """
         super().__init__()
-        self.scene_to_model = _Mapping(values if rescale is None else ValueMap.from_limits(contract, rescale))
-        self.mean = _per_band([band.mean for band in contract.bands])
-        self.std = _per_band([band.std for band in contract.bands])
+        values = values if rescale is None else ValueMap.from_limits(contract, rescale)
+        self.scene_to_model = _Mapping(values)
+        self.bands = len(contract.bands)
+        there = self.bands if values is None else len(values.pairs)
+        channels = contract.channels_of(there)
+        assert channels is not None, f"a scene of {there} bands is none for the model"
+        self.channels = list(channels)
+        self.mean = _per_band([contract.bands[channel].mean for channel in channels])
+        self.std = _per_band([contract.bands[channel].std for channel in channels])
 
     def forward(self, pixels: Tensor, valid: Tensor) -> Tensor:
-        """Give images (N, C, H, W) float32 of pixels (N, C, H, W) of any dtype and `valid` (N, H, W)."""
+        """Give images (N, C, H, W) float32 of pixels (N, B, H, W) of any dtype and `valid` (N, H, W)."""
         x = (self.scene_to_model(pixels.float()) - self.mean) / self.std
-        return torch.where(valid.unsqueeze(1), x, torch.zeros((), device=x.device))
+        x = torch.where(valid.unsqueeze(1), x, torch.zeros((), device=x.device))  # (N, B, H, W)
+        if len(self.channels) == self.bands:
+            return x
+        images = x.new_zeros(len(x), self.bands, *x.shape[2:])
+        images[:, self.channels] = x
+        return images
 
 
 class _Mapping(nn.Module):

@@ -163,7 +163,7 @@ def _open(request: "Request", stack: ExitStack) -> "tuple[Plan | None, tuple[str
         needs = (str(error),)
     if request.rescale is None:
         try:  # tiles, memory and time are the same whatever the values
-            return stack.enter_context(open_plan(replace(request, rescale=(0.0, 1.0)))), needs
+            return stack.enter_context(open_plan(replace(request, rescale=(0.0, 1.0), scale=None))), needs
         except (ContractError, SceneError):
             pass
     return None, needs
@@ -179,9 +179,10 @@ def _look(scene: SceneLike, *, grid_crs: str | None, gsd_m: str | float | None) 
 
 def _fit(contract: "Contract", plan: "Plan | None", *, is_settled: bool) -> ModelFit:
     """Put model and scene side by side; values only where it is settled how the scene's become the model's."""
+    channels = None if plan is None else contract.channels_of(len(plan.scene.bands))
     return ModelFit(
         name=contract.name,
-        reads=contract.band_names,
+        reads=contract.band_names if channels is None else tuple(contract.band_names[one] for one in channels),
         scene_bands=None if plan is None else tuple(band.number for band in plan.scene.bands),
         dtype=contract.dtype,
         gsd_m=contract.gsd_m,

@@ -109,7 +109,10 @@ def keep_statistics(data: TrainingData, contract: Contract) -> TrainingData:
     if contract.dtype != data.dtype:
         return data
     known = {(band.name, band.scale, band.offset): band for band in contract.bands}
-    bands = tuple(known.get((band.name, band.scale, band.offset), band) for band in data.bands)
+    bands = tuple(
+        replace(known.get((band.name, band.scale, band.offset), band), is_optional=band.is_optional)
+        for band in data.bands
+    )
     return replace(data, bands=bands)
 
 

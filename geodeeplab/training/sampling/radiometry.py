@@ -41,6 +41,7 @@ class Radiometry:
         clip: tuple[float, float] | None,
         seed: int,
         recolour_share: float = 0.0,
+        optional_share: float = 0.0,
     ) -> None:
         """Take the scenes' statistics.
 
@@ -50,6 +51,7 @@ class Radiometry:
             clip: range of the sensor's numbers that results are cut to; None for no cut.
             seed: decides all changes, with epoch and index.
             recolour_share: share of chips whose bands are mixed at random.
+            optional_share: share of chips that lack the bands that are optional.
         """
         self.mean = torch.tensor([band.mean for band in bands]).view(-1, 1, 1)
         self.std = torch.tensor([band.std for band in bands]).view(-1, 1, 1)
@@ -63,7 +65,9 @@ class Radiometry:
             v2.RandomApply([v2.GaussianBlur(3, sigma=(0.3, 0.3 + strength))], p=0.15),
             v2.RandomApply([Noise(strength)], p=0.3),
         )
-        self.transforms = (*recolour, *(light if strength > 0 else ()))
+        optional = [channel for channel, band in enumerate(bands) if band.is_optional]
+        lack = [v2.RandomApply([Lack(optional)], p=optional_share)] if optional and optional_share > 0 else []
+        self.transforms = (*recolour, *(light if strength > 0 else ()), *lack)
 
     def __call__(self, chip: Chip, *, epoch: int, index: int) -> Chip:
         """Give the chip with changed pixels; the same ones for the same seed, epoch and index."""
@@ -90,7 +94,12 @@ def radiometry_of(data: "TrainingData", *, seed: int) -> Radiometry | None:
     clip = data.value_range if data.dtype.startswith(("uint", "int")) else None
     changes = data.augmentation
     return Radiometry(
-        data.bands, strength=changes.strength, clip=clip, seed=seed, recolour_share=changes.recolour_share
+        data.bands,
+        strength=changes.strength,
+        clip=clip,
+        seed=seed,
+        recolour_share=changes.recolour_share,
+        optional_share=changes.optional_share,
     )
 
 
@@ -189,6 +198,20 @@ class Shadow(_Strong):
     def transform(self, inpt: Tensor, params: dict[str, Tensor]) -> Tensor:
         """Darken all bands."""
         return inpt.lerp(torch.tensor(DARK), params["density"].clamp(max=1))
+
+
+class Lack(v2.Transform):  # type: ignore[misc]  # torchvision has no types
+    """Put the mean of training in place of some bands, as a scene without them is read."""
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        super().__init__()
+        self.channels = list(channels)
+
+    def transform(self, inpt: Tensor, params: dict[str, object]) -> Tensor:
+        """Give the chip without them."""
+        lacking = inpt.clone()
+        lacking[self.channels] = 0.0
+        return lacking
 
 
 class Noise(_Strong):

@@ -105,3 +105,17 @@ def test_a_share_of_the_chips_is_recoloured() -> None:
 def test_a_share_beyond_one_is_refused() -> None:
     with pytest.raises(OptionError, match=r"`recolour_share=` is a share from 0 to 1, not 1\.5"):
         Augmentation(recolour_share=1.5)
+
+
+def test_a_share_of_the_chips_has_the_means_of_all_optional_bands() -> None:
+    bands = [ModelBand(name=f"b{i}", mean=100.0, std=40.0, is_optional=i > 0) for i in range(3)]
+    chip, changes = make_chip(3), Radiometry(bands, strength=0.0, clip=None, seed=3, optional_share=0.3)
+    lacking = 0
+    for index in range(200):
+        changed = changes(chip, epoch=0, index=index)
+        assert torch.allclose(changed.pixels[0, chip.valid], chip.pixels[0, chip.valid], rtol=1e-5)
+        assert changed.pixels[:, ~chip.valid].isnan().all()
+        others = changed.pixels[1:, chip.valid]
+        lacking += bool((others == 100.0).all())
+        assert (others == 100.0).all() or torch.allclose(others, chip.pixels[1:, chip.valid], rtol=1e-5)
+    assert 40 <= lacking <= 80
