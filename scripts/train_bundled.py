@@ -2,6 +2,10 @@
 
     python scripts/train_bundled.py landcover-aerial --data ../shared/data --epochs 40
     python scripts/train_bundled.py buildings-aerial --data ../shared/data --epochs 40
+    python scripts/train_bundled.py landcover-satellite --data ../shared/data --epochs 40 --chip-size 256 \
+        --arch deeplabv3plus --width 64 --backbone efficientnet_b4_csmask --weights csmask.safetensors
+
+The weights of the last are made by `scripts/convert_csmask_weights.py`.
 
 `--out` keeps the checkpoints: the same command goes on where it was cut off, or reports again. At its end the epoch
 that was best on the selection data is segmented with, and evaluated on data that neither training nor selection saw;
@@ -23,6 +27,7 @@ import numpy as np
 
 import buildings
 import landcover
+import satellite
 from dubai import OVERLAP, TILE_SIZE
 from geodeeplab.evaluation import iou
 from geodeeplab.learner import DeepLab
@@ -33,10 +38,11 @@ from geodeeplab.pipeline.evaluating.result import Evaluation
 from geodeeplab.pipeline.segment import segment
 from geodeeplab.training import Augmentation, TrainingData
 
-LANDCOVER, BUILDINGS = "landcover-aerial", "buildings-aerial"
+LANDCOVER, BUILDINGS, SATELLITE = "landcover-aerial", "buildings-aerial", "landcover-satellite"
 LICENCES = {
     LANDCOVER: "Apache-2.0",
     BUILDINGS: "Apache-2.0; training data: OpenAerialMap CC BY 4.0, OpenStreetMap ODbL",
+    SATELLITE: "Apache-2.0; training data: HLS public domain, ESA WorldCover CC BY 4.0",
 }
 
 
@@ -49,10 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         data,
         args.backbone,
         arch=args.arch,
-        weights=None if args.start is not None or args.weights == "none" else args.weights,
+        weights=start_weights(args, data),
         pretrained_path=args.start,
         pointrend=True,
-        dice_loss_fraction=0.0 if args.name == LANDCOVER else 1 / 3,
+        dice_loss_fraction=1 / 3 if args.name == BUILDINGS else 0.0,
         aspp_channels=args.width,
         device=args.device,
         seed=args.seed,
@@ -86,11 +92,24 @@ def prepare(args: argparse.Namespace) -> TrainingData:
     if args.name == BUILDINGS:
         augmentation = Augmentation(strength=args.strength, recolour_share=0.5)
         return buildings.prepare_buildings(args.data, folder, augmentation=augmentation, **options)
+    if args.name == SATELLITE:
+        changes = Augmentation(strength=args.strength, optional_bands=satellite.OPTIONAL_BANDS)
+        return satellite.prepare_satellite(args.data, folder, augmentation=changes, **options)
     teacher = None if args.teacher is None else load_model(args.teacher)
     augmentation = Augmentation(strength=args.strength)
     return landcover.prepare_landcover(
         args.data, folder, drawn=args.drawn, teacher=teacher, augmentation=augmentation, **options
     )
+
+
+def start_weights(args: argparse.Namespace, data: TrainingData) -> str | Path | None:
+    """Give what the backbone starts from."""
+    if args.start is not None or args.weights == "none":
+        return None
+    if args.name == SATELLITE and Path(args.weights).is_file():
+        return satellite.fold_normalisation(Path(args.weights), data.bands, args.out / "data" / "folded.safetensors")
+    weights: str = args.weights
+    return weights
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -101,6 +120,7 @@ def report(learner: DeepLab, path: Path, args: argparse.Namespace) -> None:
     """Evaluate the saved model on whole scenes, and write the numbers into its file."""
     metrics: dict[str, Any] = {}
     places: dict[str, Any] = {}
+    tile_size, overlap = (satellite.TILE_SIZE, 0) if args.name == SATELLITE else (TILE_SIZE, OVERLAP)
     for name, scene, truth, options in held_out(args):
         labels = args.out / f"{args.name}-{name}.tif"
         confidence = labels.with_name(f"{labels.stem}-confidence.tif")
@@ -109,8 +129,8 @@ def report(learner: DeepLab, path: Path, args: argparse.Namespace) -> None:
             label_raster=labels,
             confidence=confidence,
             model=path,
-            tile_size=TILE_SIZE,
-            overlap=OVERLAP,
+            tile_size=tile_size,
+            overlap=overlap,
             overwrite=True,
         )
         found = evaluate(
@@ -132,7 +152,9 @@ def report(learner: DeepLab, path: Path, args: argparse.Namespace) -> None:
     provenance = dict(contract.provenance)
     if args.start is not None:
         provenance["earlier"] = dict(read_contract(args.start).provenance)
-    contract = replace(contract, metrics=metrics, provenance=provenance, tile_size=TILE_SIZE, overlap=OVERLAP)
+    contract = replace(contract, metrics=metrics, provenance=provenance)
+    if args.name != SATELLITE:
+        contract = replace(contract, tile_size=tile_size, overlap=overlap)
     save_model(learner.network, contract, path)
 
 
@@ -141,6 +163,8 @@ def held_out(args: argparse.Namespace) -> list[tuple[str, Path, Path, dict[str, 
     folder = args.out / "data"
     if args.name == LANDCOVER:
         return [(*one, {}) for one in landcover.held_out(args.data, folder)]
+    if args.name == SATELLITE:
+        return [(*one, {}) for one in satellite.held_out(args.data, folder)]
     options = {"truth_class": "building", "background": "other", "objects": True}
     return [(*one, options) for one in buildings.held_out(args.data, folder)]
 
@@ -169,7 +193,7 @@ def numbers(found: Evaluation) -> dict[str, Any]:
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=(LANDCOVER, BUILDINGS))
+    parser.add_argument("name", choices=(LANDCOVER, BUILDINGS, SATELLITE))
     parser.add_argument("--data", type=Path, required=True, help="the folder of all sets")
     parser.add_argument("--out", type=Path, default=Path("out/bundled"))
     parser.add_argument("--start", type=Path, help="model of an earlier run to go on from, with a schedule of its own")
