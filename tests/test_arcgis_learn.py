@@ -92,6 +92,7 @@ def test_a_workflow(
     monkeypatch.chdir(tmp_path)
     data.show_batch(rows=1, alpha=0.7)
     assert [one.name for one in data.classes] == ["field", "wood", "roof"]
+    assert data.provenance["chip_folder"]["label_values"] == {"field": [1], "wood": [2], "roof": [3]}
     assert model.network.architecture["pointrend"]
     lr = model.lr_find(allow_plot=False, steps=10, workers=0)
     model.unfreeze()

@@ -9,7 +9,7 @@ import torch
 
 from geodeeplab.errors import OptionError
 from geodeeplab.models import Model, SegmentationNetwork, build_model
-from geodeeplab.training.arcgis_words import without_unlabelled
+from geodeeplab.training.arcgis_words import named_classes
 from geodeeplab.training.batch import BatchSize, choose_batch_size, device_name
 from geodeeplab.training.data import TrainingData
 from geodeeplab.training.loop.checkpoints import stored_batch
@@ -48,7 +48,7 @@ def make_objective(
         dice_fraction=dice_loss_fraction,
         dice_average=dice_loss_average,
         lovasz_fraction=lovasz_loss_fraction,
-        ignore_classes=find_ignored(data.classes, without_unlabelled(ignore_classes)),
+        ignore_classes=find_ignored(data.classes, named_classes(ignore_classes, data)),
         mixup=MIXUP_ALPHA if mixup else 0.0,
     )
 

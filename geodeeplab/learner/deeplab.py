@@ -131,8 +131,8 @@ class DeepLab(TrainedNetwork):
             dice_loss_average: `macro` or `micro`.
             lovasz_loss_fraction: share of the Lovász-softmax loss.
             label_smoothing: of the cross-entropy.
-            ignore_classes: names or ids of classes whose pixels count neither in the loss nor in the scores; 0, Esri's
-                value of ground without a label, may be among them, and is ignored anyway.
+            ignore_classes: classes whose pixels count neither in the loss nor in the scores: names, ids, or the values
+                that they have in a folder of chips. 0, ground without a label, may be among them.
             keep_dilation: False leaves the backbone at stride 32 to PointRend.
             output_stride: 8, 16 or 32; by default the architecture's.
             aspp_channels: width of ASPP, for small networks.
@@ -209,13 +209,14 @@ class DeepLab(TrainedNetwork):
         Raises:
             ModelError: if the model cannot be loaded, or cannot be trained on.
         """
+        model = find_saved(model)
         if data is None:
-            return cls._to_predict(load_model(find_saved(model)), device=device, precision=precision)
+            return cls._to_predict(load_model(model), device=device, precision=precision)
         if (definition := find_definition(model)) is not None:
             learner = cls._from_esri(read_esri_model(definition), data, device=device, precision=precision, seed=seed)
             learner.objective = objective or learner.objective
             return learner
-        source = load_model(find_saved(model))
+        source = load_model(model)
         data = keep_statistics(data, source.contract)
         with kept_random_state(CPU):
             seed_generators(data.seed if seed is None else seed, CPU)

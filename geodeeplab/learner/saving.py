@@ -35,14 +35,10 @@ def named_file(name_or_path: str | os.PathLike[str]) -> Path:
 
 
 def find_saved(name_or_path: str | os.PathLike[str]) -> str | os.PathLike[str]:
-    """Give the path of the model file that was saved under a name; any other name or path as it is.
-
-    Bundled models, and files and folders that are there, keep their names.
-    """
-    if str(name_or_path) in iter_bundled() or Path(name_or_path).exists():
-        return name_or_path
+    """Give the path of the model file that was saved under a name; bundled models' and other files' as they are."""
     path = named_file(name_or_path)
-    return path if path.is_file() else name_or_path
+    is_other = str(name_or_path) in iter_bundled() or Path(name_or_path).is_file()
+    return path if path.is_file() and not is_other else name_or_path
 
 
 def check_same(here: Contract, there: Contract, path: str | os.PathLike[str]) -> None:

@@ -31,8 +31,8 @@ from geodeeplab.training.arcgis_words import (
     PLOT_LOSSES,
     SAVE,
     SHOW_RESULTS,
+    named_classes,
     understands,
-    without_unlabelled,
 )
 from geodeeplab.training.data import TrainingData
 from geodeeplab.training.loop.lr_find import RateSweep
@@ -112,14 +112,15 @@ class TrainedNetwork:
         """Give precision, recall, F1, IoU, boundary IoU and pixels (rows) of the classes (columns) on validation.
 
         Args:
-            ignore_classes: names or ids of classes whose pixels do not count, beside those that the loss ignores.
+            ignore_classes: classes whose pixels do not count, as the constructor has them, beside those that the loss
+                ignores.
 
         Raises:
             OptionError: for a class that there is not, or if fewer than two are left.
         """
         import pandas as pd
 
-        ignored = find_ignored(self.data.classes, without_unlabelled(ignore_classes))
+        ignored = find_ignored(self.data.classes, named_classes(ignore_classes, self.data))
         tally = self._tally if not ignored else self._score(_ignoring(self.objective, ignored)).tally
         table = pd.DataFrame.from_dict(class_table(tally), orient="index", columns=self._class_names)
         return table.drop(columns=[self._class_names[index] for index in ignored])

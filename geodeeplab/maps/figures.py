@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,4 +69,4 @@ def in_notebook() -> bool:
 def show_below_cell(figure: "Figure") -> None:
     """Show a figure below the cell that runs; nothing outside of notebooks."""
     if in_notebook():
-        sys.modules["IPython"].display.display(figure)
+        import_module("IPython.display").display(figure)

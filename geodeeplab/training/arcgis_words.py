@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from geodeeplab.errors import OptionError
 from geodeeplab.models.checks import shown
+from geodeeplab.training.data import TrainingData
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -148,6 +149,11 @@ def keeps_checkpoints(checkpoint: bool | str) -> bool:
     )
 
 
-def without_unlabelled(classes: Sequence[str | int]) -> list[str | int]:
-    """Give classes to ignore without that of ground that nobody labelled, which is ignored anyway."""
-    return [one for one in classes if isinstance(one, str) or one != UNLABELLED]
+def named_classes(wanted: Sequence[str | int], data: TrainingData) -> list[str | int]:
+    """Give classes to ignore by name where they are given by the value that they have in exported chips.
+
+    0 stands for ground that nobody labelled, which is ignored anyway, unless a class has this value.
+    """
+    values = data.provenance.get("chip_folder", {}).get("label_values", {})
+    names = {value: name for name, known in values.items() for value in known}
+    return [names.get(one, one) for one in wanted if one in names or one != UNLABELLED]

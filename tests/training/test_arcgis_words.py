@@ -1,5 +1,6 @@
 """Calls in the words of arcgis.learn: each is understood, or refused in one line that names ours."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ from geodeeplab.training.arcgis_words import (
     Word,
     backbone_name,
     keeps_checkpoints,
+    named_classes,
     split_rate,
     understands,
-    without_unlabelled,
 )
+from tests.training.drawn import draw_data
 
 
 def called(words: dict[str, Word], **named: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -127,8 +129,16 @@ def test_checkpoints_are_the_best_and_the_last() -> None:
         keeps_checkpoints("all")
 
 
-def test_ground_that_nobody_labelled_is_ignored_anyway() -> None:
-    assert without_unlabelled([0, 2, "wood"]) == [2, "wood"]
+def test_classes_are_ignored_by_the_values_of_the_chips() -> None:
+    data = draw_data()
+    assert named_classes([0, 2, "wood"], data) == [2, "wood"]
+    values = {"chip_folder": {"label_values": {"field": [0, 7], "wood": [3], "roof": []}}}
+    assert named_classes([0, 3, 2, "roof"], dataclasses.replace(data, provenance=values)) == [
+        "field",
+        "wood",
+        2,
+        "roof",
+    ]
 
 
 def test_the_page_tells_every_word() -> None:

@@ -132,6 +132,7 @@ def open_chip_folder(
         "layouts": [one.layout for one in found],
         "chips": len(scenes),
         "classes_from": source,
+        "label_values": code.values_of(names),
         "left_out": len(left_out),
         "left_out_files": left_out[:MOST_NAMED],
     }

@@ -56,6 +56,13 @@ class LabelCode:
         unknown = self.codes[place] != codes
         return np.where(unknown, np.uint8(IGNORE_INDEX), self.indices[place]), unknown
 
+    def values_of(self, classes: Sequence[ModelClass]) -> dict[str, list[int]]:
+        """Give the label values of each class by its name; none of classes that are told by colours."""
+        if self.is_color:
+            return {}
+        pairs = list(zip(self.codes.tolist(), self.indices.tolist(), strict=True))
+        return {item.name: [code for code, at in pairs if at == index] for index, item in enumerate(classes)}
+
 
 def make_label_code(
     listed: Sequence[ListedClass],
