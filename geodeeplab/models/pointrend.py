@@ -159,41 +159,70 @@ def any_in_cells(valid: Tensor, cells: int, *, dim: int) -> Tensor:
     return found
 
 
-def sample_training_points(coarse: Tensor, count: int, *, oversample: int = 3, share_uncertain: float = 0.75) -> Tensor:
-    """Choose points (N, count, 2) for the point loss (section 3.1): uncertain ones of k·N candidates, the rest uniform.
-
-    Uncertainty is computed on *sampled* coarse logits (N, K, h, w), never sampled itself.
-    """
-    n, device = coarse.shape[0], coarse.device
-    with torch.no_grad():
-        candidates = torch.rand(n, oversample * count, 2, device=device)
-        gap = certainty(point_sample(coarse.float(), candidates).transpose(1, 2))  # (N, k·P)
-        uncertain = int(share_uncertain * count)
-        index = gap.topk(uncertain, dim=1, largest=False, sorted=False).indices.unsqueeze(-1).expand(-1, -1, 2)
-        return torch.cat([candidates.gather(1, index), torch.rand(n, count - uncertain, 2, device=device)], dim=1)
-
-
-def point_logits_and_labels(
-    head: PointHead, coarse: Tensor, fine: Sequence[Tensor], labels: Tensor
+def sample_training_points(
+    coarse: Tensor, labelled: Tensor, count: int, *, oversample: int = 3, share_uncertain: float = 0.75
 ) -> tuple[Tensor, Tensor]:
-    """Give the head's logits (N, K, P) and the nearest labels (N, P) at training points, for a point loss.
+    """Choose points for the point loss (section 3.1): uncertain ones of k·N candidates, the rest uniform.
 
-    `labels` (N, H, W) are class indices at full resolution; P = H·W / 256. Gradients flow into the coarse logits too.
+    Uncertainty is computed on *sampled* coarse logits, never sampled itself. Candidates lie in labelled pixels, each as
+    likely as the others: where little is labelled, points elsewhere would teach nothing. In an image without a label
+    they lie in its first pixel.
+
+    Args:
+        coarse: coarse logits (N, K, h, w).
+        labelled: (N, H, W) bool.
+        count: P, points of each image.
+        oversample: k.
+        share_uncertain: of the points.
+
+    Returns:
+        Points (N, P, 2), and the positions (N, P) of their pixels among the H·W.
     """
-    height, width = labels.shape[-2:]
-    points = sample_training_points(coarse, max(1, height * width // PIXELS_PER_POINT))
+    with torch.no_grad():
+        ranks = labelled.flatten(1).cumsum(1)  # (N, H·W): labelled pixels up to each one
+        index, points = _draw_points(ranks, oversample * count, labelled.shape[-2:])
+        gap = certainty(point_sample(coarse.float(), points).transpose(1, 2))  # (N, k·P)
+        uncertain = int(share_uncertain * count)
+        chosen = gap.topk(uncertain, dim=1, largest=False, sorted=False).indices  # (N, P')
+        more_index, more_points = _draw_points(ranks, count - uncertain, labelled.shape[-2:])
+        index = torch.cat([index.gather(1, chosen), more_index], dim=1)
+        return torch.cat([points.gather(1, chosen.unsqueeze(-1).expand(-1, -1, 2)), more_points], dim=1), index
+
+
+def _draw_points(ranks: Tensor, count: int, shape: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Draw pixels (N, P) by their ranks (N, H·W) among the labelled ones, and a point (N, P, 2) within each."""
+    height, width = int(shape[0]), int(shape[1])
+    lots = torch.rand(len(ranks), count, 3, device=ranks.device)
+    wanted = torch.minimum((lots[..., 0] * ranks[:, -1:]).long() + 1, ranks[:, -1:])  # from 1 to the labelled pixels
+    index = torch.searchsorted(ranks, wanted)
+    x, y = index % width, index.div(width, rounding_mode="floor")
+    points = torch.stack([(x + lots[..., 1]) / width, (y + lots[..., 2]) / height], dim=-1)
+    return index, points
+
+
+def point_logits(head: PointHead, coarse: Tensor, fine: Sequence[Tensor], labelled: Tensor) -> tuple[Tensor, Tensor]:
+    """Give the head's logits (N, K, P) at training points, and the positions (N, P) of their pixels.
+
+    `labelled` (N, H, W) says where points may lie; P = H·W / 256. Gradients flow into the coarse logits too.
+    """
+    height, width = labelled.shape[-2:]
+    points, index = sample_training_points(coarse, labelled, max(1, height * width // PIXELS_PER_POINT))
     logits = head(sample_levels(fine, points), point_sample(coarse.float(), points))
-    picked = point_sample(labels.unsqueeze(1).float(), points, mode="nearest").squeeze(-1).long()
-    return logits.transpose(1, 2), picked
+    return logits.transpose(1, 2), index
+
+
+def labels_at(labels: Tensor, index: Tensor) -> Tensor:
+    """Give the labels (N, P) of pixels by their positions (N, P) in maps of class indices (N, H, W)."""
+    return labels.flatten(1).gather(1, index).long()
 
 
 def point_loss(
     head: PointHead, coarse: Tensor, fine: Sequence[Tensor], labels: Tensor, *, ignore_index: int = 255
 ) -> Tensor:
-    """Give the point loss (section 3.1): mean cross-entropy of the head at training points with a label.
+    """Give the point loss (section 3.1): mean cross-entropy of the head at training points, all with a label.
 
-    The paper adds it, with weight 1, to the cross-entropy of the coarse logits. Where every point is ignored it is 0,
-    with gradients of 0, not NaN.
+    The paper adds it, with weight 1, to the cross-entropy of the coarse logits. Where nothing is labelled it is 0, with
+    gradients of 0, not NaN.
 
     Args:
         head: the point head.
@@ -202,6 +231,7 @@ def point_loss(
         labels: class indices (N, H, W) at full resolution.
         ignore_index: the label that does not count.
     """
-    logits, picked = point_logits_and_labels(head, coarse, fine, labels)  # (N, K, P), (N, P)
+    logits, index = point_logits(head, coarse, fine, labels != ignore_index)  # (N, K, P), (N, P)
+    picked = labels_at(labels, index)
     total = F.cross_entropy(logits, picked, ignore_index=ignore_index, reduction="sum")
     return total / (picked != ignore_index).sum().clamp(min=1)

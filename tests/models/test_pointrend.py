@@ -7,7 +7,7 @@ from torch import Tensor
 from geodeeplab.evaluation.boundary import boundary_counts, boundary_iou
 from geodeeplab.models import PointHead, certainty, point_sample, pointrend, subdivide
 from geodeeplab.models.heads.aspp import resize
-from geodeeplab.models.pointrend import point_logits_and_labels, point_loss, sample_levels, sample_training_points
+from geodeeplab.models.pointrend import labels_at, point_logits, point_loss, sample_levels, sample_training_points
 
 
 def grid_points(rows: int, cols: int) -> Tensor:
@@ -195,11 +195,14 @@ def test_subdivision_can_be_learned_through() -> None:
         assert tensor.grad.abs().sum() > 0
 
 
+EVERYWHERE = torch.ones(1, 1, 1, dtype=torch.bool)
+
+
 def test_training_points_prefer_uncertain_places() -> None:
     torch.manual_seed(0)
     coarse = torch.zeros(1, 2, 1, 64)
     coarse[0, 0, 0, :] = torch.linspace(-5, 5, 64)  # certain at both ends, not in the middle
-    points = sample_training_points(coarse, 1000)
+    points, _ = sample_training_points(coarse, EVERYWHERE.expand(1, 64, 64), 1000)
     assert points.shape == (1, 1000, 2)
     assert ((points[..., 0] - 0.5).abs() < 0.25).float().mean() > 0.8
 
@@ -207,7 +210,8 @@ def test_training_points_prefer_uncertain_places() -> None:
 def test_gradients_reach_the_coarse_logits_and_the_fine_features() -> None:
     head = trained_head(4, 3)
     coarse, fine = torch.randn(2, 3, 4, 4, requires_grad=True), torch.randn(2, 4, 16, 16, requires_grad=True)
-    logits, labels = point_logits_and_labels(head, coarse, [fine], torch.randint(0, 3, (2, 64, 64)))
+    logits, index = point_logits(head, coarse, [fine], EVERYWHERE.expand(2, 64, 64))
+    labels = labels_at(torch.randint(0, 3, (2, 64, 64)), index)
     assert logits.shape == (2, 3, 16)
     assert labels.shape == (2, 16)
     F.cross_entropy(logits, labels).backward()
@@ -220,35 +224,55 @@ def test_gradients_reach_the_coarse_logits_and_the_fine_features() -> None:
 def test_training_points_are_the_least_certain_of_the_candidates_and_fresh_ones() -> None:
     coarse = torch.randn(2, 3, 8, 8)
     torch.manual_seed(5)
-    candidates, fresh = torch.rand(2, 3 * 40, 2), torch.rand(2, 10, 2)
+    lots, fresh_lots = torch.rand(2, 3 * 40, 3), torch.rand(2, 10, 3)
+    candidates, fresh = (_everywhere(one, side=64) for one in (lots, fresh_lots))
     torch.manual_seed(5)
-    points = sample_training_points(coarse, 40)
+    points, _ = sample_training_points(coarse, EVERYWHERE.expand(2, 64, 64), 40)
     gap = certainty(point_sample(coarse, candidates).transpose(1, 2))
     for image in range(2):
         least = candidates[image][gap[image].argsort()[:30]]
-        assert torch.equal(points[image, :30].sort(0).values, least.sort(0).values)
-    assert torch.equal(points[:, 30:], fresh)
+        torch.testing.assert_close(points[image, :30].sort(0).values, least.sort(0).values)
+    torch.testing.assert_close(points[:, 30:], fresh)
 
 
-def test_labels_are_those_under_the_points(monkeypatch: pytest.MonkeyPatch) -> None:
-    points = torch.rand(1, 100, 2)
-    monkeypatch.setattr(pointrend, "sample_training_points", lambda *_: points)
+def _everywhere(lots: Tensor, *, side: int) -> Tensor:
+    """Give the points of lots (N, P, 3) where every pixel is labelled: its number, and the place within it."""
+    number = (lots[..., 0] * side**2).long()
+    return torch.stack([(number % side + lots[..., 1]) / side, (number // side + lots[..., 2]) / side], dim=-1)
+
+
+def test_training_points_lie_in_labelled_pixels_only_and_in_all_of_them_alike() -> None:
+    labelled = torch.zeros(3, 12, 20, dtype=torch.bool)
+    labelled[0, 3, 5] = labelled[0, 7, 11:15] = True
+    labelled[1, :, :2] = True  # and none in the third image
+    points, index = sample_training_points(torch.randn(3, 4, 3, 5), labelled, 4000, share_uncertain=0.0)
+    x, y = (points * torch.tensor([20, 12]) - 1e-5).long().clamp(min=0).unbind(-1)
+    assert ((20 * y + x) == index)[:2].float().mean() > 0.99  # but for points on a pixel's edge
+    assert labelled.flatten(1).gather(1, index)[:2].all()
+    assert (index[2] == 0).all()
+    shares = index[0].bincount() / 4000
+    assert shares[[65, 151, 152, 153, 154]].sub(0.2).abs().max() < 0.03
+
+
+def test_labels_are_those_under_the_points() -> None:
     labels = torch.arange(12 * 20).view(1, 12, 20)
-    _, picked = point_logits_and_labels(trained_head(4, 3), torch.randn(1, 3, 3, 5), [torch.randn(1, 4, 6, 10)], labels)
-    x, y = (points[0] * torch.tensor([20, 12])).long().unbind(-1)
-    assert torch.equal(picked[0], labels[0, y, x])
+    points, index = sample_training_points(torch.randn(1, 3, 3, 5), EVERYWHERE.expand(1, 12, 20), 100)
+    nearest = point_sample(labels.unsqueeze(1).float(), points, mode="nearest").squeeze(-1)
+    assert (labels_at(labels, index) == nearest).float().mean() > 0.97  # but for points on a pixel's edge
 
 
 class TestPointLoss:
-    def test_is_the_mean_over_the_points_with_a_label(self) -> None:
+    def test_is_the_mean_over_points_that_all_have_a_label(self) -> None:
         head, coarse, fine = trained_head(4, 3), torch.randn(2, 3, 4, 4), torch.randn(2, 4, 16, 16)
         labels = torch.randint(0, 3, (2, 64, 64))
         labels[1, :, :50] = 255
         torch.manual_seed(3)
-        logits, picked = point_logits_and_labels(head, coarse, [fine], labels)
+        logits, index = point_logits(head, coarse, [fine], labels != 255)
+        picked = labels_at(labels, index)
+        assert (picked != 255).all()
         torch.manual_seed(3)
         loss = point_loss(head, coarse, [fine], labels)
-        assert torch.allclose(loss, F.cross_entropy(logits, picked, ignore_index=255))
+        assert torch.allclose(loss, F.cross_entropy(logits, picked))
 
     def test_is_zero_where_all_labels_are_ignored(self) -> None:
         head, coarse, fine = trained_head(4, 3), torch.randn(2, 3, 4, 4), torch.randn(2, 4, 16, 16)

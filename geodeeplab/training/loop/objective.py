@@ -11,7 +11,8 @@ from geodeeplab.errors import OptionError
 from geodeeplab.models import ModelClass
 from geodeeplab.models.heads.aspp import resize
 from geodeeplab.models.network import SegmentationNetwork
-from geodeeplab.models.pointrend import point_logits_and_labels
+from geodeeplab.models.pointrend import labels_at, point_logits
+from geodeeplab.training.chip import IGNORE_INDEX
 from geodeeplab.training.loop.losses import (
     DICE_AVERAGES,
     cross_entropy,
@@ -123,17 +124,22 @@ def training_loss(network: SegmentationNetwork, images: Tensor, labels: Tensor, 
     if objective.mixup:
         return _mixed_loss(network, images, labels, objective)
     coarse, fine, per_scale = _coarse(network, images)
-    stride = 1 if network.point_head is None else POINTREND_LABEL_STRIDE
-    seen = labels[:, stride // 2 :: stride, stride // 2 :: stride]  # (N, H/stride, W/stride)
+    seen = _seen(network, labels)
     with torch.autocast(images.device.type, enabled=False):
-        total = objective.loss(resize(coarse, seen.shape[-2:]), seen)
-        for logits in per_scale:
+        total = coarse.new_zeros(())
+        for logits in (coarse, *per_scale):
             total = total + objective.loss(resize(logits, seen.shape[-2:]), seen)
     if network.point_head is None:
         return total
-    points, point_labels = point_logits_and_labels(network.point_head, coarse, fine, labels)
+    points, index = point_logits(network.point_head, coarse, fine, labels != IGNORE_INDEX)
     share = 1 - objective.dice_fraction - objective.lovasz_fraction
-    return total + share * objective.pixelwise(points, point_labels)
+    return total + share * objective.pixelwise(points, labels_at(labels, index))
+
+
+def _seen(network: SegmentationNetwork, labels: Tensor) -> Tensor:
+    """Give the labels (N, H / s, W / s) that the coarse logits are compared with."""
+    stride = 1 if network.point_head is None else POINTREND_LABEL_STRIDE
+    return labels[:, stride // 2 :: stride, stride // 2 :: stride]
 
 
 def _coarse(network: SegmentationNetwork, images: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
@@ -152,14 +158,19 @@ def _coarse(network: SegmentationNetwork, images: Tensor) -> tuple[Tensor, list[
 
 
 def _mixed_loss(network: SegmentationNetwork, images: Tensor, labels: Tensor, objective: Objective) -> Tensor:
-    """Mix each image with the one before it in the batch; PointRend's points are left out, for they have two labels."""
+    """Mix each image with the one before it in the batch; a pixel, and a point of PointRend, has both their labels."""
     share = float(torch.distributions.Beta(objective.mixup, objective.mixup).sample())
-    coarse, _, per_scale = _coarse(network, share * images + (1 - share) * images.roll(1, 0))
+    coarse, fine, per_scale = _coarse(network, share * images + (1 - share) * images.roll(1, 0))
+    seen, others = _seen(network, labels), labels.roll(1, 0)
     total = coarse.new_zeros(())
     with torch.autocast(images.device.type, enabled=False):
         for logits in (coarse, *per_scale):
-            total = total + objective.mixed(resize(logits, labels.shape[-2:]), labels, labels.roll(1, 0), share)
-    return total
+            total = total + objective.mixed(resize(logits, seen.shape[-2:]), seen, seen.roll(1, 0), share)
+    if network.point_head is None:
+        return total
+    labelled = (labels != IGNORE_INDEX) | (others != IGNORE_INDEX)
+    points, index = point_logits(network.point_head, coarse, fine, labelled)
+    return total + objective.mixed(points, labels_at(labels, index), labels_at(others, index), share)
 
 
 def find_ignored(classes: Sequence[ModelClass], wanted: Sequence[str | int]) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from geodeeplab.errors import OptionError
-from geodeeplab.models.pointrend import point_loss
+from geodeeplab.models.pointrend import point_logits, point_loss
 from geodeeplab.training import IGNORE_INDEX, TrainingData
 from geodeeplab.training.loop.loading import training_loader, validation_loader
 from geodeeplab.training.loop.lr_find import _Curve, suggest_rate
@@ -169,9 +169,7 @@ def test_the_loss_of_a_network(pointrend: bool, scales: tuple[float, ...], objec
     network = make_network("fcn", pointrend=pointrend, scales=scales).train()
     images, labels = torch.randn(2, 3, 32, 32), torch.randint(0, 3, (2, 32, 32), dtype=torch.uint8)
     training_loss(network, images, labels, objective).backward()
-    missing = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
-    assert all(name.startswith("point_head.") for name in missing)
-    assert bool(missing) == (pointrend and objective.mixup > 0)  # its points have two labels, and are left out
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())  # the point head's, too
     network.zero_grad()
     loss = training_loss(network, images, torch.full_like(labels, IGNORE_INDEX), objective)
     loss.backward()
@@ -196,6 +194,27 @@ def test_points_count_as_much_as_the_coarse_logits_on_every_fourth_label() -> No
             total = training_loss(network, images, labels, objective).item()
             assert total == pytest.approx(objective.loss(sharp, seen).item() + share * points.item(), rel=1e-5)
         assert points.item() > 0.1
+
+
+def test_mixed_points_count_with_both_their_labels() -> None:
+    """Of two images of one class each, every point has the share of one and of the other."""
+    torch.manual_seed(0)
+    network = make_network("fcn", pointrend=True).eval()
+    images, labels = torch.randn(2, 3, 32, 32), torch.zeros(2, 32, 32, dtype=torch.uint8)
+    labels[1] = 2
+    objective = Objective(mixup=0.4, label_smoothing=0.0)
+    assert network.point_head is not None
+    with torch.inference_mode():
+        torch.manual_seed(3)
+        total = training_loss(network, images, labels, objective)
+        torch.manual_seed(3)
+        share = float(torch.distributions.Beta(0.4, 0.4).sample())
+        coarse, fine = network.coarse_and_fine(share * images + (1 - share) * images.flip(0))
+        logits, _ = point_logits(network.point_head, coarse, fine, torch.ones(2, 32, 32, dtype=torch.bool))
+    soft = torch.tensor([[share, 0, 1 - share], [1 - share, 0, share]])
+    sharp = nn.functional.interpolate(coarse, size=(8, 8), mode="bilinear")
+    expected = sum(-(soft[..., None] * one.flatten(2).log_softmax(1)).sum(1).mean() for one in (sharp, logits))
+    assert total.item() == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_the_loss_of_several_scales_is_theirs_and_that_of_the_maximum() -> None:
