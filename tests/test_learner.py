@@ -2,6 +2,8 @@
 
 import dataclasses
 import logging
+import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,12 +12,14 @@ import pytest
 import rasterio
 import torch
 
-from geodeeplab.errors import ModelError, OptionError, OutputError
+from geodeeplab.errors import GeoDeepLabWarning, ModelError, OptionError, OutputError
 from geodeeplab.learner import DeepLab
 from geodeeplab.models import Model, SegmentationNetwork, build_model, load_model
+from geodeeplab.models.heads.aspp import ImagePooling
 from geodeeplab.pipeline.segment import segment
 from geodeeplab.training import TrainingData
 from geodeeplab.training.loop.losses import class_weights
+from geodeeplab.training.loop.recipe import EpochRecord, Recipe
 from tests.training.drawn import draw_data, make_network
 
 pytestmark = pytest.mark.xdist_group("learner")  # one process fits, once
@@ -205,7 +209,7 @@ def test_the_sweep_suggests_and_leaves_everything_as_it_was() -> None:
     assert learner.network.training
     assert all(parameter.grad is None for parameter in learner.network.parameters())
     assert torch.equal(torch.random.get_rng_state(), state)
-    assert learner._rate(None, None, 0) == rate  # a fit without a rate takes it
+    assert learner._rate(None, None) == rate  # a fit without a rate takes it
     learner.plot_lr()
 
 
@@ -261,7 +265,8 @@ def test_a_line_an_epoch_where_there_is_no_terminal(tmp_path: Path, capsys: pyte
     make_learner().fit(1, 1e-2, workers=0, checkpoint=False)
     captured = capsys.readouterr()
     assert captured.out == ""
-    (line,) = captured.err.splitlines()
+    forecast, line = captured.err.splitlines()
+    assert re.fullmatch(r"2 steps of 4 chips of 32 px, in 1 epochs of 2: about \d+ s on cpu", forecast)
     assert line.startswith("epoch 1/1: loss ")
     assert ", mIoU 0." in line
 
@@ -276,8 +281,6 @@ def test_options_that_contradict_each_other() -> None:
         learner.fit(1, 1e-2, one_cycle=False, schedule="one_cycle")
     with pytest.raises(OptionError, match="3 classes and 2 bands, the network is for 3 and 3"):
         DeepLab(draw_data(bands=2), network=make_network("fcn"))
-    with pytest.raises(OptionError, match="2 chips or more"):
-        DeepLab(draw_data(batch_size=1), network=make_network()).fit(1, 1e-2)
 
 
 def test_weights_that_are_not_there_are_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -289,6 +292,58 @@ def test_weights_that_are_not_there_are_one_line(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(ModelError, match=r"cannot be downloaded .*no route.* with `weights=None`") as error:
         DeepLab(draw_data(), "resnet18")
     assert "\n" not in str(error.value)
+
+
+def test_the_default_learner_needs_no_network_of_any_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`DeepLab(data).fit()`: bundled weights, PointRend, 1e-3 for the heads, a tenth for the backbone, 640 steps."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("nothing is downloaded")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
+    learner = DeepLab(draw_data(train=512, batch_size=8), device="cpu", precision="fp32")
+    assert learner.network.architecture["backbone"] == "efficientnet_lite0"
+    assert learner.network.point_head is not None
+    assert learner.start == "imagenet (efficientnet_lite0.safetensors)"
+
+    fits: dict[str, Recipe] = {}
+
+    def fit_network(*_: object, recipe: Recipe, **__: object) -> list[EpochRecord]:
+        fits["recipe"] = recipe
+        return []
+
+    monkeypatch.setattr("geodeeplab.training.loop.fit.fit_network", fit_network)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # it is not too short
+        learner.fit(checkpoint=False)
+    recipe = fits["recipe"]
+    assert (recipe.epochs, recipe.lr, recipe.backbone_factor, recipe.batch_size) == (10, 1e-3, 0.1, 8)
+    assert learner.sweep is None  # nobody asked for one
+
+
+def test_a_fit_of_few_steps_is_warned_of() -> None:
+    learner = make_learner()
+    with pytest.warns(GeoDeepLabWarning, match=r"^4 steps in all .* give 100 `epochs=` of 2 steps or more") as caught:
+        learner.fit(2, 1e-2, workers=0, checkpoint=False, progress=False)
+    assert caught[0].filename == __file__
+
+
+def test_a_batch_in_parts_makes_as_many_steps_and_scales_pooled_features_without_statistics() -> None:
+    data = dataclasses.replace(draw_data(train=8, batch_size=4), micro_batch=1)
+    torch.manual_seed(0)
+    learner = DeepLab(data, network=make_network(), device="cpu", precision="fp32")  # ASPP, and one chip at a time
+    counts: list[int] = []
+    learner.fit(1, 1e-2, workers=0, checkpoint=False, progress=lambda done, total, _: counts.extend((done, total)))
+    assert counts == [1, 2, 2, 2, 2, 2]
+    assert len(learner.history[0].step_losses) == 2
+    pooling = next(module for module in learner.network.modules() if isinstance(module, ImagePooling))
+    assert (pooling.norm.running_mean, pooling.norm.running_var) == (pytest.approx(0), pytest.approx(1))
+
+
+def test_labels_of_one_class_only_are_refused() -> None:
+    data = dataclasses.replace(draw_data(), class_pixels=(0, 700, 0))
+    with pytest.raises(OptionError, match="of 3 only 'wood' has any labels to train on: label another class"):
+        DeepLab(data, network=make_network("fcn"))
 
 
 def test_imagenet_weights_are_an_argument_away(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -14,12 +14,13 @@ from geodeeplab.cli.options import local_only_option, split_names
 from geodeeplab.cli.process import finish_undisturbed
 from geodeeplab.cli.progress import progress_bar, progress_option, tell, tell_done
 from geodeeplab.cli.text import as_options
-from geodeeplab.cli.train_config import Tables, known_keys, merge, read_config, to_toml
+from geodeeplab.cli.train_config import LEARNER_KEYS, Tables, known_keys, merge, read_config, to_toml
 from geodeeplab.errors import OptionError
 
 if TYPE_CHECKING:
     from geodeeplab.learner import DeepLab
     from geodeeplab.training.data import TrainingData
+    from geodeeplab.training.loop.forecast import FitForecast
     from geodeeplab.training.loop.recipe import EpochRecord
 
 
@@ -33,23 +34,28 @@ if TYPE_CHECKING:
 @label_options
 @click.option("--bands", metavar="B,B,…", help="The scenes' bands to learn from.  [default: all]")
 @click.option("--gsd-m", type=float, help="Ground sample distance to learn at.  [default: the scenes']")
-@click.option("--chip-size", type=int, help="Pixels of a chip along each axis.  [default: 512]")
-@click.option("--batch-size", type=int, help="Chips of a step.  [default: what fits]")
+@click.option("--chip-size", type=int, help="Pixels of a chip along each axis.  [default: 256]")
+@click.option("--batch-size", type=int, help="Chips of a step.  [default: 8]")
+@click.option("--micro-batch", type=int, help="Chips at once, of which a step adds up.  [default: what fits]")
+@click.option(
+    "--epoch-chips", type=int, help="Chips of an epoch.  [default: what covers the labels, 64 steps at least]"
+)
 @click.option("--val-split-pct", type=float, help="Share of the labels to validate on.  [default: 0.2]")
 @click.option("--split", type=click.Choice(["blocks", "groups", "files", "random"]), help="How it is chosen.")
 @click.option("--augmentation/--no-augmentation", default=None, help="Random changes of training chips.  [default: on]")
 @click.option("--seed", type=int, help="Decides the split, the chips and the weights.  [default: 0]")
-@click.option("--backbone", help="resnet50, mobilenet_v3_large, timm:<name>, …  [default: resnet50]")
+@click.option("--backbone", help="resnet50, timm:<name>, …  [default: efficientnet_lite0, whose weights are here]")
 @click.option("--arch", help="deeplabv3, deeplabv3plus, fcn, …  [default: deeplabv3]")
-@click.option("--pointrend/--no-pointrend", default=None, help="Refine with PointRend.  [default: off]")
+@click.option("--pointrend/--no-pointrend", default=None, help="Refine with PointRend.  [default: on]")
 @click.option("--weights", help="imagenet, none, or a file to start from.  [default: imagenet]")
 @click.option("--from-model", help="Model to go on from, with the classes and bands of these labels.")
 @click.option("--class-balancing/--no-class-balancing", default=None, help="Weigh rare classes more.  [default: off]")
 @click.option("--focal-loss/--no-focal-loss", default=None, help="In place of the cross-entropy.  [default: off]")
 @click.option("--dice-loss-fraction", type=float, help="Share of the Dice loss.  [default: 0]")
 @click.option("--ignore-classes", metavar="C,C,…", help="Classes that count nowhere.")
-@click.option("--epochs", type=int, help="Passes over the labels.  [default: 10]")
-@click.option("--lr", type=float, help="Learning rate.  [default: what a sweep suggests]")
+@click.option("--epochs", type=int, help="Of 64 steps or more each.  [default: 640 steps in all]")
+@click.option("--lr", type=float, help="Learning rate.  [default: 0.001]")
+@click.option("--lr-find/--no-lr-find", default=None, help="Take the rate that a sweep suggests.  [default: off]")
 @click.option("--freeze/--no-freeze", default=None, help="Leave the backbone as it is.  [default: off]")
 @click.option("--early-stopping", type=int, help="End after so many epochs without a better one.")
 @click.option("--monitor", help="miou, boundary_iou, accuracy or loss.  [default: miou]")
@@ -92,6 +98,8 @@ def command(
     data = _prepare(tables["data"])
     tell(as_options(str(data.describe())))
     learner = _start(tables["learner"], data)
+    if tables["learner"]["lr_find"]:
+        _sweep(learner, tables["fit"])
     _fit(learner, tables, path, resume=resume, overwrite=overwrite)
     if int(os.environ.get("LOCAL_RANK", "0")) or int(os.environ.get("NODE_RANK", "0")):
         return  # Lightning runs this command again for every other device; one of them writes the model
@@ -184,7 +192,7 @@ def _start(values: Mapping[str, Any], data: "TrainingData") -> "DeepLab":
     """Build the learner."""
     from geodeeplab.learner import DeepLab
 
-    arguments = {name: value for name, value in values.items() if name not in ("from_model", "freeze")}
+    arguments = {name: value for name, value in values.items() if name not in LEARNER_KEYS}
     if arguments["weights"] == "none":
         arguments["weights"] = None
     if values["from_model"] is None:
@@ -198,18 +206,30 @@ def _start(values: Mapping[str, Any], data: "TrainingData") -> "DeepLab":
     return learner
 
 
+def _sweep(learner: "DeepLab", values: Mapping[str, Any]) -> None:
+    """Sweep the learning rate."""
+    tell(f"the sweep suggests a learning rate of {learner.lr_find(workers=values['workers']):.1e}")
+
+
 def _fit(learner: "DeepLab", tables: Tables, path: Path, *, resume: bool, overwrite: bool) -> None:
     """Train, tell how far it is, and listen to Ctrl-C."""
     values = dict(tables["fit"])
     values["folder"] = values["folder"] or path.with_name(f"{path.stem}-run")
+    last_epoch = 0
+
+    def announced(forecast: "FitForecast") -> None:
+        nonlocal last_epoch
+        last_epoch = forecast.last_epoch
+        tell(str(forecast))
+
     with progress_bar("fit", unit="steps") as progress:
 
         def told(done: int, total: int, record: "EpochRecord | None") -> None:
             progress(done, total)
             if record is not None:
-                tell(record.line(values["epochs"]), is_progress=True)
+                tell(record.line(last_epoch), is_progress=True)
 
-        learner.fit(**values, resume=resume, overwrite=overwrite and not resume, progress=told)
+        learner.fit(**values, resume=resume, overwrite=overwrite and not resume, progress=told, announce=announced)
 
 
 def _plain(tables: Tables) -> dict[str, Any]:

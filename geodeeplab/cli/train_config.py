@@ -13,13 +13,13 @@ from geodeeplab.text import decode_text
 Tables = dict[str, dict[str, Any]]
 """Values by table and name: `data`, `learner`, `fit`, `model`."""
 
-NOT_TOLD = {"network", "checkpoint", "progress", "after_step", "resume", "overwrite", "data", "path"}
+NOT_TOLD = {"network", "checkpoint", "progress", "after_step", "announce", "resume", "overwrite", "data", "path"}
 """Arguments that no file gives, or that the command line alone does."""
 MODEL_KEYS = {"output": None, "name": None, "licence": ""}
-LEARNER_KEYS = {"from_model": None, "freeze": False}
+LEARNER_KEYS = {"from_model": None, "freeze": False, "lr_find": False}
 KEY_TYPES: Tables = {
     "data": {},
-    "learner": {"from_model": str, "freeze": bool},
+    "learner": {"from_model": str, "freeze": bool, "lr_find": bool},
     "fit": {},
     "model": dict.fromkeys(MODEL_KEYS, str),
 }

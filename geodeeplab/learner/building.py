@@ -10,11 +10,11 @@ import torch
 from geodeeplab.errors import OptionError
 from geodeeplab.models import Model, SegmentationNetwork, build_model
 from geodeeplab.training.arcgis_words import named_classes
-from geodeeplab.training.batch import BatchSize, choose_batch_size, device_name
+from geodeeplab.training.batch import BatchSize, choose_micro_batch, device_name
 from geodeeplab.training.data import TrainingData
 from geodeeplab.training.loop.checkpoints import stored_batch
 from geodeeplab.training.loop.losses import class_weights
-from geodeeplab.training.loop.objective import Objective, find_ignored
+from geodeeplab.training.loop.objective import Objective, check_two_classes, find_ignored
 from geodeeplab.training.loop.starting import adopt_model, load_start
 from geodeeplab.training.random_state import CPU, kept_random_state, seed_generators
 
@@ -41,6 +41,8 @@ def make_objective(
     Raises:
         OptionError: for options out of their ranges, or that do not go together.
     """
+    ignored = find_ignored(data.classes, named_classes(ignore_classes, data))
+    check_two_classes(data.classes, data.class_pixels, ignored)
     return Objective(
         class_weights=tuple(class_weights(data.class_pixels).tolist()) if class_balancing else None,
         label_smoothing=label_smoothing,
@@ -48,7 +50,7 @@ def make_objective(
         dice_fraction=dice_loss_fraction,
         dice_average=dice_loss_average,
         lovasz_fraction=lovasz_loss_fraction,
-        ignore_classes=find_ignored(data.classes, named_classes(ignore_classes, data)),
+        ignore_classes=ignored,
         mixup=MIXUP_ALPHA if mixup else 0.0,
     )
 
@@ -116,25 +118,27 @@ def adopt(network: SegmentationNetwork, model: Model, data: TrainingData) -> str
 
 
 def with_batch_for(data: TrainingData, device: torch.device) -> TrainingData:
-    """Give the data with the batch that suits a device, where it was chosen by the free memory of another."""
+    """Give the data with the micro-batch that suits a device, where it was chosen by the free memory of another."""
     if data.batch_device is None or data.batch_device == device_name(device):
         return data
-    return _with_batch(data, choose_batch_size(data.chip_size, device))
+    return _with_batch(data, choose_micro_batch(data.chip_size, device))
 
 
 def with_stored_batch(data: TrainingData, folder: Path) -> TrainingData:
     """Give the data with the batch of the run in a folder, which free memory, another by now, must not change."""
-    chips = None if data.batch_device is None else stored_batch(folder)
-    if chips is None:
+    stored = None if data.batch_device is None else stored_batch(folder)
+    if stored is None:
         return data
-    return _with_batch(
-        data, BatchSize(chips=chips, reason="as in the run that is gone on with", device=data.batch_device)
-    )
+    chips, micro = stored
+    reason = "as in the run that is gone on with"
+    return _with_batch(data, BatchSize(chips=chips, micro=micro, reason=reason, device=data.batch_device))
 
 
 def _with_batch(data: TrainingData, batch: BatchSize) -> TrainingData:
-    facts = {**data.provenance, "batch_size": batch.chips, "batch_reason": batch.reason}
-    return dataclasses.replace(data, batch_size=batch.chips, batch_device=batch.device, provenance=facts)
+    facts = {**data.provenance, "batch_size": batch.chips, "micro_batch": batch.micro, "batch_reason": batch.reason}
+    return dataclasses.replace(
+        data, batch_size=batch.chips, micro_batch=batch.micro, batch_device=batch.device, provenance=facts
+    )
 
 
 def check_network(network: SegmentationNetwork, data: TrainingData) -> None:

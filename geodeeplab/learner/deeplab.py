@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -16,7 +16,16 @@ from geodeeplab.learner.building import (
     with_batch_for,
     with_stored_batch,
 )
-from geodeeplab.learner.fitting import import_loop, run_facts, run_folder, schedule_name
+from geodeeplab.learner.fitting import (
+    DEFAULT_RATE,
+    DEFAULT_STEPS,
+    import_loop,
+    run_facts,
+    run_folder,
+    schedule_name,
+    tell_forecast,
+    warn_of_few_steps,
+)
 from geodeeplab.learner.opened import data_without_chips
 from geodeeplab.learner.saving import find_saved
 from geodeeplab.learner.trained import TrainedNetwork
@@ -37,11 +46,9 @@ from geodeeplab.training.arcgis_words import MONITORS as MONITORS_THERE
 from geodeeplab.training.data import TrainingData
 from geodeeplab.training.loop.checkpoints import BEST, HISTORY, LAST, stored_rate
 from geodeeplab.training.loop.loading import default_workers
-from geodeeplab.training.loop.lr_find import sweep_rates
 from geodeeplab.training.loop.objective import Objective
 from geodeeplab.training.loop.parameters import (
     PRETRAINED_FACTOR,
-    check_batch_size,
     freeze_backbone,
     is_frozen,
     keeps_statistics,
@@ -51,9 +58,12 @@ from geodeeplab.training.loop.starting import keep_statistics, load_other_classe
 from geodeeplab.training.random_state import CPU, kept_random_state, seed_generators
 
 if TYPE_CHECKING:
+    from geodeeplab.training.loop.forecast import FitForecast
+    from geodeeplab.training.loop.lr_find import RateSweep
     from geodeeplab.training.loop.progress import FitProgress, StepHook
 
-DEFAULT_BACKBONE = "resnet50"
+DEFAULT_BACKBONE = "efficientnet_lite0"
+"""Its weights on ImageNet are in the package."""
 
 
 class DeepLab(TrainedNetwork):
@@ -90,7 +100,7 @@ class DeepLab(TrainedNetwork):
         data: TrainingData,
         backbone: str | None = DEFAULT_BACKBONE,
         pretrained_path: str | os.PathLike[str] | None = None,
-        pointrend: bool = False,
+        pointrend: bool = True,
         *,
         arch: str = "deeplabv3",
         weights: str | os.PathLike[str] | None = IMAGENET,
@@ -114,14 +124,15 @@ class DeepLab(TrainedNetwork):
 
         Args:
             data: of `prepare_data`.
-            backbone: a name of `DeepLab.backbones()`, or `timm:<name>`; None for the default.
+            backbone: a name of `DeepLab.backbones()`, or `timm:<name>`; None for the default, whose weights are in the
+                package, so that it needs no network. `resnet50` is larger, and downloads its own once.
             pretrained_path: a GeoDeepLab model of the same backbone to start from, in place of `weights`.
-            pointrend: refine with PointRend instead of bilinear upsampling.
+            pointrend: refine with PointRend; False for bilinear upsampling.
             arch: a name of `DeepLab.supported_architectures`.
             weights: what the backbone starts from: `imagenet` (bundled for `efficientnet_lite0`, else torchvision's
-                best), a name or file as `gdl.load_pretrained` takes it, or None for nothing. The default is what a few
-                hundred labels need; what is downloaded is so once, and where that fails one line says so, rather than a
-                poor model much later.
+                best or timm's), a name or file as `gdl.load_pretrained` takes it, or None for nothing. The default is
+                what a few hundred labels need; what is downloaded is so once, and where that fails one line says so,
+                rather than a poor model much later.
             class_balancing: weigh classes in the pixelwise loss by clipped inverse square roots of their shares. Chips
                 are drawn balanced already (`class_balance` of `prepare_data`): with both, rare classes are claimed
                 where they are not.
@@ -251,36 +262,35 @@ class DeepLab(TrainedNetwork):
     def lr_find(self, allow_plot: bool = True, *, steps: int = 100, workers: int | None = None) -> float:
         """Sweep the learning rate, suggest one, and leave the network as it was; `plot_lr()` draws the sweep.
 
+        Its steps are those of a fit, and the next fits take the suggestion.
+
         Args:
             allow_plot: show the sweep below the cell, in notebooks.
             steps: of the sweep, from 1e-6 to 1.
             workers: see `fit`.
 
         Raises:
-            OptionError: for a batch that the network cannot be trained with.
+            OptionError: for fewer than ten steps, a loss that is never finite, or without the extra `train`.
         """
-        check_batch_size(self.network, self.data.batch_size)
-        self.sweep = sweep_rates(
+        found: RateSweep = import_loop().trial.sweep_rates(
             self.network,
             self._normalisation(),
             self.data,
             objective=self.objective,
-            backbone_factor=self._backbone_factor,
-            fixed_statistics=self._fixed_statistics,
+            recipe=self._recipe(epochs=1, lr=DEFAULT_RATE),
             device=self.device.torch_device,
-            autocast_dtype=self.device.autocast_dtype,
             workers=self._workers(workers),
-            seed=self.seed,
             steps=steps,
         )
+        self.sweep = found
         if allow_plot and in_notebook():
             show_below_cell(self.plot_lr())
-        return self.sweep.suggestion
+        return found.suggestion
 
     @understands(FIT)
     def fit(
         self,
-        epochs: int = 10,
+        epochs: int | None = None,
         lr: float | slice | None = None,
         one_cycle: bool = True,
         early_stopping: bool | int = False,
@@ -301,6 +311,7 @@ class DeepLab(TrainedNetwork):
         workers: int | None = None,
         progress: "bool | FitProgress | None" = None,
         after_step: "StepHook | None" = None,
+        announce: "Callable[[FitForecast], None] | None" = None,
     ) -> None:
         """Train; afterwards the network has the averaged weights of the best epoch.
 
@@ -308,9 +319,10 @@ class DeepLab(TrainedNetwork):
         bit for bit, whether or not the run was cut off and resumed.
 
         Args:
-            epochs: passes over the training chips.
-            lr: peak of the heads' learning rate; by default what `lr_find` suggests, or suggested last. `slice(low,
-                high)` is that of the backbone and of the heads.
+            epochs: of `data.epoch_steps` steps, 64 or more unless `epoch_chips` says otherwise; by default so many
+                that they make 640 steps.
+            lr: peak of the heads' learning rate, of which a pretrained backbone's is a tenth; by default what `lr_find`
+                suggested last, else 0.001. `slice(low, high)` is that of the backbone and of the heads.
             one_cycle: rise in a tenth of the run, then fall along a cosine; False for a constant rate.
             early_stopping: end after 5 epochs without a better one, or after so many.
             checkpoint: keep checkpoints to resume from: those of the best and the last epoch.
@@ -331,38 +343,43 @@ class DeepLab(TrainedNetwork):
             progress: draw bars; by default on a terminal and in notebooks, elsewhere a line an epoch. A function is
                 called in their place, with the steps done, all there are, and after an epoch its `EpochRecord`.
             after_step: called after every step; it may raise to end the fit.
+            announce: called before the first step with what there is to do and how long it will take, by the time of a
+                step or two, which are made for that and undone. By default that is a line on stderr, unless `progress`
+                is False or a function.
+
+        Warns:
+            GeoDeepLabWarning: there are fewer than 200 steps in all.
 
         Raises:
             OptionError: for options out of their ranges, a folder with another run in it, a loss that is not finite,
                 or without the extra `train`.
             ModelError, OutputError: for checkpoints that cannot be read or written.
         """
-        fit_network = import_loop().fit_network
+        fit_network = import_loop().fit.fit_network
         heads_lr, backbone_factor = split_rate(lr)
         kept = keeps_checkpoints(checkpoint)
         path = run_folder(folder, self.network, checkpoint=kept, resume=resume, tensorboard=tensorboard)
         if resume and path is not None:
             self.data = with_stored_batch(self.data, path)
-        check_batch_size(self.network, self.data.batch_size)
         if path is not None:
             check_not_inputs([path / name for name in (LAST, BEST, HISTORY)], self._inputs)
-        recipe = Recipe(
-            epochs=epochs,
-            lr=self._rate(heads_lr, path if resume else None, workers),
+        epoch_steps = self.data.epoch_steps
+        recipe = dataclasses.replace(
+            self._recipe(
+                epochs=max(1, round(DEFAULT_STEPS / epoch_steps)) if epochs is None else epochs,
+                lr=self._rate(heads_lr, path if resume else None),
+            ),
             schedule=schedule_name(schedule, one_cycle=one_cycle),
             weight_decay=weight_decay,
             clip=clip,
             ema_decay=ema_decay,
             backbone_factor=backbone_factor or self._backbone_factor,
-            is_frozen=is_frozen(self.network),
-            fixed_statistics=self._fixed_statistics,
             patience=int(PATIENCE if early_stopping is True else early_stopping) or None,
             monitor=MONITORS_THERE.get(monitor, monitor),
-            precision=self.device.precision,
-            batch_size=self.data.batch_size,
-            seed=self.seed,
-            first_epoch=len(self.history),
         )
+        warn_of_few_steps((len(self.history) + recipe.epochs) * epoch_steps, epoch_steps=epoch_steps)
+        if announce is None and (progress is None or progress is True):
+            announce = tell_forecast
         history = fit_network(
             self.network,
             self._normalisation(),
@@ -381,6 +398,7 @@ class DeepLab(TrainedNetwork):
             tensorboard=tensorboard,
             progress=progress,
             after_step=after_step,
+            announce=announce,
         )
         self.network.to("cpu")
         self.history += history
@@ -416,15 +434,30 @@ class DeepLab(TrainedNetwork):
 
     @property
     def _fixed_statistics(self) -> bool:
-        return keeps_statistics(pretrained=self.start != NOTHING, batch_size=self.data.batch_size)
+        return keeps_statistics(pretrained=self.start != NOTHING, chips_at_once=self.data.chips_at_once)
+
+    def _recipe(self, *, epochs: int, lr: float) -> Recipe:
+        """Give the numbers of a fit, as network, data and device have them."""
+        return Recipe(
+            epochs=epochs,
+            lr=lr,
+            backbone_factor=self._backbone_factor,
+            is_frozen=is_frozen(self.network),
+            fixed_statistics=self._fixed_statistics,
+            precision=self.device.precision,
+            batch_size=self.data.batch_size,
+            micro_batch=self.data.micro_batch,
+            seed=self.seed,
+            first_epoch=len(self.history),
+        )
 
     def _workers(self, workers: int | None) -> int:
         return default_workers(self.device.torch_device.type) if workers is None else workers
 
-    def _rate(self, lr: float | None, folder: Path | None, workers: int | None) -> float:
-        """Settle the learning rate: as given, as in the run to go on with, as suggested last, or by a sweep."""
+    def _rate(self, lr: float | None, folder: Path | None) -> float:
+        """Settle the learning rate: as given, as in the run to go on with, as suggested last, or the default."""
         if lr is not None:
             return float(lr)
         if folder is not None and (stored := stored_rate(folder)) is not None:
             return stored
-        return self.lr_find(False, workers=workers) if self.sweep is None else self.sweep.suggestion
+        return DEFAULT_RATE if self.sweep is None else self.sweep.suggestion

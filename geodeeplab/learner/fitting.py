@@ -2,10 +2,12 @@
 
 import dataclasses
 import os
+import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
-from geodeeplab.errors import OptionError
+from geodeeplab.errors import GeoDeepLabWarning, OptionError
 from geodeeplab.models import SegmentationNetwork
 from geodeeplab.training.data import TrainingData
 from geodeeplab.training.loop.checkpoints import free_folder
@@ -14,19 +16,48 @@ from geodeeplab.training.loop.recipe import Recipe
 
 RUNS = Path("runs")
 """Folder of the checkpoints where none is given."""
+DEFAULT_STEPS = 640
+"""Of a fit whose epochs are not given: ten epochs of 64, and at 8 chips of 256 px half an hour on two cores."""
+DEFAULT_RATE = 1e-3
+"""Peak of the learning rate where none is given; a pretrained backbone's is a tenth of it."""
+LEAST_STEPS = 200
+"""Of a fit; below, it is warned of."""
 
 
 def import_loop() -> Any:  # noqa: ANN401 - a module
-    """Import what trains; it is in an extra.
+    """Import what trains, `fit` and `trial`; it is in an extra.
 
     Raises:
         OptionError: without the extra.
     """
     try:
-        from geodeeplab.training.loop import fit
+        from geodeeplab.training import loop
+        from geodeeplab.training.loop import fit, trial  # noqa: F401 - they become the package's attributes
     except ImportError as error:
         raise OptionError("training needs Lightning: pip install 'geodeeplab[train]'") from error
-    return fit
+    return loop
+
+
+def warn_of_few_steps(steps: int, *, epoch_steps: int) -> None:
+    """Say that a fit is too short to learn from.
+
+    Warns:
+        GeoDeepLabWarning: for less than `LEAST_STEPS` in all.
+    """
+    if steps < LEAST_STEPS:
+        warnings.warn(
+            f"{steps} steps in all teach a network little, {LEAST_STEPS} are the least that pays: give "
+            f"{-(-LEAST_STEPS // epoch_steps)} `epochs=` of {epoch_steps} steps or more, or a larger `epoch_chips=`",
+            GeoDeepLabWarning,
+            stacklevel=4,  # the caller of `fit`, past what reads other words for its arguments
+        )
+
+
+def tell_forecast(forecast: object) -> None:
+    """Write on stderr what a fit will do, as the lines of its epochs are written."""
+    from tqdm import tqdm
+
+    tqdm.write(str(forecast), file=sys.stderr)
 
 
 def schedule_name(schedule: str | None, *, one_cycle: bool) -> str:

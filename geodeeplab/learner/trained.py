@@ -324,7 +324,7 @@ class TrainedNetwork:
             self._normalisation(),
             self.data.val,
             classes=len(self.data.classes),
-            batch_size=self.data.batch_size,
+            batch_size=self.data.chips_at_once,
             objective=objective,
             device=self.device,
         )

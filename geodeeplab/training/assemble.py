@@ -11,7 +11,7 @@ from geodeeplab.errors import GeoDeepLabWarning, OptionError, SceneError
 from geodeeplab.models import ModelBand, ModelClass
 from geodeeplab.raster.bands import find_bands
 from geodeeplab.training.augmentation import Augmentation
-from geodeeplab.training.batch import BatchSize, choose_batch_size
+from geodeeplab.training.batch import epoch_steps, settle_batch
 from geodeeplab.training.data import TrainingData
 from geodeeplab.training.data_facts import (
     band_facts,
@@ -30,16 +30,21 @@ from geodeeplab.training.scenes.held import HeldScene, hold_scenes
 from geodeeplab.training.scenes.labelled import LabelledScene
 
 LEAST_CHIP = 16
+LEAST_STEPS, MOST_STEPS = 64, 640
+"""Steps of an epoch whose chips are not asked for: little labelled ground is seen more often, at other places, scales
+and angles each time, and much of it not all at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChipPlan:
     """How chips are made of labelled scenes."""
 
-    chip_size: int = 512
+    chip_size: int = 256
     """Height and width of a chip in pixels."""
     batch_size: int | None = None
-    """Chips in a batch; None: from the free memory."""
+    """Chips of a step; None for 8."""
+    micro_batch: int | None = None
+    """Chips at once; None for the batch, or, where that is not asked for either, what the free memory holds of it."""
     rule: SplitRule
     """How to split."""
     augmentation: Augmentation | None = None
@@ -47,7 +52,8 @@ class ChipPlan:
     class_balance: float = 0.5
     """Share of training chips that are drawn for a class, each class as often as the others."""
     epoch_chips: int | None = None
-    """Training chips of an epoch; None: about as many as cover the labelled training ground."""
+    """Training chips of an epoch; None: about as many as cover the labelled training ground, within `LEAST_STEPS` and
+    `MOST_STEPS`."""
     memory_bytes: int = 1_000_000_000
     """Decoded scenes that are kept in memory, at most."""
     rgb_channels: tuple[int, int, int] | None = None
@@ -62,9 +68,7 @@ class ChipPlan:
             OptionError: if one is out of its range.
         """
         if self.chip_size < LEAST_CHIP:
-            raise OptionError(f"a chip has at least {LEAST_CHIP} pixels along each axis, not {self.chip_size}: try 512")
-        if self.batch_size is not None and self.batch_size < 1:
-            raise OptionError(f"a batch has at least 1 chip, not {self.batch_size}: leave it out for a size that fits")
+            raise OptionError(f"a chip has at least {LEAST_CHIP} pixels along each axis, not {self.chip_size}: try 256")
         if self.epoch_chips is not None and self.epoch_chips < 1:
             raise OptionError(f"an epoch has at least 1 chip, not {self.epoch_chips}: leave it out")
         if self.memory_bytes < 0 or self.seed < 0:
@@ -114,7 +118,7 @@ def assemble(
     counts = class_pixels(indices, train_cells(split)), class_pixels(indices, val_cells(split))
     leakage = _leakage(held, split)
     _warn(held, classes, split, leakage, counts)
-    batch = _batch(plan)
+    batch = settle_batch(plan.chip_size, chips=plan.batch_size, micro=plan.micro_batch)
     train = RandomChips(
         held,
         indices,
@@ -123,7 +127,8 @@ def assemble(
         augmentation=plan.augmentation,
         class_balance=plan.class_balance,
         seed=plan.seed,
-        least=batch.chips,
+        least=batch.chips * (LEAST_STEPS if plan.epoch_chips is None else 1),
+        most=batch.chips * MOST_STEPS,
         epoch_chips=plan.epoch_chips,
     )
     val = SideBySideChips(held, indices, split, chip_size=plan.chip_size)
@@ -141,8 +146,10 @@ def assemble(
         "ignored_share": ignored_share(indices),
         "chip_size": plan.chip_size,
         "train_chips": len(train),
+        "epoch_steps": epoch_steps(len(train), batch.chips),
         "val_chips": len(val),
         "batch_size": batch.chips,
+        "micro_batch": batch.micro,
         "batch_reason": batch.reason,
         "class_balance": plan.class_balance,
         "seed": plan.seed,
@@ -155,6 +162,7 @@ def assemble(
         gsd_m=gsd_m,
         chip_size=plan.chip_size,
         batch_size=batch.chips,
+        micro_batch=batch.micro,
         batch_device=batch.device,
         seed=plan.seed,
         augmentation=plan.augmentation,
@@ -166,12 +174,6 @@ def assemble(
         provenance=facts,
         files=tuple(dict.fromkeys(file for scene in scenes for file in scene.files)),
     )
-
-
-def _batch(plan: ChipPlan) -> BatchSize:
-    if plan.batch_size is None:
-        return choose_batch_size(plan.chip_size)
-    return BatchSize(chips=plan.batch_size, reason="as asked for")
 
 
 def _rgb(plan: ChipPlan, channels: int) -> tuple[int, int, int]:

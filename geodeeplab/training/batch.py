@@ -1,4 +1,4 @@
-"""How many chips go into a batch, from the memory that there is."""
+"""How many chips a step learns from, and how many of them go through the network at once, by the memory there is."""
 
 import os
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from geodeeplab.errors import OptionError
 from geodeeplab.inference.memory import free_bytes
 
 BYTES_PER_PIXEL = 5_000
@@ -13,42 +14,67 @@ BYTES_PER_PIXEL = 5_000
 it, on ResNet-18 1,600, on MobileNetV3 2,200 (measured on a CPU, AdamW); mixed precision takes less."""
 MEMORY_SHARE = 0.5
 """Of what is free; the rest is for weights, their gradients and moments, and for others."""
-LEAST, MOST_CPU, MOST_CUDA = 2, 8, 32
-"""Batch normalisation needs two. A CPU gains nothing from larger batches; DeepLabV3 gained nothing beyond 16
-(64.4, 75.8, 76.5, 77.2 mIoU at 4, 8, 12, 16; arXiv 1706.05587, table 8)."""
+DEFAULT_BATCH = 8
+"""Chips of a step, the same on every machine. DeepLabV3 gained most up to 8 and nothing beyond 16 (64.4, 75.8, 76.5,
+77.2 mIoU at 4, 8, 12, 16; arXiv 1706.05587, table 8)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BatchSize:
-    """A number of chips, and why."""
+    """Chips of a step, chips at once, and why."""
 
-    chips: int
-    """Chips in a batch."""
+    chips: int = DEFAULT_BATCH
+    """Chips of a step."""
+    micro: int
+    """Chips that go through the network at once; a step adds up their gradients."""
     reason: str
     """Why, in one line."""
     device: str | None = None
-    """Device by whose free memory it was chosen, such as `cuda:1` or `cpu`; None where it was asked for."""
+    """Device by whose free memory `micro` was chosen, such as `cuda:1` or `cpu`; None where it was asked for."""
+
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            OptionError: if they are below 1, or a batch is not made of whole micro-batches.
+        """
+        if self.chips < 1:
+            raise OptionError(f"a batch has at least 1 chip, not {self.chips}: leave it out for {DEFAULT_BATCH}")
+        if self.micro < 1 or self.chips % self.micro:
+            raise OptionError(
+                f"a batch is made of whole micro-batches, {self.chips} chips not of {self.micro}: give a "
+                "`micro_batch=` that divides `batch_size=`"
+            )
 
 
-def choose_batch_size(chip_size: int, device: torch.device | None = None) -> BatchSize:
-    """Choose the largest power of two, within bounds, whose training fits into half of a device's free memory.
+def epoch_steps(chips: int, batch_size: int) -> int:
+    """Give the steps of an epoch of so many chips: whole batches, one at least."""
+    return max(1, chips // batch_size)
+
+
+def settle_batch(chip_size: int, *, chips: int | None, micro: int | None) -> BatchSize:
+    """Give the batch that is asked for; what is not asked for by default, and by the free memory."""
+    if chips is None and micro is None:
+        return choose_micro_batch(chip_size)
+    chips = DEFAULT_BATCH if chips is None else chips
+    return BatchSize(chips=chips, micro=chips if micro is None else micro, reason="as asked for")
+
+
+def choose_micro_batch(chip_size: int, device: torch.device | None = None) -> BatchSize:
+    """Choose how much of the default batch goes through the network at once: what fits into half of the free memory.
 
     Without a device it is the one that a learner takes by default.
     """
     name = device_name(device or torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    if name.startswith("cuda"):
-        free, most, where = free_bytes(torch.device(name)), MOST_CUDA, "on the GPU"
-    else:
-        available = available_memory()
-        if available is None:
-            return BatchSize(chips=4, reason="free memory is not known here", device=name)
-        free, most, where = available, MOST_CPU, "of memory"
-    chips = fitting_batch(chip_size, free, most=most)
-    need = chips * chip_size**2 * BYTES_PER_PIXEL
+    free = free_bytes(torch.device(name)) if name.startswith("cuda") else available_memory()
+    if free is None:
+        return BatchSize(micro=DEFAULT_BATCH // 2, reason="free memory is not known here", device=name)
+    micro = fitting_micro_batch(chip_size, free)
+    need, where = micro * chip_size**2 * BYTES_PER_PIXEL, "on the GPU" if name.startswith("cuda") else "of memory"
     return BatchSize(
-        chips=chips,
-        reason=f"about {_gb(need)} GB at {BYTES_PER_PIXEL / 1000:g} kB a pixel (ResNet-50), {_gb(free)} GB {where} are "
-        f"free, at most {most}",
+        micro=micro,
+        reason=f"at once about {_gb(need)} GB at {BYTES_PER_PIXEL / 1000:g} kB a pixel (ResNet-50), {_gb(free)} GB "
+        f"{where} are free",
         device=name,
     )
 
@@ -60,12 +86,12 @@ def device_name(device: torch.device) -> str:
     return str(device)
 
 
-def fitting_batch(chip_size: int, free: int, *, most: int) -> int:
-    """Give the largest power of two from `LEAST` to `most` that fits into `MEMORY_SHARE` of `free` bytes."""
-    chips = LEAST
-    while 2 * chips <= most and 2 * chips * chip_size**2 * BYTES_PER_PIXEL <= MEMORY_SHARE * free:
-        chips *= 2
-    return chips
+def fitting_micro_batch(chip_size: int, free: int) -> int:
+    """Give the largest power of two, 1 to `DEFAULT_BATCH`, that fits into `MEMORY_SHARE` of `free` bytes."""
+    micro = 1
+    while 2 * micro <= DEFAULT_BATCH and 2 * micro * chip_size**2 * BYTES_PER_PIXEL <= MEMORY_SHARE * free:
+        micro *= 2
+    return micro
 
 
 def available_memory() -> int | None:

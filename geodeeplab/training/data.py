@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from geodeeplab.errors import OptionError
 from geodeeplab.models import ModelBand, ModelClass
 from geodeeplab.training.augmentation import Augmentation
+from geodeeplab.training.batch import epoch_steps
 from geodeeplab.training.chip import Chip, ChipSet
 from geodeeplab.training.data_facts import Description
 
@@ -35,9 +36,11 @@ class TrainingData:
     chip_size: int
     """Height and width of a chip in pixels."""
     batch_size: int
-    """Chips in a batch."""
+    """Chips of a step."""
+    micro_batch: int | None = None
+    """Chips that go through the network at once, a divisor of `batch_size`; None for all of them."""
     batch_device: str | None = None
-    """Device by whose free memory the batch was chosen; None where it was asked for. A learner on another device
+    """Device by whose free memory the micro-batch was chosen; None where it was asked for. A learner on another device
     chooses by its own."""
     seed: int
     """What the split and all chips are drawn by."""
@@ -46,7 +49,7 @@ class TrainingData:
     class_pixels: tuple[int, ...]
     """Labelled and valid training pixels of each class."""
     train: ChipSet
-    """Random chips: an epoch has about as many pixels as training ground is labelled, and a batch at least."""
+    """Random chips: an epoch has about as many pixels as training ground is labelled, and 64 batches at least."""
     val: ChipSet
     """Chips side by side at scale 1: every labelled validation pixel has its label in exactly one of them."""
     rgb_channels: tuple[int, int, int] = (0, 1, 2)
@@ -57,6 +60,16 @@ class TrainingData:
     """Sources, split, shares, rule: what `facts` gives, as JSON can hold it."""
     files: tuple[str, ...] = ()
     """Files of scenes and labels, which no output may be."""
+
+    @property
+    def chips_at_once(self) -> int:
+        """Chips that go through the network at once."""
+        return self.batch_size if self.micro_batch is None else self.micro_batch
+
+    @property
+    def epoch_steps(self) -> int:
+        """Steps of an epoch on one device."""
+        return epoch_steps(len(self.train), self.batch_size)
 
     def describe(self) -> Description:
         """Give what there is to know of the data: print it as a table, or take its facts."""

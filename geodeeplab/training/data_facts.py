@@ -157,8 +157,9 @@ def _lines(facts: Mapping[str, Any]) -> list[str]:
         f"{_percent(split['unused_share'])} lie in the buffer",
         f"leakage  {leakage['note']}",
         f"ignored  {_percent(facts['ignored_share'])} of the valid pixels have no label",
-        f"chips    {facts['train_chips']:,} of {facts['chip_size']} px in an epoch, {facts['val_chips']:,} to validate",
-        f"batch    {facts['batch_size']} chips: {facts['batch_reason']}",
+        f"chips    {facts['train_chips']:,} of {facts['chip_size']} px in an epoch of {facts['epoch_steps']:,} steps, "
+        f"{facts['val_chips']:,} to validate",
+        f"batch    {facts['batch_size']} chips, {facts['micro_batch']} at once: {facts['batch_reason']}",
         f"memory   {facts['scenes_in_memory']} of {len(facts['scenes'])} scenes are kept decoded",
     ]
     return lines

@@ -31,7 +31,7 @@ from geodeeplab.training.scenes.zoomed import ZoomedScene
 def prepare_data(
     path: str | PathLike[str] | Sequence[str | PathLike[str]] | ChipFolder | None = None,
     class_mapping: ClassMapping | None = None,
-    chip_size: int = 512,
+    chip_size: int = 256,
     val_split_pct: float = 0.2,
     batch_size: int | None = None,
     *,
@@ -50,6 +50,7 @@ def prepare_data(
     rgb_bands: Sequence[str | int] | None = None,
     gsd_m: float | None = None,
     resize_to: int | None = None,
+    micro_batch: int | None = None,
     split: SplitKind | None = None,
     block_size: int | None = None,
     buffer: int | None = None,
@@ -73,12 +74,12 @@ def prepare_data(
         path: a folder of chips (Esri's "Classified Tiles" or pairs of images and labels), or several; or what
             `open_chip_folder` gives, which has more options. Or leave it out and give `scenes` and `labels`.
         class_mapping: the class's name for a value of the labels (a number, a text, a colour); None: ignore it.
-        chip_size: height and width of a chip in pixels. Large chips pay: DeepLabV3 lost 10 points of mIoU (77.2 to
-            67.2) when it was trained on crops of 321 instead of 513 pixels (arXiv 1706.05587, table 8), as most weights
-            of its wide dilated filters then lie beyond the edge. Smaller ones train faster on a CPU.
+        chip_size: height and width of a chip in pixels. With 256 the default fit takes less than 45 minutes on two
+            cores. Where there is a GPU, or a night, large chips pay: DeepLabV3 lost 10 points of mIoU (77.2 to 67.2)
+            when it was trained on crops of 321 instead of 513 pixels (arXiv 1706.05587, table 8), as most weights of
+            its wide dilated filters then lie beyond the edge.
         val_split_pct: share of the labelled pixels for validation, above 0 and below 1.
-        batch_size: chips in a batch; None: what fits into half of the free memory, as `describe` says; a learner on
-            another device chooses by its own.
+        batch_size: chips of a step, by default 8.
         scenes: what `open_scene` takes, or a list of such things, each a scene of its own (several files as one mosaic:
             a list in the list); or functions that open a scene, such as `functools.partial(gdl.open_stack, files)`.
         labels: one layer for all scenes, or a list with one for each: a vector file or GeoDataFrame of polygons in any
@@ -102,6 +103,9 @@ def prepare_data(
         gsd_m: read all scenes at this ground sample distance in metres. By default as they are, but scenes that differ
             from the median by more than a quarter are brought to it, with a warning.
         resize_to: scale scenes so that what was `chip_size` pixels becomes so many, which is then the size of chips.
+        micro_batch: chips that go through the network at once, a divisor of `batch_size`; a step adds up their
+            gradients. By default the batch that is asked for; without one, what of the 8 fits into half of the free
+            memory, as `describe` says, and a learner on another device chooses by its own.
         split: "blocks": blocks of the ground, of all scenes that show it, with a buffer (default); "groups" (default
             where `groups` are given, or folders of chips have some) and "files": whole groups or scenes; "random":
             chips at random, which leaks, and warns.
@@ -115,7 +119,7 @@ def prepare_data(
         class_balance: share of training chips that are drawn for a class, each class as often as the others; the rest
             is drawn by area.
         epoch_chips: training chips of an epoch, after which validation follows; by default about as many as cover the
-            labelled training ground. Give more where little is labelled.
+            labelled training ground, and 64 to 640 steps.
         augmentation: random changes of training chips; None or True: those of `Augmentation()`; False: none.
         memory_gb: decoded scenes that are kept in memory, at most; others are decoded chip by chip.
         seed: what the split and the chips are drawn by: the same seed gives the same.
@@ -163,6 +167,7 @@ def prepare_data(
     plan = ChipPlan(
         chip_size=chip_size if resize_to is None else resize_to,
         batch_size=batch_size,
+        micro_batch=micro_batch,
         rule=rule,
         augmentation=_augmentation(augmentation),
         class_balance=class_balance,

@@ -39,6 +39,8 @@ SHORT = (
     0,
     "--device",
     "cpu",
+    "--epoch-chips",
+    8,
     "--lr",
     "0.01",
     "--split",
@@ -133,7 +135,7 @@ def test_one_file_holds_it_all_and_options_lie_on_top(
     assert tables["data"]["ignore_unknown"] is True
     assert tables["data"]["augmentation"] == {"strength": 0.2, "scale": [0.8, 1.25]}
     assert tables["learner"]["class_balancing"] is True
-    assert tables["fit"]["epochs"] == 10
+    assert tables["fit"]["ema_decay"] == 0.998
     known = known_keys()
     assert merge(known, read_config(whole, known)) == merge(known, tables)
     assert to_toml(merge(known, tables)) == whole.read_text()

@@ -9,7 +9,7 @@ import geodeeplab as gdl
 
 GLOSSARY = Path(__file__).parents[2] / "docs" / "glossary.md"
 PLAIN_WORDS = """
-    after allow areas available buffer build clip conv counts cut data datasets decay deep devices dict
+    after allow announce areas available buffer build clip conv counts cut data datasets decay deep devices dict
     distances dst early estimate evaluate evaluation export extra facts fc fill find finite fit folder fraction
     gb geo group groups half holes html ignore json keep kept kernel layout like load m m2 mapping max min missed name
     needs nodes non notes num option overwrite path paths pct plan plot prepare probabilities probability progress

@@ -21,6 +21,8 @@ class DrawnChips:
     bands: int = 3
     unlabelled: bool = False
     """Whether nothing is labelled at all."""
+    varies: bool = True
+    """Whether every epoch has others, as in training."""
 
     def __len__(self) -> int:
         return self.count
@@ -28,7 +30,7 @@ class DrawnChips:
     def draw(self, index: int, *, epoch: int = 0) -> Chip:
         if not 0 <= index < self.count:
             raise IndexError(index)
-        rng = torch.Generator().manual_seed(1_000_003 * self.seed + 1009 * epoch + index)
+        rng = torch.Generator().manual_seed(1_000_003 * self.seed + 1009 * epoch * self.varies + index)
         side = self.size // 8
         labels = torch.randint(0, 3, (side, side), generator=rng).repeat_interleave(8, 0).repeat_interleave(8, 1)
         pixels = torch.randint(60, 120, (self.bands, self.size, self.size), generator=rng).float()
@@ -62,7 +64,7 @@ def draw_data(*, size: int = 32, bands: int = 3, train: int = 8, val: int = 4, b
         augmentation=Augmentation(),
         class_pixels=(3000, 2000, 1000),
         train=DrawnChips(count=train, seed=1, size=size, bands=bands),
-        val=DrawnChips(count=val, seed=2, size=size, bands=bands),
+        val=DrawnChips(count=val, seed=2, size=size, bands=bands, varies=False),
         rgb_channels=(0, 1, min(2, bands - 1)),
         display_range=((40.0, 220.0),) * bands,
         provenance={"sources": ["drawn"]},

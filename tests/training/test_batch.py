@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from geodeeplab.errors import OptionError
 from geodeeplab.learner import DeepLab
 from geodeeplab.learner.building import with_batch_for, with_stored_batch
-from geodeeplab.training import batch as batch_module
-from geodeeplab.training.batch import choose_batch_size
+from geodeeplab.training.batch import BatchSize, choose_micro_batch, settle_batch
 from tests.training.drawn import draw_data, make_network
 
 GB = 10**9
@@ -29,39 +29,50 @@ def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("two_gpus")
-def test_the_batch_is_what_fits_into_the_device_that_learns() -> None:
-    first, second = (choose_batch_size(512, torch.device("cuda", index)) for index in (0, 1))
-    assert (first.chips, first.device) == (2, "cuda:0")
-    assert (second.chips, second.device) == (16, "cuda:1")  # half of 80 GB, at 1.3 GB a chip
+def test_a_batch_has_eight_chips_and_goes_through_in_what_fits_into_the_device_that_learns() -> None:
+    first, second = (choose_micro_batch(512, torch.device("cuda", index)) for index in (0, 1))
+    assert (first.chips, first.micro, first.device) == (8, 1, "cuda:0")  # half of 4 GB, at 1.3 GB a chip
+    assert (second.chips, second.micro, second.device) == (8, 8, "cuda:1")
     assert "80.0 GB on the GPU are free" in second.reason
-    assert choose_batch_size(512) == choose_batch_size(512, torch.device("cuda")) == first
-    assert choose_batch_size(16, torch.device("cpu")).chips == batch_module.MOST_CPU
+    assert choose_micro_batch(512) == choose_micro_batch(512, torch.device("cuda")) == first
+    assert choose_micro_batch(16, torch.device("cpu")).micro == 8
+
+
+def test_a_batch_that_is_asked_for() -> None:
+    asked = [settle_batch(512, chips=chips, micro=micro) for chips, micro in ((6, None), (6, 2), (None, 4))]
+    assert [(one.chips, one.micro, one.device) for one in asked] == [(6, 6, None), (6, 2, None), (8, 4, None)]
+    for chips, micro in ((6, 4), (4, 8), (4, 0)):
+        with pytest.raises(OptionError, match=f"whole micro-batches, {chips} chips not of {micro}: give"):
+            BatchSize(chips=chips, micro=micro, reason="")
+    with pytest.raises(OptionError, match="at least 1 chip, not 0"):
+        settle_batch(512, chips=0, micro=None)
 
 
 @pytest.mark.usefixtures("two_gpus")
 def test_a_learner_elsewhere_chooses_again() -> None:
-    data = dataclasses.replace(draw_data(), batch_size=2, batch_device="cuda:0", chip_size=512)
+    data = dataclasses.replace(draw_data(), batch_size=8, micro_batch=1, batch_device="cuda:0", chip_size=512)
     assert with_batch_for(data, torch.device("cuda")) is data
     there = with_batch_for(data, torch.device("cuda:1"))
-    assert (there.batch_size, there.batch_device, there.provenance["batch_size"]) == (16, "cuda:1", 16)
+    assert (there.batch_size, there.micro_batch, there.batch_device) == (8, 8, "cuda:1")
+    assert there.provenance["micro_batch"] == 8
     assert "on the GPU" in there.provenance["batch_reason"]
     asked = dataclasses.replace(data, batch_device=None)
     assert with_batch_for(asked, torch.device("cuda:1")) is asked
-    small = dataclasses.replace(draw_data(), batch_device="cuda:1")
+    small = dataclasses.replace(draw_data(batch_size=8), micro_batch=1, batch_device="cuda:1")
     learner = DeepLab(small, network=make_network("fcn"), device="cpu", precision="fp32")
-    assert (learner.data.batch_size, learner.data.batch_device) == (8, "cpu")
+    assert (learner.data.chips_at_once, learner.data.batch_device) == (8, "cpu")
 
 
 def test_a_run_that_goes_on_has_the_batch_it_began_with(tmp_path: Path) -> None:
-    def learner(batch_size: int, batch_device: str | None) -> DeepLab:
-        data = dataclasses.replace(draw_data(), batch_size=batch_size, batch_device=batch_device)
+    def learner(micro_batch: int, batch_device: str | None) -> DeepLab:
+        data = dataclasses.replace(draw_data(), micro_batch=micro_batch, batch_device=batch_device)
         torch.manual_seed(0)
         return DeepLab(data, network=make_network("fcn"), device="cpu", precision="fp32")
 
     learner(4, "cpu").fit(1, 1e-2, workers=0, folder=tmp_path, progress=False)
     later = learner(2, "cpu")  # less memory is free by now
     later.fit(1, 1e-2, workers=0, folder=tmp_path, progress=False, resume=True)
-    assert later.data.batch_size == 4
+    assert (later.data.batch_size, later.data.micro_batch) == (4, 4)
     asked = learner(2, None).data
     assert with_stored_batch(asked, tmp_path) is asked
     assert with_stored_batch(later.data, tmp_path / "none") is later.data

@@ -44,13 +44,20 @@ class ImagePooling(nn.Sequential):
         """Take the channels in and out."""
         super().__init__(nn.AdaptiveAvgPool2d(1), *conv_bn_relu(in_channels, out_channels))
 
+    @property
+    def norm(self) -> nn.BatchNorm2d:
+        """Its batch norm, which in training sees one value of each image."""
+        found = self[2]
+        assert isinstance(found, nn.BatchNorm2d), "pooling, convolution, batch norm, ReLU"
+        return found
+
     def forward(self, x: Tensor) -> Tensor:
         """Give (N, out, h, w), constant over h and w, of a map (N, in, h, w).
 
         Raises:
-            ModelError: in training with a batch of one: batch norm then has a single value a channel.
+            ModelError: for a batch of one while its batch norm is in training: it has a single value a channel then.
         """
-        if self.training and x.shape[0] == 1:
+        if self.norm.training and x.shape[0] == 1:
             raise ModelError(
                 "ASPP trains on batches of 2 or more (batch norm after image pooling), not 1: raise the batch"
             )

@@ -80,12 +80,13 @@ def stored_rate(folder: Path) -> float | None:
     return float(read_checkpoint(folder / LAST)[CHECKPOINT_KEY]["run"]["lr"])
 
 
-def stored_batch(folder: Path) -> int | None:
-    """Give the chips in a batch of the run in a folder, if there is one."""
+def stored_batch(folder: Path) -> tuple[int, int] | None:
+    """Give the chips of a step and those at once of the run in a folder, if there is one."""
     if not (folder / LAST).exists():
         return None
-    chips = read_checkpoint(folder / LAST)[CHECKPOINT_KEY]["run"].get("batch_size")
-    return None if chips is None else int(chips)
+    run = read_checkpoint(folder / LAST)[CHECKPOINT_KEY]["run"]
+    chips = run.get("batch_size")
+    return None if chips is None else (int(chips), int(run.get("micro_batch") or chips))
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -165,8 +166,8 @@ def read_weights(network: nn.Module, path: Path) -> None:
 
 
 def _check_same(theirs: Mapping[str, Any], ours: Mapping[str, Any], folder: Path) -> None:
-    """Refuse to go on with a run of other numbers."""
-    differing = [key for key in sorted({*theirs, *ours}) if theirs.get(key) != ours.get(key)]
+    """Refuse to go on with a run of other numbers; one that an earlier version did not state is as it was."""
+    differing = [key for key in sorted(theirs) if theirs[key] != ours.get(key)]
     if differing:
         key = differing[0]
         more = f" (and {', '.join(differing[1:])} differ)" if len(differing) > 1 else ""

@@ -1,9 +1,9 @@
 """`fit_network`: a fit on Lightning's Trainer, from a run's numbers to the best weights."""
 
-import logging
+import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from torch import nn
 
 from geodeeplab.errors import OptionError
 from geodeeplab.models.network import SegmentationNetwork
-from geodeeplab.quiet import ignore_warnings
 from geodeeplab.training.data import TrainingData
 from geodeeplab.training.loop.checkpoints import (
     BEST,
@@ -26,14 +25,14 @@ from geodeeplab.training.loop.checkpoints import (
     read_weights,
     write_checkpoint,
 )
+from geodeeplab.training.loop.forecast import FitForecast, forecast_fit
 from geodeeplab.training.loop.module import TrainingModule
 from geodeeplab.training.loop.objective import Objective
 from geodeeplab.training.loop.progress import EpochCalls, EpochLines, FitProgress, Keeper, StepHook
 from geodeeplab.training.loop.recipe import EpochRecord, Recipe, has_stalled
-from geodeeplab.training.random_state import kept_random_state
-
-PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
-"""Lightning's names of ours."""
+from geodeeplab.training.loop.trainer import make_trainer, quiet_lightning
+from geodeeplab.training.loop.trial import time_steps
+from geodeeplab.training.random_state import CPU, kept_random_state
 
 
 def fit_network(
@@ -47,7 +46,7 @@ def fit_network(
     folder: Path | None,
     resume: bool = False,
     overwrite: bool = False,
-    device: torch.device | None = None,
+    device: torch.device = CPU,
     devices: int | str | Sequence[int] | None = None,
     strategy: str = "auto",
     num_nodes: int = 1,
@@ -55,6 +54,7 @@ def fit_network(
     tensorboard: bool = False,
     progress: bool | FitProgress | None = None,
     after_step: StepHook | None = None,
+    announce: Callable[[FitForecast], None] | None = None,
 ) -> list[EpochRecord]:
     """Train a network in place; afterwards it has the averaged weights of the best epoch.
 
@@ -76,6 +76,8 @@ def fit_network(
         tensorboard: write TensorBoard's files into the folder.
         progress: draw bars, by default on a terminal and in notebooks; or a function to call in place of them.
         after_step: called after every step.
+        announce: called before the first step with what there is to do, by the time of a step or two, which are made
+            for that and undone.
 
     Returns:
         A record of each epoch.
@@ -89,26 +91,23 @@ def fit_network(
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="geodeeplab-fit-")))
         history = open_run_folder(folder, run, resume=resume, overwrite=overwrite)
         if not _is_complete(history, recipe):
-            stack.enter_context(_quiet_lightning())
+            if announce is not None and os.environ.get("LOCAL_RANK", "0") == "0":  # others begin anew with this script
+                times = time_steps(network, normalisation, data, objective=objective, recipe=recipe, device=device)
+                done, world = len(history), _count(devices)
+                announce(forecast_fit(data, recipe, times, done=done, device=device, workers=workers, world=world))
+            stack.enter_context(quiet_lightning())
             module = TrainingModule(
                 network, normalisation, data, objective=objective, recipe=recipe, run=run, workers=workers
             )
-            trainer = Trainer(
-                **_accelerator(device or torch.device("cpu"), devices),
+            trainer = make_trainer(
+                recipe,
+                device=device,
+                devices=devices,
                 strategy=strategy,
                 num_nodes=num_nodes,
-                precision=PRECISIONS[recipe.precision],  # type: ignore[arg-type]
-                max_epochs=recipe.epochs,
-                gradient_clip_val=recipe.clip,
                 callbacks=[Keeper(folder, after_step=after_step), _telling(progress)],
                 logger=_tensorboard(folder) if tensorboard else False,
                 plugins=[PlainCheckpoints()],
-                enable_checkpointing=False,
-                enable_progress_bar=False,
-                enable_model_summary=False,
-                num_sanity_val_steps=0,
-                log_every_n_steps=1,  # nothing is logged by step; 50 would warn of short epochs
-                use_distributed_sampler=False,  # the loaders know their process
             )
             if is_temporary and trainer.world_size > 1:
                 raise OptionError("several processes share the folder of their checkpoints: leave `checkpoint=True`")
@@ -145,12 +144,11 @@ def _run(trainer: Trainer, module: TrainingModule, start: Path | None, folder: P
         raise interruption from error
 
 
-def _accelerator(device: torch.device, devices: int | str | Sequence[int] | None) -> dict[str, Any]:
-    """Give Lightning's names for a device."""
-    if devices is None:
-        devices = [device.index or 0] if device.type == "cuda" else 1
-    kind = "gpu" if device.type == "cuda" else device.type
-    return {"accelerator": kind, "devices": devices if isinstance(devices, int | str) else list(devices)}
+def _count(devices: int | str | Sequence[int] | None) -> int:
+    """Give the number of devices, one where only Lightning knows it."""
+    if devices is None or isinstance(devices, str):
+        return 1
+    return max(1, devices) if isinstance(devices, int) else len(devices)
 
 
 def _telling(progress: bool | FitProgress | None) -> Callback:
@@ -166,25 +164,3 @@ def _is_complete(history: list[EpochRecord], recipe: Recipe) -> bool:
 
 def _tensorboard(folder: Path) -> TensorBoardLogger:
     return TensorBoardLogger(save_dir=folder, name="tensorboard", version="")
-
-
-@contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Keep Lightning's advice about hardware and loaders, which were chosen on purpose, out of the way."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    with (
-        # Workers are chosen by `default_workers`: on a CPU they would take the network's cores.
-        ignore_warnings(message=".*does not have many workers.*"),
-        # The averaged copy, and norms that keep their statistics, are in evaluation mode on purpose.
-        ignore_warnings(message=".*in eval mode at the start of training.*"),
-        # Lightning 2.6 calls a class of torch's that torch 2.14 is about to drop.
-        ignore_warnings(FutureWarning, ".*LeafSpec.* is deprecated"),
-    ):
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)

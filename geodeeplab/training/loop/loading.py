@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from geodeeplab.training.batch import epoch_steps
 from geodeeplab.training.chip import IGNORE_INDEX, Chip, ChipSet
 from geodeeplab.training.sampling.radiometry import Radiometry
 
@@ -82,13 +83,17 @@ def training_loader(
     batch_size: int,
     radiometry: Radiometry | None,
     workers: int,
+    parts: int = 1,
     rank: int = 0,
     world: int = 1,
     first_epoch: int = 0,
     pinned: bool = False,
 ) -> DataLoader[Batch]:
-    """Give a loader of full training batches, one epoch at a time; together the processes draw every chip once."""
-    per_process = max(1, len(chips) // (batch_size * world))
+    """Give a loader of full training batches, one epoch at a time; together the processes draw every chip once.
+
+    Where `parts` batches make a step, the steps of an epoch are whole.
+    """
+    per_process = parts * epoch_steps(len(chips), parts * batch_size * world)
     keys = BatchKeys(per_process, rank=rank, world=world, first_epoch=first_epoch)
     batches = ChipBatches(chips, batch_size=batch_size, radiometry=radiometry, endless=True)
     return _loader(batches, keys, workers=workers, pinned=pinned)

@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -44,13 +44,18 @@ class TrainingModule(LightningModule):
         recipe: Recipe,
         run: Mapping[str, Any],
         workers: int,
+        factor_at: Callable[[int, int], float] | None = None,
     ) -> None:
-        """Take the parts; the network is trained in place."""
+        """Take the parts; the network is trained in place.
+
+        `factor_at` gives the factor on the rates of a step, counted from 0, of all; by default the recipe's schedule.
+        """
         super().__init__()
         self.network, self.normalisation = network, normalisation
         self.average = start_average(network) if recipe.ema_decay else network
         self.data, self.objective, self.recipe, self.workers = data, objective, recipe, workers
         self.run: dict[str, Any] = dict(run)
+        self.factor_at = factor_at
         self.history: list[EpochRecord] = []
         self._step_losses: list[Tensor] = []
         self._started = 0.0
@@ -61,7 +66,8 @@ class TrainingModule(LightningModule):
         """Give this process's share of the training batches."""
         return training_loader(
             self.data.train,
-            batch_size=self.recipe.batch_size,
+            batch_size=self.recipe.chips_at_once,
+            parts=self.recipe.parts,
             radiometry=radiometry_of(self.data, seed=self.recipe.seed),
             workers=self.workers,
             rank=self.trainer.global_rank,
@@ -74,7 +80,7 @@ class TrainingModule(LightningModule):
         """Give this process's share of the validation batches."""
         return validation_loader(
             self.data.val,
-            batch_size=self.recipe.batch_size,
+            batch_size=self.recipe.chips_at_once,
             workers=self.workers,
             rank=self.trainer.global_rank,
             world=self.trainer.world_size,
@@ -89,10 +95,14 @@ class TrainingModule(LightningModule):
         )
         optimizer = AdamW(groups)
         steps = max(1, int(self.trainer.estimated_stepping_batches))
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: rate_factor(min(step / steps, 1.0), recipe.schedule)
-        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self._factor(step, steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _factor(self, step: int, steps: int) -> float:
+        """Give the factor on the rates of a step."""
+        if self.factor_at is not None:
+            return self.factor_at(step, steps)
+        return rate_factor(min(step / steps, 1.0), self.recipe.schedule)
 
     def on_train_epoch_start(self) -> None:
         """Start the clock, and put every part into its mode."""
@@ -113,9 +123,19 @@ class TrainingModule(LightningModule):
         self._step_losses.append(loss.detach())
         return loss
 
+    def ends_step(self, batch_idx: int) -> bool:
+        """Say whether a step ends with this micro-batch of the epoch."""
+        return (batch_idx + 1) % self.recipe.parts == 0
+
+    @property
+    def step_losses(self) -> Tensor:
+        """The training losses (S,) of this epoch's whole steps so far."""
+        losses = torch.stack(self._step_losses).float()
+        return losses[: len(losses) // self.recipe.parts * self.recipe.parts].view(-1, self.recipe.parts).mean(1)
+
     def on_train_batch_end(self, outputs: object, batch: Batch, batch_idx: int) -> None:
         """Move the average."""
-        if self.average is not self.network:
+        if self.average is not self.network and self.ends_step(batch_idx):
             update_average(self.average, self.network, decay_at(self.global_step - 1, self.recipe.ema_decay))
 
     def on_validation_epoch_start(self) -> None:
@@ -144,7 +164,7 @@ class TrainingModule(LightningModule):
 
     def record_epoch(self) -> None:
         """Add the epoch's record to the history; a callback calls it, for callbacks' turn comes before the module's."""
-        losses = torch.stack(self._step_losses).float()
+        losses = self.step_losses
         if self.trainer.world_size > 1:
             losses = self._sum(losses) / self.trainer.world_size
         total, count = self._val_loss.tolist()
@@ -181,7 +201,8 @@ class TrainingModule(LightningModule):
         return images.contiguous(memory_format=torch.channels_last)
 
     def _set_mode(self) -> None:
-        set_training_mode(self.network, fixed_statistics=self.recipe.fixed_statistics)
+        recipe = self.recipe
+        set_training_mode(self.network, fixed_statistics=recipe.fixed_statistics, chips_at_once=recipe.chips_at_once)
         if self.average is not self.network:
             self.average.eval()
 

@@ -197,3 +197,22 @@ def find_ignored(classes: Sequence[ModelClass], wanted: Sequence[str | int]) -> 
             f"at least two classes are learned; of {len(classes)}, {len(indices)} are ignored: ignore fewer"
         )
     return tuple(sorted(indices))
+
+
+def check_two_classes(classes: Sequence[ModelClass], class_pixels: Sequence[int], ignored: Sequence[int]) -> None:
+    """Refuse labels in which fewer than two of the classes to learn have training pixels.
+
+    Raises:
+        OptionError: for such labels.
+    """
+    names = [
+        item.name
+        for index, (item, pixels) in enumerate(zip(classes, class_pixels, strict=True))
+        if pixels and index not in ignored
+    ]
+    if any(class_pixels) and len(names) < 2:  # without any, there is nothing to train
+        there = f"only {names[0]!r} has any" if names else "none has any"
+        raise OptionError(
+            f"two classes or more are told apart, and of {len(classes)} {there} labels to train on: label another "
+            "class, or keep other ground to validate on (`val_scenes=`, `split=`, `seed=`)"
+        )

@@ -12,7 +12,8 @@ from geodeeplab.models.network import SegmentationNetwork
 PRETRAINED_FACTOR = 0.1
 """Rate of a pretrained backbone to that of the heads."""
 SMALL_BATCH = 8
-"""Below it, batch statistics are worse than those that a pretrained backbone came with."""
+"""Chips at once below which batch statistics are worse than those that a pretrained backbone came with, and those of
+pooled features, of which an image has one a channel, next to nothing: of two values, one becomes 1, the other −1."""
 LEAST_MOMENTUM = 0.1
 """Of the statistics of batch norms in training. torchvision's MobileNetV3 (0.01) and EfficientNetV2 (0.01), and
 DeepLabV3's published 3e-4, are made for 10⁴ steps and more: in a run of some hundred, what is scored would lag behind
@@ -59,16 +60,17 @@ def is_frozen(network: SegmentationNetwork) -> bool:
     return not any(parameter.requires_grad for parameter in network.backbone.parameters())
 
 
-def keeps_statistics(*, pretrained: bool, batch_size: int) -> bool:
+def keeps_statistics(*, pretrained: bool, chips_at_once: int) -> bool:
     """Say whether the backbone's batch norms keep the statistics they came with."""
-    return pretrained and batch_size < SMALL_BATCH
+    return pretrained and chips_at_once < SMALL_BATCH
 
 
-def set_training_mode(network: SegmentationNetwork, *, fixed_statistics: bool) -> None:
+def set_training_mode(network: SegmentationNetwork, *, fixed_statistics: bool, chips_at_once: int) -> None:
     """Put a network into training mode, the backbone's batch norms into evaluation mode if they keep their statistics.
 
-    A frozen backbone is in evaluation mode altogether. Statistics that are learned are so with `LEAST_MOMENTUM` or
-    more.
+    So are those of image pooling where few chips go through the network at once: with the statistics that they begin
+    with, a mean of 0 and a variance of 1, they do not normalise, but scale and shift. A frozen backbone is in
+    evaluation mode altogether. Statistics that are learned are so with `LEAST_MOMENTUM` or more.
     """
     network.train()
     for norm in _batch_norms(network):
@@ -79,24 +81,10 @@ def set_training_mode(network: SegmentationNetwork, *, fixed_statistics: bool) -
     elif fixed_statistics:
         for norm in _batch_norms(network.backbone):
             norm.eval()
-
-
-def check_batch_size(network: SegmentationNetwork, batch_size: int) -> None:
-    """Refuse a batch of one for a network whose image pooling normalises over the batch.
-
-    Raises:
-        OptionError: for such a network, or a batch below 1.
-    """
-    least = 2 if any(isinstance(module, ImagePooling) for module in network.modules()) else 1
-    if batch_size < least:
-        raise OptionError(
-            f"a batch has {least} chips or more for this network, not {batch_size}: give a `batch_size=`"
-            + (
-                " of 2 (batch norm after image pooling needs two), smaller chips if memory is short"
-                if least > 1
-                else ""
-            )
-        )
+    if chips_at_once < SMALL_BATCH:
+        for module in network.modules():
+            if isinstance(module, ImagePooling):
+                module.norm.eval()
 
 
 def _batch_norms(module: nn.Module) -> Iterator[BatchNorm]:

@@ -29,9 +29,13 @@ class EpochCalls(Callback):
         """Take the function."""
         self.progress = progress
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
+    ) -> None:
         """Tell how far the fit is."""
-        self._call(trainer, None)
+        module: TrainingModule = pl_module  # type: ignore[assignment]
+        if module.ends_step(batch_idx):
+            self._call(trainer, None)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Tell how the epoch was."""
@@ -40,7 +44,7 @@ class EpochCalls(Callback):
 
     def _call(self, trainer: Trainer, record: EpochRecord | None) -> None:
         if trainer.is_global_zero:
-            total = int(trainer.num_training_batches) * int(trainer.max_epochs or 0)
+            total = _steps(trainer) * int(trainer.max_epochs or 0)
             self.progress(int(trainer.global_step), total, record)
 
 
@@ -55,12 +59,15 @@ class EpochLines(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Open the bar."""
         if trainer.is_global_zero and (_draws_bars() if self.shown is None else self.shown):
-            self.bar = tqdm(total=int(trainer.num_training_batches), leave=True, unit="step", dynamic_ncols=True)
+            self.bar = tqdm(total=_steps(trainer), leave=True, unit="step", dynamic_ncols=True)
             self.bar.set_description(f"epoch {pl_module.current_epoch + 1}")
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
+    ) -> None:
         """Move it."""
-        if self.bar is not None:
+        module: TrainingModule = pl_module  # type: ignore[assignment]
+        if self.bar is not None and module.ends_step(batch_idx):
             self.bar.update(1)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -89,9 +96,12 @@ class Keeper(Callback):
         """Take the folder to keep them in."""
         self.folder, self.after_step = folder, after_step
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
+    ) -> None:
         """Let the caller say something."""
-        if self.after_step is not None:
+        module: TrainingModule = pl_module  # type: ignore[assignment]
+        if self.after_step is not None and module.ends_step(batch_idx):
             self.after_step()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -125,6 +135,11 @@ def _log(trainer: Trainer, record: EpochRecord) -> None:
     values = {name: getattr(record, name) for name in ("loss", "val_loss", "miou", "boundary_iou", "accuracy", "lr")}
     if trainer.logger is not None:
         trainer.logger.log_metrics({name: v for name, v in values.items() if v is not None}, step=record.epoch)
+
+
+def _steps(trainer: Trainer) -> int:
+    """Give the steps of an epoch."""
+    return int(trainer.num_training_batches) // int(trainer.accumulate_grad_batches)
 
 
 def _draws_bars() -> bool:

@@ -43,6 +43,8 @@ class Recipe:
     """`fp32`, `bf16` or `fp16`."""
     batch_size: int = 1
     """Chips of a step on each device."""
+    micro_batch: int | None = None
+    """Chips that go through the network at once, a divisor of `batch_size`; None for all of them."""
     seed: int = 0
     """Decides chips, dropout and points."""
     first_epoch: int = 0
@@ -67,6 +69,16 @@ class Recipe:
                 f"up to 1, not {self.ema_decay:g}, {self.weight_decay:g}, {self.clip:g}, {self.backbone_factor:g}"
             )
         check_monitor(self.monitor)
+
+    @property
+    def chips_at_once(self) -> int:
+        """Chips that go through the network at once."""
+        return self.batch_size if self.micro_batch is None else self.micro_batch
+
+    @property
+    def parts(self) -> int:
+        """Micro-batches whose gradients make a step."""
+        return self.batch_size // self.chips_at_once
 
 
 def check_monitor(name: str) -> None:

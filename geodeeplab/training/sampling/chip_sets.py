@@ -37,6 +37,7 @@ class RandomChips:
         class_balance: float,
         seed: int,
         least: int = 1,
+        most: int | None = None,
         epoch_chips: int | None = None,
     ) -> None:
         """Take scenes with their index and split.
@@ -50,6 +51,7 @@ class RandomChips:
             class_balance: share of chips that are drawn for a class, from 0 to 1.
             seed: what chance is drawn by.
             least: chips of an epoch, at least.
+            most: chips of an epoch, at most, where `epoch_chips` does not say; None for no bound.
             epoch_chips: chips of an epoch; None: about as many as cover the labelled ground.
         """
         if not 0 <= class_balance <= 1:
@@ -63,7 +65,8 @@ class RandomChips:
         self._place, labelled = _places_with_labels(indices, chosen)
         self._any = np.cumsum(labelled.sum(axis=0))
         self._of_class = [np.cumsum(one) for one in labelled if one.any()]
-        self._length = max(least, epoch_chips or round(int(self._any[-1]) / chip_size**2))
+        covering = round(int(self._any[-1]) / chip_size**2)
+        self._length = max(least, epoch_chips or (covering if most is None else min(covering, most)))
 
     def __len__(self) -> int:
         return self._length

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from torch import nn
 
 from geodeeplab.errors import OptionError
+from geodeeplab.models.heads.aspp import ImagePooling
 from geodeeplab.models.pointrend import point_logits, point_loss
 from geodeeplab.training import IGNORE_INDEX, TrainingData
 from geodeeplab.training.loop.loading import training_loader, validation_loader
-from geodeeplab.training.loop.lr_find import _Curve, suggest_rate
+from geodeeplab.training.loop.lr_find import SweepCurve, suggest_rate
 from geodeeplab.training.loop.module import decay_at, start_average, update_average
 from geodeeplab.training.loop.objective import Objective, find_ignored, training_loss
 from geodeeplab.training.loop.parameters import (
-    check_batch_size,
     freeze_backbone,
     is_frozen,
     keeps_statistics,
@@ -79,18 +79,18 @@ def test_groups_hold_every_parameter_once_and_norms_do_not_decay() -> None:
 def test_a_frozen_backbone_is_left_out_and_in_evaluation_mode() -> None:
     network = make_network()
     freeze_backbone(network)
-    set_training_mode(network, fixed_statistics=False)
+    set_training_mode(network, fixed_statistics=False, chips_at_once=8)
     assert is_frozen(network)
     assert not network.backbone.training
     assert network.classifier.training
     assert {group["lr"] for group in parameter_groups(network, lr=1.0, weight_decay=0, backbone_factor=0.1)} == {1.0}
     freeze_backbone(network, frozen=False)
-    set_training_mode(network, fixed_statistics=True)
+    set_training_mode(network, fixed_statistics=True, chips_at_once=8)
     norms = [module for module in network.backbone.modules() if isinstance(module, nn.BatchNorm2d)]
     assert norms
     assert not any(norm.training for norm in norms)
     assert network.backbone.training
-    set_training_mode(network, fixed_statistics=False)
+    set_training_mode(network, fixed_statistics=False, chips_at_once=8)
     assert all(norm.training for norm in norms)
     network.requires_grad_(False)
     with pytest.raises(OptionError, match="every parameter of the network is frozen"):
@@ -101,23 +101,27 @@ def test_statistics_that_are_learned_keep_up_with_short_runs() -> None:
     network = make_network()
     norms = [module for module in network.backbone.modules() if isinstance(module, nn.BatchNorm2d)]
     norms[0].momentum = 0.01
-    set_training_mode(network, fixed_statistics=False)
+    set_training_mode(network, fixed_statistics=False, chips_at_once=8)
     assert {norm.momentum for norm in norms} == {0.1}
     norms[0].momentum = 0.3
-    set_training_mode(network, fixed_statistics=False)
+    set_training_mode(network, fixed_statistics=False, chips_at_once=8)
     assert norms[0].momentum == 0.3
 
 
 def test_statistics_are_kept_of_pretrained_backbones_in_small_batches() -> None:
-    assert keeps_statistics(pretrained=True, batch_size=7)
-    assert not keeps_statistics(pretrained=True, batch_size=8)
-    assert not keeps_statistics(pretrained=False, batch_size=2)
+    assert keeps_statistics(pretrained=True, chips_at_once=7)
+    assert not keeps_statistics(pretrained=True, chips_at_once=8)
+    assert not keeps_statistics(pretrained=False, chips_at_once=2)
 
 
-def test_a_batch_of_one_is_refused_where_image_pooling_normalises() -> None:
-    with pytest.raises(OptionError, match=r"2 chips or more for this network, not 1: give a `batch_size=` of 2"):
-        check_batch_size(make_network(), 1)
-    check_batch_size(make_network("fcn", pointrend=False), 1)
+def test_pooled_features_are_not_normalised_over_few_chips() -> None:
+    network = make_network()
+    pooling = next(module for module in network.modules() if isinstance(module, ImagePooling))
+    for chips, normalises in ((7, False), (8, True)):
+        set_training_mode(network, fixed_statistics=False, chips_at_once=chips)
+        assert pooling.norm.training is normalises
+        assert pooling.training
+        assert network.backbone.training
 
 
 def test_every_chip_is_drawn_once_whatever_the_processes(drawn_data: TrainingData) -> None:
@@ -142,6 +146,8 @@ def test_epochs_have_other_chips_and_batches_are_full(drawn_data: TrainingData) 
     assert [len(labels) for labels in first] == [3, 3]
     assert torch.equal(first[0][0], drawn_data.train.draw(0, epoch=4).labels)
     assert torch.equal(second[0][0], drawn_data.train.draw(0, epoch=5).labels)
+    parts = training_loader(drawn_data.train, batch_size=2, parts=3, radiometry=None, workers=0)
+    assert [len(labels) for _, _, labels in parts] == [2, 2, 2]  # of 8 chips one step of 6
     few = training_loader(drawn_data.train, batch_size=11, radiometry=None, workers=0)
     assert [len(labels) for _, _, labels in few] == [11]
 
@@ -316,7 +322,7 @@ def test_a_rate_is_suggested_half_way_along_the_longest_valley() -> None:
 @given(st.lists(st.floats(0.1, 40), min_size=1, max_size=20), st.integers(1, 6))
 def test_a_sweep_ends_where_it_diverges_however_many_losses_are_read_at_once(losses: list[float], at_once: int) -> None:
     rates = [10.0**power for power in range(len(losses))]
-    one, many = _Curve(), _Curve()
+    one, many = SweepCurve(), SweepCurve()
     any(not one.follow([rate], [loss]) for rate, loss in zip(rates, losses, strict=True))
     starts = range(0, len(losses), at_once)
     any(not many.follow(rates[at : at + at_once], losses[at : at + at_once]) for at in starts)
