@@ -27,7 +27,8 @@ NETWORK = "DeepLab"
 """The network whose weights can be a start: those of torchvision's DeepLabV3."""
 LARGEST = 16 * 1024**2
 """Bytes of a definition in a package, at most."""
-MOST_NAMED = 8
+MOST_NAMED, LONGEST = 8, 40
+"""Names in a message, and letters of one, at most."""
 AGAIN = "copy the model's folder again"
 
 Color = tuple[int, int, int]
@@ -45,10 +46,8 @@ class EsriModel:
     """Names of its classes, in the order of its outputs, which one for unlabelled ground precedes."""
     bands: tuple[str, ...]
     """Names of its bands, or their numbers from 1 where they have none; empty where nothing is said."""
-    tile_size: int | None
-    """Height of its chips in pixels; None where nothing is said."""
     backbone: str | None
-    """Name of its backbone; None likewise."""
+    """Name of its backbone; None where nothing is said."""
     with_pointrend: bool
     """Whether it refines with PointRend."""
     weights: Path | None
@@ -56,9 +55,9 @@ class EsriModel:
 
     def __str__(self) -> str:
         """Describe it on one line."""
-        names = [*self.classes[:MOST_NAMED], *["…"][: len(self.classes) - MOST_NAMED]]
-        bands = f" on the bands {', '.join(self.bands)}" if self.bands else ""
-        return f"{self.path} is Esri's {self.network} of {len(self.classes)} classes ({', '.join(names)}){bands}"
+        bands = f" on the bands {_listed(self.bands)}" if self.bands else ""
+        classes = f"{len(self.classes)} classes ({_listed(self.classes)})"
+        return f"{self.path} is Esri's {self.network[:LONGEST]} of {classes}{bands}"
 
     def start(self) -> tuple[str, Path]:
         """Give the backbone and the file of weights that a network of ours can start from.
@@ -90,7 +89,7 @@ def find_definition(path: str | os.PathLike[str]) -> Path | None:
     place = Path(path)
     if place.suffix.lower() in (SUFFIX, PACKAGE_SUFFIX):
         return place if place.is_file() else None
-    if not place.is_dir():
+    if not place.is_dir() or not os.access(place, os.R_OK | os.X_OK):
         return None
     found = sorted(one for one in place.iterdir() if one.suffix.lower() == SUFFIX and one.is_file())
     if len(found) > 1:
@@ -122,13 +121,11 @@ def read_esri_model(path: Path) -> EsriModel:
         raise ModelError(f"{path} names no classes, which a definition lists under 'Classes': {AGAIN}")
     stated = content.get("ModelParameters")
     parameters = stated if isinstance(stated, Mapping) else {}
-    height = content.get("ImageHeight")
     return EsriModel(
         path=path,
         network=_text(content.get("ModelName")) or "model",
         classes=tuple(classes),
         bands=bands,
-        tile_size=height if type(height) is int else None,
         backbone=_text(parameters.get("backbone")) or None,
         with_pointrend=parameters.get("pointrend") is True,
         weights=_weights(path, content.get("ModelFile")),
@@ -158,6 +155,8 @@ def _color(color: Sequence[Any]) -> Color | None:
 def _bands(content: Mapping[str, Any]) -> tuple[str, ...]:
     """Give the bands that are read: by name where there are names, by number from 1 else."""
     extracted = [int(index) for index in content.get("ExtractBands") or []]
+    if min(extracted, default=0) < 0:
+        raise ValueError(f"ExtractBands has {min(extracted)}")
     names = [_text(name) for name in content.get("Bands") or []]
     if not extracted or len(names) == len(extracted):
         return tuple(names)
@@ -191,6 +190,11 @@ def _read_package(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ModelError(f"the definition in {path} is not a JSON object: {AGAIN}")
     return content
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = ["…"] if len(names) > MOST_NAMED else []
+    return ", ".join([*(name[:LONGEST] for name in names[:MOST_NAMED]), *more])
 
 
 def _text(value: object) -> str:

@@ -42,7 +42,7 @@ def test_classes_and_bands_are_told(tmp_path: Path) -> None:
     path = write(tmp_path / "fields")
     model = read_esri_model(path)
     assert (model.network, model.classes, model.bands) == ("DeepLab", ("field", "wood"), ("1", "2", "3"))
-    assert (model.tile_size, model.backbone, model.with_pointrend) == (256, "resnet101", True)
+    assert (model.backbone, model.with_pointrend) == ("resnet101", True)
     assert model.start() == ("resnet101", path.with_name("fields.pth"))
     assert find_definition(path.parent) == find_definition(str(path)) == path
 
@@ -68,6 +68,14 @@ def test_bands_have_the_names_that_are_stated(tmp_path: Path) -> None:
     assert read_esri_model(write(tmp_path, ExtractBands=None)).bands == ()
 
 
+def test_long_lists_and_names_are_cut_off(tmp_path: Path) -> None:
+    many = [{"Value": value, "Name": f"class {value} " + 99 * "x"} for value in range(1, 100)]
+    text = str(read_esri_model(write(tmp_path, Classes=many, Bands=None)))
+    assert "of 99 classes (class 1 x" in text
+    assert "x, …) on the bands" in text
+    assert len(text) < 600 + len(str(tmp_path))
+
+
 def test_definitions_of_older_versions(tmp_path: Path) -> None:
     old = [{"ClassValue": 3, "ClassName": "water", "Color": [-1, -1, -1]}]
     model = read_esri_model(write(tmp_path, ModelType=None, ModelName="UnetClassifier", Classes=old))
@@ -87,6 +95,7 @@ def test_definitions_of_older_versions(tmp_path: Path) -> None:
         ({"Classes": "e.g. a list"}, r"is not as arcgis\.learn writes it"),
         ({"Classes": [{"Value": "one"}]}, r"is not as arcgis\.learn writes it"),
         ({"Bands": ["Red"], "ExtractBands": [0, 7]}, r"is not as arcgis\.learn writes it"),
+        ({"ExtractBands": [-1]}, r"is not as arcgis\.learn writes it \('ExtractBands has -1'\)"),
         ({"MetaDataMode": "Classified_Tiles"}, "describes exported chips, not a model: .*prepare_data"),
     ],
 )
