@@ -14,7 +14,7 @@ import torch
 
 from geodeeplab.errors import GeoDeepLabWarning, ModelError, OptionError, OutputError
 from geodeeplab.learner import DeepLab
-from geodeeplab.models import Model, SegmentationNetwork, build_model, load_model
+from geodeeplab.models import Model, SegmentationNetwork, build_model, iter_bundled, load_model
 from geodeeplab.models.heads.aspp import ImagePooling
 from geodeeplab.pipeline.segment import segment
 from geodeeplab.training import TrainingData
@@ -292,6 +292,17 @@ def test_weights_that_are_not_there_are_one_line(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(ModelError, match=r"cannot be downloaded .*no route.* with `weights=None`") as error:
         DeepLab(draw_data(), "resnet18")
     assert "\n" not in str(error.value)
+    assert "`backbone=efficientnet_lite0`" in str(error.value)  # what is on this disk
+    assert all(f"`from_model={name}`" in str(error.value) for name in iter_bundled())
+
+
+def test_devices_that_are_not_there_are_one_line() -> None:
+    with pytest.raises(OptionError, match=r"no usable device 'cuda:7': use auto or cpu"):
+        DeepLab(draw_data(), network=make_network("fcn"), device="cuda:7")
+    for told in ({"devices": 0}, {"strategy": "ddpx"}):
+        with pytest.raises(OptionError, match=r"Lightning cannot train as asked for .*: correct `devices=`") as error:
+            make_learner().fit(1, 1e-2, workers=0, checkpoint=False, progress=False, **told)  # type: ignore[arg-type]
+        assert "\n" not in str(error.value)
 
 
 def test_the_default_learner_needs_no_network_of_any_kind(monkeypatch: pytest.MonkeyPatch) -> None:

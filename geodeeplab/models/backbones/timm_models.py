@@ -24,7 +24,7 @@ class TimmBackbone(nn.Module):
                 cannot be dilated, or that takes images of one size only.
         """
         super().__init__()
-        self.body = _create(name)
+        self.body = create_features(name)
         info: Any = self.body.feature_info
         native = tuple(info.reduction())
         if native[-4:] != NATIVE_STRIDES:
@@ -81,8 +81,13 @@ class TimmBackbone(nn.Module):
             self.train(training)
 
 
-def _create(name: str) -> nn.Module:
-    """Let timm build the network, untrained; of any image size where the network has that switch."""
+def create_features(name: str, *, pretrained: bool = False) -> nn.Module:
+    """Let timm build the network, by default untrained; of any image size where the network has that switch.
+
+    Raises:
+        ModelError: without timm, for a name it does not know, or for a network that has no maps. With `pretrained`,
+            whatever is raised where no weights can be had, too.
+    """
     try:
         import timm
     except ImportError as error:
@@ -92,11 +97,13 @@ def _create(name: str) -> nn.Module:
     attempts: list[dict[str, Any]] = [{"strict_img_size": False}, {}]
     for switches in attempts:
         try:
-            body: nn.Module = timm.create_model(name, pretrained=False, features_only=True, **switches)
+            body: nn.Module = timm.create_model(name, pretrained=pretrained, features_only=True, **switches)
         except TypeError as error:
             if not switches:
                 raise ModelError(f"timm gives no feature maps of {name!r} ({error}): choose another network") from error
         except (RuntimeError, AssertionError, AttributeError, ValueError) as error:
+            if pretrained:  # it was built without weights before
+                raise
             raise ModelError(f"timm gives no feature maps of {name!r} ({error}): choose another network") from error
         else:
             return body

@@ -31,7 +31,8 @@ def load_pretrained(
 
     `weights` is one of:
 
-    * `imagenet`: the backbone's on ImageNet: bundled for `efficientnet_lite0`, else torchvision's best.
+    * `imagenet`: the backbone's on ImageNet: bundled for `efficientnet_lite0`, timm's for its own, else torchvision's
+      best.
     * `DEFAULT`: torchvision's default for the whole network where it has one (`deeplabv3` and `fcn` on some backbones),
       else for the backbone, as `imagenet`.
     * a name of torchvision's, with or without its class: `IMAGENET1K_V2`, `ResNet50_Weights.IMAGENET1K_V2`,

@@ -1,6 +1,7 @@
-"""Where pretrained weights lie: bundled or torchvision's by name, models by name, any other by the path of a file."""
+"""Where pretrained weights lie: bundled, torchvision's, timm's and models by name, any other by the path of a file."""
 
 import http.client
+import logging
 import os
 import pickle
 import re
@@ -14,6 +15,8 @@ from safetensors import safe_open
 from torch import Tensor
 
 from geodeeplab.errors import ModelError
+from geodeeplab.models.backbones.timm_models import PREFIX as TIMM
+from geodeeplab.models.backbones.timm_models import create_features
 from geodeeplab.models.contract import HEADER_KEY, Contract
 from geodeeplab.models.files.header import BUNDLED_FOLDER, find_model, iter_bundled
 from geodeeplab.models.weights.inflate import RGB
@@ -57,8 +60,9 @@ def find_weights(weights: str | os.PathLike[str], *, arch: str | None, backbone:
     """
     name = str(weights)
     if name in (IMAGENET, DEFAULT) and backbone in BUNDLED_WEIGHTS:
-        path = BUNDLED_WEIGHTS[backbone]
-        return Weights(source=f"{IMAGENET} ({path.name})", tensors=_read(path).tensors, bands=RGB)
+        return _bundled(backbone)
+    if name in (IMAGENET, DEFAULT) and backbone is not None and backbone.startswith(TIMM):
+        return _from_timm(backbone)
     if name == IMAGENET:
         return _from_torchvision(_best_of_backbone(backbone))
     if name in iter_bundled() or Path(name).is_file():
@@ -66,6 +70,44 @@ def find_weights(weights: str | os.PathLike[str], *, arch: str | None, backbone:
     if Path(name).suffix.lower() in SUFFIXES:
         raise ModelError(f"no file of weights is called {name!r}: check the path")
     return _from_torchvision(_choose(name, arch, backbone))
+
+
+def _bundled(backbone: str) -> Weights:
+    """Read the weights of a backbone that come with GeoDeepLab."""
+    path = BUNDLED_WEIGHTS[backbone]
+    if not path.is_file():
+        raise ModelError(
+            f"the weights of {backbone} are not where the package should have them ({path}): install GeoDeepLab again, "
+            "or give the path of a file of weights"
+        )
+    return Weights(source=f"{IMAGENET} ({path.name})", tensors=_read(path).tensors, bands=RGB)
+
+
+def _from_timm(backbone: str) -> Weights:
+    """Let timm read the weights that it has of a backbone, from its cache of downloads or by a download into it."""
+    from timm.models import get_pretrained_cfg
+
+    name = backbone.removeprefix(TIMM)
+    found = get_pretrained_cfg(name, allow_unregistered=True)
+    if found is None or not found.has_weights:
+        raise ModelError(f"timm has no weights of {name!r}: give the path of a file of weights")
+    source = found.hf_hub_id or found.url
+    hub = logging.getLogger("huggingface_hub")
+    level = hub.level
+    hub.setLevel(logging.ERROR)  # without a network it would tell of every retry
+    try:
+        tensors = create_features(name, pretrained=True).state_dict()
+    except ModelError:
+        raise
+    except Exception as error:  # whatever the hub raises without a network
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(
+            f"{backbone} is not on this machine and cannot be downloaded ({reason}): pass the path of its file as "
+            f"weights; it comes from {source}"
+        ) from error
+    finally:
+        hub.setLevel(level)
+    return Weights(source=f"timm's {source}", tensors=tensors, bands=RGB)
 
 
 def _best_of_backbone(backbone: str | None) -> Any:  # noqa: ANN401 - torchvision has no types

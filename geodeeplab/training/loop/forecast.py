@@ -73,7 +73,7 @@ def forecast_fit(
     else:
         step = max(times.train, draw) if workers else times.train + times.draw
     scoring = SCORING_SHARE * (times.train + times.draw) * len(data.val) / (recipe.batch_size * world)
-    parts = "" if recipe.parts == 1 else f", {recipe.chips_at_once} at once,"
+    parts = "" if recipe.parts == 1 else f", {recipe.chips_at_once} at once"
     return FitForecast(
         epochs=epochs,
         last_epoch=recipe.first_epoch + recipe.epochs,

@@ -9,9 +9,17 @@ import torch
 from torch import Tensor
 
 from geodeeplab.errors import ModelError
-from geodeeplab.models import Contract, LoadingReport, Model, SegmentationNetwork, build_model, load_pretrained
+from geodeeplab.models import (
+    Contract,
+    LoadingReport,
+    Model,
+    SegmentationNetwork,
+    build_model,
+    iter_bundled,
+    load_pretrained,
+)
 from geodeeplab.models.weights.inflate import RGB, plain_name
-from geodeeplab.models.weights.weight_files import IMAGENET
+from geodeeplab.models.weights.weight_files import BUNDLED_WEIGHTS, IMAGENET
 from geodeeplab.training.data import TrainingData
 
 
@@ -31,8 +39,15 @@ def load_start(network: SegmentationNetwork, weights: str | os.PathLike[str], *,
         return load_pretrained(network, weights, bands=list(bands) if named else None)
     except ModelError as error:
         if weights == IMAGENET:
-            raise ModelError(f"{error}; or train from scratch with `weights=None`") from error
+            raise ModelError(f"{error}; {_what_is_here()}; or train from scratch with `weights=None`") from error
         raise
+
+
+def _what_is_here() -> str:
+    """Name what lies in the package to start from."""
+    backbones = " or ".join(f"`backbone={name}`" for name, path in BUNDLED_WEIGHTS.items() if path.is_file())
+    models = " or ".join(f"`from_model={name}`" for name in iter_bundled())
+    return "or start from what is here: " + ", ".join(one for one in (backbones, models) if one)
 
 
 def load_other_classes(

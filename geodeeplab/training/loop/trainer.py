@@ -41,7 +41,7 @@ def make_trainer(
         more: Lightning's.
 
     Raises:
-        OptionError: for devices that are not there.
+        OptionError: for devices that are not there, or a strategy that is unknown.
     """
     length: dict[str, Any] = {"max_epochs": recipe.epochs}
     if max_steps is not None:
@@ -66,7 +66,9 @@ def make_trainer(
         )
     except (MisconfigurationException, ValueError) as error:
         reason = " ".join(str(error).split())
-        raise OptionError(f"there is no such training device here ({reason}): leave `devices=` out") from error
+        raise OptionError(
+            f"Lightning cannot train as asked for ({reason}): correct `devices=` and `strategy=`, or leave them out"
+        ) from error
 
 
 def _accelerator(device: torch.device, devices: int | str | Sequence[int] | None) -> dict[str, Any]:

@@ -23,11 +23,16 @@ from geodeeplab.models import (
     read_contract,
     save_model,
 )
+from geodeeplab.models.backbones.timm_models import create_features
+from geodeeplab.models.weights import weight_files
 from geodeeplab.models.weights.inflate import inflate_first_convolution
 from geodeeplab.models.weights.pretrained import load_pretrained
+from geodeeplab.models.weights.weight_files import find_weights
 from tests.examples import few
 
 State = dict[str, Tensor]
+FIRST = "body.conv1.0.weight"
+"""The first convolution of timm's ResNet-10-T."""
 SENTINEL2 = "coastal blue green red rededge1 rededge2 rededge3 nir nir08 watervapour cirrus swir16 swir22".split()
 
 
@@ -122,6 +127,33 @@ def test_default_weights_of_a_backbone(
     assert set(report.loaded) | set(report.missing) >= {k for k in network.state_dict() if "num_batches" not in k}
     assert all(key.startswith("classifier.") for key in report.missing)
     assert all(key.startswith(("fc.", "classifier.", "features.18.", "features.7.")) for key in report.dropped)
+
+
+def test_backbones_of_timm_start_from_timms_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("timm")
+    torch.manual_seed(0)
+    source = create_features("resnet10t")
+    monkeypatch.setattr(weight_files, "create_features", lambda name, *, pretrained: source)
+    network = build_model(arch="fcn", backbone="timm:resnet10t", num_classes=2, in_channels=4)
+    report = load_pretrained(network, "imagenet", bands=["red", "green", "blue", "nir"])
+    assert report.source == "timm's timm/resnet10t.c3_in1k"
+    assert same_backbone(network, {f"body.{key}": value for key, value in source.state_dict().items()}, but=FIRST)
+    assert "3 → 4 bands" in report.inflated[f"backbone.{FIRST}"]
+
+    def fail(name: str, *, pretrained: bool) -> nn.Module:
+        raise OSError("no route\nto host")
+
+    monkeypatch.setattr(weight_files, "create_features", fail)
+    with pytest.raises(ModelError, match=r"resnet10t is not .* downloaded \(no route to host\): pass the path"):
+        load_pretrained(network, "imagenet")
+    with pytest.raises(ModelError, match="timm has no weights of 'regnetz_005': give the path of a file"):
+        find_weights("imagenet", arch="fcn", backbone="timm:regnetz_005")
+
+
+def test_bundled_weights_that_are_not_in_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(weight_files.BUNDLED_WEIGHTS, "efficientnet_lite0", tmp_path / "gone.safetensors")
+    with pytest.raises(ModelError, match=r"not where the package should have them .*: install GeoDeepLab again"):
+        find_weights("imagenet", arch="deeplabv3", backbone="efficientnet_lite0")
 
 
 @pytest.mark.parametrize("name", ["IMAGENET1K_V1", "ResNet18_Weights.IMAGENET1K_V1", "ResNet18_Weights.DEFAULT"])
