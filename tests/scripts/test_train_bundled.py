@@ -50,7 +50,7 @@ def test_landcover_is_trained_reported_and_gone_on_with(sets: Path, tmp_path: Pa
     options = ["landcover-aerial", "--data", str(sets), "--out", str(tmp_path), *SMALL]
     train_bundled.main(options)
     contract = read_contract(tmp_path / "landcover-aerial.safetensors")
-    assert (contract.name, contract.tile_size, contract.overlap) == ("landcover-aerial", 768, 128)
+    assert (contract.name, contract.tile_size, contract.overlap) == ("landcover-aerial", dubai.TILE_SIZE, dubai.OVERLAP)
     assert contract.gsd_m == dubai.GSD_M
     ohios = {*(f"ohio{name}-selection" for name in ohio.SELECT_AREAS), "ohio38296-report"}
     assert set(contract.metrics) == {"dubai2-selection", "dubai6-report", *ohios}
