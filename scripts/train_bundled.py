@@ -152,6 +152,8 @@ def report(learner: DeepLab, path: Path, args: argparse.Namespace) -> None:
     provenance = dict(contract.provenance)
     if args.start is not None:
         provenance["earlier"] = dict(read_contract(args.start).provenance)
+    calibration = {key: value for key, value in contract.metrics["validation"].items() if key.startswith("ece")}
+    metrics["validation"] = calibration  # with the temperature and before, on the pixels that it was fitted to
     contract = replace(contract, metrics=metrics, provenance=provenance)
     if args.name != SATELLITE:
         contract = replace(contract, tile_size=tile_size, overlap=overlap)

@@ -80,6 +80,8 @@ def test_the_model_file_says_everything(fitted: DeepLab, saved: Path) -> None:
     validation = contract.metrics["validation"]
     assert "4 validation chips of 32 px, none of which was trained on" in validation["measured_on"]
     assert validation["miou"] == fitted.mIOU(mean=True)
+    assert contract.appearance is not None
+    assert contract.appearance.side == 32
     assert contract.provenance["data"] == {"sources": ["drawn"]}
     assert contract.provenance["seed"] == 5
     assert contract.provenance["start"] == "nothing"

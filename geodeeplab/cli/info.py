@@ -11,6 +11,7 @@ from geodeeplab.cli.run_options import run_options
 from geodeeplab.cli.text import as_options
 
 if TYPE_CHECKING:
+    from geodeeplab.models.appearance import SceneDistance
     from geodeeplab.pipeline.info.forecast import Forecast
     from geodeeplab.pipeline.info.preflight import ModelFit, Preflight
     from geodeeplab.pipeline.info.scene_facts import SceneFacts
@@ -48,6 +49,8 @@ def _iter_lines(found: "Preflight") -> Iterator[tuple[str, str]]:
     yield from _iter_scene_lines(found.scene)
     if found.model is not None:
         yield from _iter_model_lines(found.model, found.scene)
+    if found.distance is not None:
+        yield from _iter_distance_lines(found.distance)
     if found.run is not None:
         yield from _iter_run_lines(found.run)
     yield from (("note", as_options(note)) for note in found.notes)
@@ -100,6 +103,17 @@ def _iter_model_lines(model: "ModelFit", scene: "SceneFacts") -> Iterator[tuple[
         low, high = model.value_range
         limits = ", ".join(f"{band} {a:g}–{b:g}" for band, (a, b) in zip(model.reads, model.limits, strict=True))
         yield "values", f"{limits} become {low:g}–{high:g}"
+
+
+def _iter_distance_lines(distance: "SceneDistance") -> Iterator[tuple[str, str]]:
+    than = "less" if distance.departure < 0 else "more"
+    yield (
+        "ground",
+        f"{distance.verdict}{' from' if distance.verdict != 'near' else ' to'} what the model was trained on: "
+        f"{distance.value:.1f}, where 1 is usual there; most by {distance.statistic}, {than} here",
+    )
+    if distance.verdict == "far":
+        yield "advice", "labels may be poor: from a few polygons that are drawn here, `geodeeplab adapt` makes a model"
 
 
 def _iter_run_lines(run: "Forecast") -> Iterator[tuple[str, str]]:

@@ -35,6 +35,7 @@ from geodeeplab.training.arcgis_words import (
     understands,
 )
 from geodeeplab.training.data import TrainingData
+from geodeeplab.training.loop.ground import describe_ground
 from geodeeplab.training.loop.lr_find import RateSweep
 from geodeeplab.training.loop.model_facts import class_table, make_contract, validation_metrics
 from geodeeplab.training.loop.objective import Objective, find_ignored
@@ -185,8 +186,8 @@ class TrainedNetwork:
     ) -> Path:
         """Write one model file, to segment with at once.
 
-        It holds weights and contract, with the temperature that calibrates confidence on the validation chips; the
-        state to go on training from stays in the folder of the checkpoints.
+        It holds weights and contract, with the temperature that calibrates confidence on the validation chips and with
+        what training chips look like; the state to go on training from stays in the folder of the checkpoints.
 
         Args:
             path: a path that ends in .safetensors, or a name or path without the ending.
@@ -201,7 +202,9 @@ class TrainedNetwork:
         path = check_output(named_file(path), suffixes=MODEL_SUFFIXES, overwrite=overwrite, inputs=self._inputs)
         metrics = validation_metrics(self._tally, self._scores().calibration, self.data)
         contract = self._contract(name or path.stem, licence, provenance or {}, metrics)
-        save_model(self.network, dataclasses.replace(contract, temperature=self._temperature), path)
+        ground = describe_ground(self.data.train, contract)
+        contract = dataclasses.replace(contract, temperature=self._temperature, appearance=ground)
+        save_model(self.network, contract, path)
         return path
 
     @understands(LOAD)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from geodeeplab.errors import ModelError
 from geodeeplab.models.adapted.architecture import read_architecture
+from geodeeplab.models.appearance import Appearance, check_appearance, read_appearance
 from geodeeplab.models.architecture import MAX_BANDS
 from geodeeplab.models.checks import (
     check_mapping,
@@ -74,6 +75,9 @@ class Contract:
     temperature: float = 1.0
     """What logits are divided by where they become confidence and probabilities, so that these are calibrated; 1 where
     nobody measured it."""
+    appearance: Appearance | None = None
+    """What the training ground looks like, so that one can tell how far a scene lies from it; None where nobody looked.
+    """
     licence: str = ""
     """Licence of the weights."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -122,19 +126,24 @@ class Contract:
         """Names of the bands in the order of the network's channels."""
         return tuple(band.name for band in self.bands)
 
+    @property
+    def required_channels(self) -> tuple[int, ...]:
+        """Channels (from 0) of the bands that are not optional."""
+        return tuple(channel for channel, band in enumerate(self.bands) if not band.is_optional)
+
     def channels_of(self, count: int) -> tuple[int, ...] | None:
         """Give the channels (from 0) that a scene with `count` bands fills: all, or those that are not optional.
 
         None where a scene with so many bands is none for the model.
         """
-        required = tuple(channel for channel, band in enumerate(self.bands) if not band.is_optional)
-        return next((one for one in (tuple(range(len(self.bands))), required) if len(one) == count), None)
+        every = tuple(range(len(self.bands)))
+        return next((one for one in (every, self.required_channels) if len(one) == count), None)
 
     def to_json(self) -> str:
         """Write the contract as one JSON object.
 
         What only later readers know is left out where it says nothing (a band's scale and offset, that it is optional,
-        `output`, `positive`, a temperature of 1), so that earlier ones take the file, too.
+        `output`, `positive`, a temperature of 1, `appearance`), so that earlier ones take the file, too.
         """
         values = dataclasses.asdict(self)
         for stated, band in zip(values["bands"], self.bands, strict=True):
@@ -142,7 +151,7 @@ class Contract:
                 del stated["scale"], stated["offset"]
             if not band.is_optional:
                 del stated["is_optional"]
-        for key in ("output", "positive"):
+        for key in ("output", "positive", "appearance"):
             if values[key] is None:
                 del values[key]
         if self.temperature == 1:
@@ -185,6 +194,8 @@ class Contract:
             plain["bands"] = tuple(read_band(item) for item in listed(plain["bands"], "bands"))
             if "value_range" in plain:
                 plain["value_range"] = tuple(listed(plain["value_range"], "value_range"))
+            if plain.get("appearance") is not None:
+                plain["appearance"] = read_appearance(plain["appearance"])
             if "overlap" not in plain and isinstance(plain.get("tile_size"), int):
                 plain["overlap"] = min(cls.overlap, plain["tile_size"] // 2)
             return cls(**plain)
@@ -221,6 +232,8 @@ class Contract:
         if self.gsd_m is not None:
             check_number(self.gsd_m, "gsd_m")
         check_number(self.temperature, "temperature")
+        if self.appearance is not None:
+            check_appearance(self.appearance, bands=len(self.bands))
         if self.output not in (None, *OUTPUTS):
             raise TypeError(f"output is {' or '.join(OUTPUTS)}, not {shown(self.output)}")
 

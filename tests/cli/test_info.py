@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import rasterio
 
-from geodeeplab.cli.info import bytes_text, seconds_text
+from geodeeplab.cli.info import _iter_distance_lines, bytes_text, seconds_text
+from geodeeplab.models.appearance import SceneDistance
 
 MakeRaster = Callable[..., Path]
 Blocks = Callable[..., np.ndarray]
@@ -21,6 +22,20 @@ def lines_of(ran: Any) -> dict[str, str]:  # noqa: ANN401 - what the fixture giv
     """Give the lines of a run that went well, by name; of several with one name the last."""
     assert ran.status == 0, ran.err
     return {line[:8].strip(): line[8:] for line in ran.out.splitlines()}
+
+
+class TestGround:
+    @pytest.mark.parametrize(("value", "verdict"), [(0.9, "near"), (2.0, "somewhat far"), (6.2, "far")])
+    def test_says_how_far_the_scene_is_and_what_to_do(self, value: float, verdict: Any) -> None:  # noqa: ANN401
+        distance = SceneDistance(
+            value=value, verdict=verdict, statistic="brightness of red", departure=-2.0, windows=24
+        )
+        first, *rest = _iter_distance_lines(distance)
+        preposition = "to" if verdict == "near" else "from"
+        assert first[0] == "ground"
+        assert first[1].startswith(f"{verdict} {preposition} what the model was trained on: {value}, where 1 is usual")
+        assert first[1].endswith("most by brightness of red, less here")
+        assert [name for name, _ in rest] == (["advice"] if verdict == "far" else [])
 
 
 class TestScene:

@@ -13,7 +13,7 @@ PLAIN_WORDS = """
     distances dst early estimate evaluate evaluation export extra facts fc fill find finite fit folder fraction
     gb geo group groups half holes html ignore json keep kept kernel layout like load m m2 mapping max min missed name
     needs nodes non notes num option overwrite path paths pct plan plot prepare probabilities probability progress
-    published refine report resize rgb rotation run save scales schedule self show simplified skip smoothing
+    published refine report required resize rgb rotation run save scales schedule self show simplified skip smoothing
     source statuses stopping strategy strength supported table threads title touched tracing train unfreeze unknown
     unlabelled unpaired val version warning wrong
 """

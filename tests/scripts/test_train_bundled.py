@@ -53,7 +53,7 @@ def test_landcover_is_trained_reported_and_gone_on_with(sets: Path, tmp_path: Pa
     assert (contract.name, contract.tile_size, contract.overlap) == ("landcover-aerial", dubai.TILE_SIZE, dubai.OVERLAP)
     assert contract.gsd_m == dubai.GSD_M
     ohios = {*(f"ohio{name}-selection" for name in ohio.SELECT_AREAS), "ohio38296-report"}
-    assert set(contract.metrics) == {"dubai2-selection", "dubai6-report", *ohios}
+    assert set(contract.metrics) == {"dubai2-selection", "dubai6-report", *ohios, "validation"}
     assert 0 <= contract.metrics["dubai6-report"]["miou"] <= 1
     assert contract.provenance["data"]["parts"]["dubai tiles"]["report"] == 6
     for name in ("losses", "worst", "dubai6-report"):
@@ -123,4 +123,4 @@ def test_buildings_are_split_by_country_and_reported_on_the_larger_area(places: 
     report = json.loads((tmp_path / "out" / "buildings-aerial-kampala1-report.json").read_text())
     assert sum(one["truth_pixels"] for one in report["classes"]) == 2 * 256 * 256
     assert "OpenStreetMap" in contract.licence
-    assert set(contract.metrics) == {"kampala2-selection", "kampala1-report"}
+    assert set(contract.metrics) == {"kampala2-selection", "kampala1-report", "validation"}

@@ -72,7 +72,7 @@ def cover(plan: Plan) -> Coverage:
     if plan.aoi is None and seen.is_all_valid:
         middle = all_rows[len(all_rows) // 2], all_cols[len(all_cols) // 2]
         return Coverage(tiles=tiles, empty=0, is_exact=True, read_s=None, example=middle)
-    area = _area(plan)
+    area = area_seen(plan)
     rows, cols = lattice.touching(area)
     outside = tiles - len(rows) * len(cols)
     limit = LOOK_BYTES_REMOTE if is_networked(seen.source) else LOOK_BYTES
@@ -107,7 +107,7 @@ def read_example(plan: Plan, tile: tuple[int, int]) -> tuple[TileBatch, float]:
     return batch, time.perf_counter() - started
 
 
-def _area(plan: Plan) -> Shard:
+def area_seen(plan: Plan) -> Shard:
     """Give the block of the model's grid that the run has to look at, be outputs cropped or not."""
     if plan.area is None:
         return plan.on_model_grid(plan.whole)
@@ -152,15 +152,15 @@ def _place_bytes(plan: Plan, place: _Place) -> float:
     window, (height, width) = _window(plan, place), plan.model_scene.block_shape
     rows, cols = plan.model_scene.shape
     pixels: int = min(window.height + height, rows) * min(window.width + width, cols)
-    return pixels * _bytes_per_pixel(plan)
+    return pixels * bytes_per_pixel(plan)
 
 
 def _area_bytes(plan: Plan, area: Shard) -> float:
     """Give the decoded bytes of an area."""
-    return area.shape[0] * area.shape[1] * _bytes_per_pixel(plan)
+    return area.shape[0] * area.shape[1] * bytes_per_pixel(plan)
 
 
-def _bytes_per_pixel(plan: Plan) -> float:
+def bytes_per_pixel(plan: Plan) -> float:
     """Give the bytes of the scene's own pixels that lie under one of the model's."""
     stored: int = len(plan.scene.bands) * plan.scene.dtype.itemsize
     return stored if plan.zoom is None else stored / (plan.zoom.factor[0] * plan.zoom.factor[1])

@@ -21,6 +21,7 @@ from geodeeplab.raster import Scene, SceneLike, local_files_only, open_scene
 
 if TYPE_CHECKING:
     from geodeeplab.models import Contract
+    from geodeeplab.models.appearance import SceneDistance
     from geodeeplab.pipeline.info.forecast import Forecast
     from geodeeplab.pipeline.plan import Plan
     from geodeeplab.pipeline.request import Request
@@ -67,6 +68,9 @@ class Preflight:
     crop: tuple[int, int, int, int] | None = None
     """First row, row after the last, first column, column after the last of the scene that the outputs are cropped to;
     None where they have all of it."""
+    distance: "SceneDistance | None" = None
+    """How far the scene lies from what the model was trained on; None where its file does not say what that was, where
+    too little has data, or where something is missing."""
 
     def to_json(self) -> str:
         """Write everything as one JSON object; numbers that JSON does not have, such as NaN, as text."""
@@ -134,6 +138,7 @@ def _check(request: "Request", *, folder: str | os.PathLike[str]) -> Preflight:
     from geodeeplab.models import as_model
     from geodeeplab.pipeline.gsd import ground_of
     from geodeeplab.pipeline.info.forecast import forecast
+    from geodeeplab.pipeline.info.ground import measure_distance
 
     model = as_model(request.model, request.contract)
     request = replace(request, model=model, contract=None)  # it is loaded once
@@ -147,10 +152,13 @@ def _check(request: "Request", *, folder: str | os.PathLike[str]) -> Preflight:
         facts = replace(describe_scene(plan.scene), gsd_m=ground_of(plan.scene.grid, plan.area).gsd_m)
         fit = _fit(model.contract, plan, is_settled=not needs)
         run = forecast(plan, folder=folder)
+        distance = None if needs else measure_distance(plan)  # else nobody knows what the scene's numbers mean
         if run.empty_tiles == run.tiles:
             needs += (_no_pixel(plan, is_certain=run.is_count_exact),)
         crop = None if plan.crop is None else astuple(plan.crop.extent)
-        return Preflight(scene=facts, model=fit, run=run, needs=needs, notes=tuple(plan.notes), crop=crop)
+        return Preflight(
+            scene=facts, model=fit, run=run, needs=needs, notes=tuple(plan.notes), crop=crop, distance=distance
+        )
 
 
 def _open(request: "Request", stack: ExitStack) -> "tuple[Plan | None, tuple[str, ...]]":
