@@ -1,8 +1,7 @@
 """The hls30 chips as training data: Landsat-like scenes of 30 m with ESA WorldCover, split by site.
 
 Chips of 128 px of harmonised Landsat and Sentinel-2 surface reflectance (public domain), with ESA WorldCover (CC BY
-4.0); neither is part of the project. Chips of one place are one site and stay on one side. Everything is seen at
-`SEEN_GSD_M`: a map of 30 m is about pixels, and the finest level of a backbone has cells of four.
+4.0); neither is part of the project. Chips of one place are one site and stay on one side.
 """
 
 import json
@@ -23,10 +22,16 @@ from rasterio.errors import NotGeoreferencedWarning
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from geodeeplab.models import ModelBand, ModelClass
+from geodeeplab.learner import DeepLab
+from geodeeplab.models import ModelBand, ModelClass, build_model, load_pretrained
+from geodeeplab.models.pointrend import IMAGE_LEVEL
 from geodeeplab.training import Augmentation, TrainingData, prepare_data
 
 Role = Literal["train", "select", "report"]
+FINE_LEVELS, PIXELS_PER_POINT = (IMAGE_LEVEL, 0), 2
+"""PointRend's: of land cover at 30 m a pixel is an object, so the head reads the image, and half of the pixels."""
+SCALES = (0.7, 2.0)
+"""Zooms of training: 15 to 43 m."""
 DEALT: tuple[Role, ...] = ("train", "select", "train", "report", "train")
 BANDS = ("blue", "green", "red", "nir", "swir1", "swir2")
 OPTIONAL_BANDS = ("swir1", "swir2")
@@ -42,8 +47,6 @@ CLOUD_BLUE = 2500
 MOST_FLOODED = 0.05
 """Share of a chip that is water by NDWI and not by WorldCover, up to which it is used."""
 GSD_M, SIDE = 30, 128
-SEEN_GSD_M, TILE_SIZE = 15, 256
-"""What the model sees: 15 m, between Sentinel-2's 10 m and Landsat's 30 m; a tile is then a chip."""
 MOSAIC_CHIPS, NODATA = 6, -32768
 """Chips in a row of a mosaic, and what fills its last row."""
 CRS = "EPSG:32633"
@@ -142,7 +145,7 @@ def write_chip(chip: Chip, folder: Path) -> tuple[Path, Path]:
 def held_out(data: Path, folder: Path) -> list[tuple[str, Path, Path]]:
     """Write the chips that choose and those that are reported as one mosaic each, with six bands and with four.
 
-    In tiles of `TILE_SIZE` without overlap, each chip is seen by itself.
+    In tiles of `SIDE` without overlap, each chip is seen by itself.
     """
     chips, found = read_chips(data), []
     roles = split_sites(chips)
@@ -200,13 +203,45 @@ def prepare_satellite(
         classes=CLASSES,
         val_scenes=[place for place, chip in enumerate(used) if roles[chip.site] == "select"],
         chip_size=chip_size,
-        gsd_m=SEEN_GSD_M,
         batch_size=batch_size,
         augmentation=augmentation,
         epoch_chips=epoch_chips,
         seed=seed,
         provenance={"sources": list(SOURCES), "sites": dict(Counter(roles.values())), "most_flooded": MOST_FLOODED},
     )
+
+
+def make_learner(
+    data: TrainingData, *, arch: str, backbone: str, width: int, weights: str | Path | None, device: str, seed: int
+) -> DeepLab:
+    """Build a network whose points are pixels, with a learner for it.
+
+    Args:
+        data: of `prepare_satellite`.
+        arch: `deeplabv3` or `deeplabv3plus`.
+        backbone: its name.
+        width: channels of ASPP, decoder and points.
+        weights: `imagenet`, or weights of the backbone that `convert_csmask_weights.py` made; None for none.
+        device: where to learn.
+        seed: of what nothing is loaded into.
+    """
+    torch.manual_seed(seed)
+    network = build_model(
+        arch=arch,
+        backbone=backbone,
+        num_classes=len(CLASSES),
+        in_channels=len(BANDS),
+        pointrend=True,
+        fine_levels=FINE_LEVELS,
+        pixels_per_point=PIXELS_PER_POINT,
+        point_channels=width,
+        aspp_channels=width,
+        decoder_channels=width if arch == "deeplabv3plus" else None,
+    )
+    learner = DeepLab(data, network=network, device=device, seed=seed)
+    if weights is not None:
+        learner.start = load_pretrained(network, weights, bands=BANDS).source
+    return learner
 
 
 def fold_normalisation(weights: Path, bands: Sequence[ModelBand], dst_path: Path) -> Path:

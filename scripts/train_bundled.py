@@ -2,7 +2,7 @@
 
     python scripts/train_bundled.py landcover-aerial --data ../shared/data --epochs 40
     python scripts/train_bundled.py buildings-aerial --data ../shared/data --epochs 40
-    python scripts/train_bundled.py landcover-satellite --data ../shared/data --epochs 40 --chip-size 256 \
+    python scripts/train_bundled.py landcover-satellite --data ../shared/data --epochs 55 --chip-size 128 \
         --arch deeplabv3plus --width 64 --backbone efficientnet_b4_csmask --weights csmask.safetensors
 
 The weights of the last are made by `scripts/convert_csmask_weights.py`.
@@ -51,18 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parse_arguments(arguments)
     data = prepare(args)
     print(data.describe(), flush=True)
-    learner = DeepLab(
-        data,
-        args.backbone,
-        arch=args.arch,
-        weights=start_weights(args, data),
-        pretrained_path=args.start,
-        pointrend=True,
-        dice_loss_fraction=1 / 3 if args.name == BUILDINGS else 0.0,
-        aspp_channels=args.width,
-        device=args.device,
-        seed=args.seed,
-    )
+    learner = make_learner(args, data)
     learner.fit(
         args.epochs,
         lr=args.lr if args.backbone_lr is None else slice(args.backbone_lr, args.lr),
@@ -93,7 +82,7 @@ def prepare(args: argparse.Namespace) -> TrainingData:
         augmentation = Augmentation(strength=args.strength, recolour_share=0.5)
         return buildings.prepare_buildings(args.data, folder, augmentation=augmentation, **options)
     if args.name == SATELLITE:
-        changes = Augmentation(strength=args.strength, optional_bands=satellite.OPTIONAL_BANDS)
+        changes = Augmentation(strength=args.strength, scale=satellite.SCALES, optional_bands=satellite.OPTIONAL_BANDS)
         return satellite.prepare_satellite(args.data, folder, augmentation=changes, **options)
     teacher = None if args.teacher is None else load_model(args.teacher)
     augmentation = Augmentation(strength=args.strength)
@@ -102,14 +91,35 @@ def prepare(args: argparse.Namespace) -> TrainingData:
     )
 
 
-def start_weights(args: argparse.Namespace, data: TrainingData) -> str | Path | None:
-    """Give what the backbone starts from."""
-    if args.start is not None or args.weights == "none":
-        return None
-    if args.name == SATELLITE and Path(args.weights).is_file():
-        return satellite.fold_normalisation(Path(args.weights), data.bands, args.out / "data" / "folded.safetensors")
-    weights: str = args.weights
-    return weights
+def make_learner(args: argparse.Namespace, data: TrainingData) -> DeepLab:
+    """Build the network and what it starts from."""
+    weights = None if args.weights == "none" else args.weights
+    if args.name != SATELLITE:
+        return DeepLab(
+            data,
+            args.backbone,
+            arch=args.arch,
+            weights=None if args.start is not None else weights,
+            pretrained_path=args.start,
+            pointrend=True,
+            dice_loss_fraction=1 / 3 if args.name == BUILDINGS else 0.0,
+            aspp_channels=args.width,
+            device=args.device,
+            seed=args.seed,
+        )
+    if args.start is not None:
+        return DeepLab.from_model(args.start, data, device=args.device, seed=args.seed)
+    if weights is not None and Path(weights).is_file():
+        weights = satellite.fold_normalisation(Path(weights), data.bands, args.out / "data" / "folded.safetensors")
+    return satellite.make_learner(
+        data,
+        arch=args.arch,
+        backbone=args.backbone,
+        width=args.width,
+        weights=weights,
+        device=args.device,
+        seed=args.seed,
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -120,7 +130,7 @@ def report(learner: DeepLab, path: Path, args: argparse.Namespace) -> None:
     """Evaluate the saved model on whole scenes, and write the numbers into its file."""
     metrics: dict[str, Any] = {}
     places: dict[str, Any] = {}
-    tile_size, overlap = (satellite.TILE_SIZE, 0) if args.name == SATELLITE else (TILE_SIZE, OVERLAP)
+    tile_size, overlap = (satellite.SIDE, 0) if args.name == SATELLITE else (TILE_SIZE, OVERLAP)
     for name, scene, truth, options in held_out(args):
         labels = args.out / f"{args.name}-{name}.tif"
         confidence = labels.with_name(f"{labels.stem}-confidence.tif")

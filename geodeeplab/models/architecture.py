@@ -20,6 +20,7 @@ MAX_BANDS = 65_535
 """As many as GDAL's rasters have."""
 MAX_CHANNELS = 16_384
 """The widest layer; the papers' is 4096."""
+MAX_PIXELS_PER_POINT = 65_536
 MAX_RATE = 1024
 """The largest dilation; the papers' is 36."""
 
@@ -67,7 +68,7 @@ class Architecture:
     keep_dilation: bool = True
     """With PointRend, False leaves the backbone at its native stride."""
     fine_levels: Sequence[int] = (0,)
-    """The levels that PointRend reads."""
+    """The levels that PointRend reads; −1 is the image."""
     multi_grid: Sequence[int] = (1, 1, 1)
     """Factors on the dilation of a ResNet's last blocks."""
     scales: Sequence[float] = (1.0,)
@@ -92,6 +93,8 @@ class Architecture:
     """Of DilatedNet."""
     point_channels: int = 256
     """Width of PointRend's MLP."""
+    pixels_per_point: int = 256
+    """Pixels for each point that PointRend computes, 1 to 65536."""
 
     def __post_init__(self) -> None:
         """Check types and ranges; what does not go together is refused where the network is built.
@@ -146,7 +149,11 @@ class Architecture:
         is_whole = isinstance(self.num_classes, int) and not isinstance(self.num_classes, bool)
         if not is_whole or not 2 <= self.num_classes <= MAX_CLASSES:
             raise ModelError(f"a model has 2 to {MAX_CLASSES} classes, not {shown(self.num_classes)}")
-        for name, low, high in (("in_channels", 1, MAX_BANDS), ("point_channels", 1, MAX_CHANNELS)):
+        for name, low, high in (
+            ("in_channels", 1, MAX_BANDS),
+            ("point_channels", 1, MAX_CHANNELS),
+            ("pixels_per_point", 1, MAX_PIXELS_PER_POINT),
+        ):
             check_whole(getattr(self, name), name, low, high)
         for name, low, high in (
             ("output_stride", 8, 32),
@@ -186,7 +193,7 @@ class Architecture:
             for value in values:
                 if name == "atrous_rates" and isinstance(value, int) and value < 1:
                     raise ModelError(f"atrous rates are whole numbers from 1, not {shown(tuple(values))}")
-                check_whole(value, f"each of {name}", 0 if name == "fine_levels" else 1, high)
+                check_whole(value, f"each of {name}", -1 if name == "fine_levels" else 1, high)
         check_sequence(self.scales, "scales", 16)
         for scale in self.scales:
             check_number(scale, "each of scales")

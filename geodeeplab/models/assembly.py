@@ -15,7 +15,7 @@ from geodeeplab.models.backbones import (
 from geodeeplab.models.backbones.vgg import VGGS
 from geodeeplab.models.heads.options import HEADS, accepted_options
 from geodeeplab.models.network import SegmentationNetwork
-from geodeeplab.models.pointrend import PointHead
+from geodeeplab.models.pointrend import IMAGE_LEVEL, PointHead
 
 OUTPUT_STRIDE = dict.fromkeys(ARCHITECTURES, 8) | {
     "fcn32s": 32,
@@ -92,7 +92,15 @@ def _build_backbone(numbers: Architecture, *, output_stride: int) -> Backbone:
 def _point_head(backbone: Backbone, numbers: Architecture) -> PointHead:
     """Build PointRend's head for the levels it reads."""
     levels: Sequence[int] = numbers.fine_levels
-    if not levels or len(set(levels)) != len(levels) or not set(levels) <= {0, 1, 2, 3}:
-        raise ModelError(f"fine_levels are distinct numbers of 0, 1, 2, 3, not {tuple(levels)}")
-    fine_channels = sum(backbone.channels[level] for level in levels)
-    return PointHead(fine_channels, numbers.num_classes, hidden_channels=numbers.point_channels)
+    if not levels or len(set(levels)) != len(levels) or not set(levels) <= {IMAGE_LEVEL, 0, 1, 2, 3}:
+        raise ModelError(
+            f"fine_levels are distinct numbers of 0, 1, 2, 3, and {IMAGE_LEVEL} for the image, not {tuple(levels)}"
+        )
+    channels = {IMAGE_LEVEL: numbers.in_channels, **dict(enumerate(backbone.channels))}
+    return PointHead(
+        sum(channels[level] for level in levels),
+        numbers.num_classes,
+        hidden_channels=numbers.point_channels,
+        pixels_per_point=numbers.pixels_per_point,
+        at_centres=IMAGE_LEVEL in levels,
+    )

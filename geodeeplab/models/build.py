@@ -31,6 +31,7 @@ def build_model(
     fc_channels: int | None = None,
     context: str | None = None,
     point_channels: int = 256,
+    pixels_per_point: int = 256,
     weights: str | os.PathLike[str] | None = None,
     bands: Sequence[str] | None = None,
 ) -> SegmentationNetwork:
@@ -51,7 +52,7 @@ def build_model(
         pointrend: refine with PointRend instead of bilinear upsampling.
         keep_dilation: with PointRend, False leaves the backbone at its native stride of 32 (faster, coarser, what
             arcgis.learn does unless told otherwise), and PointRend bridges the rest.
-        fine_levels: the levels that PointRend reads, of 0 to 3 (native strides 4, 8, 16, 32).
+        fine_levels: the levels that PointRend reads, of 0 to 3 (native strides 4, 8, 16, 32); −1 is the image itself.
         multi_grid: factors on the dilation of a ResNet's last three blocks.
         scales: sizes at which the image is seen, 1 first, fused by the maximum; DeepLabV2's are 1, 0.75, 0.5.
         atrous_rates: DeepLabs only. By default 12 (V1) and 6, 12, 18, 24 (V2) at output stride 8, and 6, 12, 18 (V3,
@@ -66,6 +67,9 @@ def build_model(
             only, 1024.
         context: DilatedNet: context module, `basic` or `large`; without it, the front end alone.
         point_channels: width of PointRend's MLP.
+        pixels_per_point: pixels of the image for each point that PointRend computes, in training and in each step of
+            inference. The default refines edges; with 1, and the image among the levels, every pixel is classified by
+            its own values too, as maps need whose objects are pixels.
         weights: pretrained weights to load: `DEFAULT`, the name of torchvision's, or a file (see `load_pretrained`).
         bands: names of the bands of the images, by which a pretrained first convolution is adapted.
 
@@ -95,6 +99,7 @@ def build_model(
             fc_channels=fc_channels,
             context=context,
             point_channels=point_channels,
+            pixels_per_point=pixels_per_point,
         )
     )
     if weights is not None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from geodeeplab.models.backbones import Backbone
 from geodeeplab.models.heads.aspp import resize
 from geodeeplab.models.heads.fcn import SkipFCNHead
-from geodeeplab.models.pointrend import PointHead, subdivide
+from geodeeplab.models.pointrend import IMAGE_LEVEL, PointHead, subdivide
 
 
 class SegmentationNetwork(nn.Module):
@@ -35,7 +35,7 @@ class SegmentationNetwork(nn.Module):
             backbone: maps images to levels.
             classifier: maps the levels and the image's shape to coarse logits.
             point_head: PointRend's; without it, logits are upsampled bilinearly.
-            fine_levels: indices of the levels that the point head reads.
+            fine_levels: indices of the levels that the point head reads, `IMAGE_LEVEL` for the image.
             scales: sizes at which the image is seen, the first one 1; their logits are fused by the maximum
                 (DeepLabV2, section 4.1.2).
         """
@@ -76,7 +76,12 @@ class SegmentationNetwork(nn.Module):
         if isinstance(self.classifier, SkipFCNHead):  # its logits have the image's size: give PointRend its stride
             coarse = resize(coarse, [-(-side // self.classifier.stride) for side in (height, width)])
         strides, origins = self.backbone.strides, self.backbone.origins
-        fine = [align(levels[i], stride=strides[i], origin=origins[i], shape=(height, width)) for i in self.fine_levels]
+        fine = [
+            images
+            if i == IMAGE_LEVEL
+            else align(levels[i], stride=strides[i], origin=origins[i], shape=(height, width))
+            for i in self.fine_levels
+        ]
         return coarse, fine
 
     def _coarse_at(self, images: Tensor, scale: float) -> Tensor:

@@ -16,14 +16,35 @@ from geodeeplab.models.heads.aspp import resize
 
 PIXELS_PER_POINT = 256
 """N = H·W / 256: the number of stride-16 positions of the image, as in the paper's semantic models."""
+IMAGE_LEVEL = -1
+"""Among the fine levels: the image itself."""
 
 
 class PointHead(nn.Module):
     """A small MLP, shared by all points, on fine features and coarse logits; the latter feed every layer."""
 
-    def __init__(self, fine_channels: int, num_classes: int, *, hidden_channels: int = 256, layers: int = 3) -> None:
-        """Take the channels of all fine levels together, the classes, and the size of the MLP."""
+    def __init__(
+        self,
+        fine_channels: int,
+        num_classes: int,
+        *,
+        hidden_channels: int = 256,
+        layers: int = 3,
+        pixels_per_point: int = PIXELS_PER_POINT,
+        at_centres: bool = False,
+    ) -> None:
+        """Take the numbers.
+
+        Args:
+            fine_channels: of all fine levels together.
+            num_classes: K.
+            hidden_channels: width of the MLP.
+            layers: of the MLP.
+            pixels_per_point: H·W / N.
+            at_centres: learn from points in the centres of pixels, as a head must that reads the image.
+        """
         super().__init__()
+        self.pixels_per_point, self.at_centres = pixels_per_point, at_centres
         widths = [fine_channels] + [hidden_channels] * layers
         hidden = [nn.Linear(width + num_classes, hidden_channels) for width in widths[:-1]]
         self.hidden = nn.ModuleList(hidden)
@@ -84,14 +105,14 @@ def subdivide(
         coarse: coarse logits (N, K, h, w), at most of the size of the image; of its very size, they get one step.
         fine: fine feature maps (N, F_i, h_i, w_i), of any sizes.
         shape: (H, W) of the logits to give.
-        points_per_step: N, for each image of the batch; by default H·W / 256.
+        points_per_step: N, for each image of the batch; by default as the head was built.
         valid: (N, H, W), True where there is data; points elsewhere are taken last, and their logits stay bilinear.
 
     Returns:
         Logits (N, K, H, W), float32.
     """
     height, width = int(shape[0]), int(shape[1])
-    budget = points_per_step if points_per_step is not None else max(1, height * width // PIXELS_PER_POINT)
+    budget = points_per_step if points_per_step is not None else max(1, height * width // head.pixels_per_point)
     coarse = coarse.float().contiguous()
     fine = [
         level.float().contiguous(memory_format=torch.channels_last) for level in fine
@@ -160,7 +181,13 @@ def any_in_cells(valid: Tensor, cells: int, *, dim: int) -> Tensor:
 
 
 def sample_training_points(
-    coarse: Tensor, labelled: Tensor, count: int, *, oversample: int = 3, share_uncertain: float = 0.75
+    coarse: Tensor,
+    labelled: Tensor,
+    count: int,
+    *,
+    oversample: int = 3,
+    share_uncertain: float = 0.75,
+    at_centres: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Choose points for the point loss (section 3.1): uncertain ones of k·N candidates, the rest uniform.
 
@@ -174,39 +201,42 @@ def sample_training_points(
         count: P, points of each image.
         oversample: k.
         share_uncertain: of the points.
+        at_centres: put points into the centres of their pixels, where inference has them.
 
     Returns:
         Points (N, P, 2), and the positions (N, P) of their pixels among the H·W.
     """
     with torch.no_grad():
         ranks = labelled.flatten(1).cumsum(1)  # (N, H·W): labelled pixels up to each one
-        index, points = _draw_points(ranks, oversample * count, labelled.shape[-2:])
+        index, points = _draw_points(ranks, oversample * count, labelled.shape[-2:], at_centres=at_centres)
         gap = certainty(point_sample(coarse.float(), points).transpose(1, 2))  # (N, k·P)
         uncertain = int(share_uncertain * count)
         chosen = gap.topk(uncertain, dim=1, largest=False, sorted=False).indices  # (N, P')
-        more_index, more_points = _draw_points(ranks, count - uncertain, labelled.shape[-2:])
+        more_index, more_points = _draw_points(ranks, count - uncertain, labelled.shape[-2:], at_centres=at_centres)
         index = torch.cat([index.gather(1, chosen), more_index], dim=1)
         return torch.cat([points.gather(1, chosen.unsqueeze(-1).expand(-1, -1, 2)), more_points], dim=1), index
 
 
-def _draw_points(ranks: Tensor, count: int, shape: Sequence[int]) -> tuple[Tensor, Tensor]:
+def _draw_points(ranks: Tensor, count: int, shape: Sequence[int], *, at_centres: bool) -> tuple[Tensor, Tensor]:
     """Draw pixels (N, P) by their ranks (N, H·W) among the labelled ones, and a point (N, P, 2) within each."""
     height, width = int(shape[0]), int(shape[1])
     lots = torch.rand(len(ranks), count, 3, device=ranks.device)
     wanted = torch.minimum((lots[..., 0] * ranks[:, -1:]).long() + 1, ranks[:, -1:])  # from 1 to the labelled pixels
     index = torch.searchsorted(ranks, wanted)
     x, y = index % width, index.div(width, rounding_mode="floor")
-    points = torch.stack([(x + lots[..., 1]) / width, (y + lots[..., 2]) / height], dim=-1)
+    right, down = (0.5, 0.5) if at_centres else (lots[..., 1], lots[..., 2])
+    points = torch.stack([(x + right) / width, (y + down) / height], dim=-1)
     return index, points
 
 
 def point_logits(head: PointHead, coarse: Tensor, fine: Sequence[Tensor], labelled: Tensor) -> tuple[Tensor, Tensor]:
     """Give the head's logits (N, K, P) at training points, and the positions (N, P) of their pixels.
 
-    `labelled` (N, H, W) says where points may lie; P = H·W / 256. Gradients flow into the coarse logits too.
+    `labelled` (N, H, W) says where points may lie; P is the head's N. Gradients flow into the coarse logits too.
     """
     height, width = labelled.shape[-2:]
-    points, index = sample_training_points(coarse, labelled, max(1, height * width // PIXELS_PER_POINT))
+    count = max(1, height * width // head.pixels_per_point)
+    points, index = sample_training_points(coarse, labelled, count, at_centres=head.at_centres)
     logits = head(sample_levels(fine, points), point_sample(coarse.float(), points))
     return logits.transpose(1, 2), index
 

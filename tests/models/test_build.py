@@ -115,6 +115,8 @@ def test_a_training_batch_of_one_is_refused_clearly_where_batch_norm_needs_more(
         ({"keep_dilation": False}, "set `pointrend=True`"),
         ({"keep_dilation": False, "pointrend": True, "output_stride": 8}, "means output stride 32"),
         ({"pointrend": True, "fine_levels": (0, 4)}, "distinct numbers of 0, 1, 2, 3"),
+        ({"pointrend": True, "fine_levels": (-2,)}, "each of fine_levels is a whole number from -1"),
+        ({"pointrend": True, "pixels_per_point": 0}, "pixels_per_point is a whole number from 1 to 65536, not 0"),
         ({"arch": "dilatednet", "backbone": "vgg16", "context": "huge"}, "no context module is called 'huge'"),
     ],
 )

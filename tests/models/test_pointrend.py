@@ -5,9 +5,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from geodeeplab.evaluation.boundary import boundary_counts, boundary_iou
-from geodeeplab.models import PointHead, certainty, point_sample, pointrend, subdivide
+from geodeeplab.models import PointHead, build_model, certainty, point_sample, pointrend, subdivide
 from geodeeplab.models.heads.aspp import resize
-from geodeeplab.models.pointrend import labels_at, point_logits, point_loss, sample_levels, sample_training_points
+from geodeeplab.models.pointrend import (
+    IMAGE_LEVEL,
+    labels_at,
+    point_logits,
+    point_loss,
+    sample_levels,
+    sample_training_points,
+)
 
 
 def grid_points(rows: int, cols: int) -> Tensor:
@@ -113,6 +120,26 @@ def test_two_fine_levels_are_joined_along_the_channels() -> None:
     with torch.no_grad():
         got = subdivide(head, coarse, levels, shape=(16, 16), points_per_step=256)
     assert torch.allclose(got, dense(head, coarse, levels, (16, 16)), atol=1e-4)
+
+
+def test_with_a_point_a_pixel_and_the_image_every_pixel_is_classified_by_its_own_values_too() -> None:
+    torch.manual_seed(0)
+    network = build_model(
+        backbone="resnet18", num_classes=3, in_channels=2, pointrend=True, fine_levels=(IMAGE_LEVEL, 0),
+        pixels_per_point=1, point_channels=8, aspp_channels=8,
+    ).eval()  # fmt: skip
+    assert network.point_head is not None
+    torch.nn.init.normal_(network.point_head.predictor.weight)
+    images = torch.randn(1, 2, 32, 48)
+    with torch.no_grad():
+        coarse, fine = network.coarse_and_fine(images)
+        got = network(images)
+    assert fine[0] is images
+    assert torch.allclose(got, dense(network.point_head, coarse, fine, (32, 48)), atol=1e-4)
+    logits, index = point_logits(network.point_head, coarse, fine, torch.ones(1, 32, 48, dtype=torch.bool))
+    assert torch.allclose(logits, got.flatten(2).gather(2, index[:, None].expand(-1, 3, -1)), atol=1e-4)
+    assert index.shape == (1, 32 * 48)
+    assert build_model(**network.architecture).point_head.pixels_per_point == 1  # type: ignore[union-attr]
 
 
 def test_points_are_not_spent_on_nodata() -> None:

@@ -8,10 +8,13 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+import geodeeplab as gdl
 import satellite
-from geodeeplab.models import ModelBand
+import train_bundled
+from geodeeplab.models import ModelBand, read_contract
 
 COVER = sorted(satellite.WORLDCOVER)
+SMALL = "--epochs 1 --epoch-steps 2 --batch 4 --chip-size 64 --width 8 --weights none --device cpu --workers 0".split()
 
 
 @pytest.fixture
@@ -97,3 +100,20 @@ def test_folded_weights_compute_the_same_of_other_statistics(tmp_path: Path) -> 
         results.append(features - weights["bn1.running_mean"].view(1, -1, 1, 1))
     torch.testing.assert_close(*results, rtol=1e-3, atol=1e-3)
     assert torch.equal(folded["bn1.running_var"], tensors["bn1.running_var"])
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_the_model_takes_sentinel_2_of_four_bands(sets: Path, tmp_path: Path) -> None:
+    train_bundled.main(["landcover-satellite", "--data", str(sets), "--out", str(tmp_path / "out"), *SMALL])
+    path = tmp_path / "out" / "landcover-satellite.safetensors"
+    contract = read_contract(path)
+    assert [band.name for band in contract.bands if band.is_optional] == ["swir1", "swir2"]
+    assert (contract.dtype, contract.gsd_m, contract.bands[0].scale) == ("int16", 30, 1e-4)
+    assert set(contract.metrics) == {"hls-selection", "hls-report", "fourbands-selection", "fourbands-report"}
+    assert contract.architecture["fine_levels"] == [-1, 0]
+    scene = gdl.open_array(
+        np.full((4, 40, 40), 1500, "uint16"), bands=["red", "green", "blue", "nir"], crs="EPSG:32633"
+    )
+    done = gdl.segment(scene, label_raster=tmp_path / "a.tif", model=path, scale="0.0001,-0.1", gsd_m="native")
+    assert "the scene lacks swir1, swir2, which model 'landcover-satellite' can do without" in done.facts["notes"]
