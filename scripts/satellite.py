@@ -117,10 +117,12 @@ def split_sites(chips: Sequence[Chip]) -> dict[int, Role]:
     """
     sites = sorted({chip.site for chip in chips})
     ground = {
-        site: sum(np.bincount(chip.ids.ravel(), minlength=len(CLASSES) + 1)[1:] for chip in chips if chip.site == site)
+        site: np.bincount(
+            np.concatenate([chip.ids.ravel() for chip in chips if chip.site == site]), minlength=len(CLASSES) + 1
+        )[1:]
         for site in sites
     }
-    rarest_first = np.argsort(sum(ground.values()))
+    rarest_first = np.argsort(np.sum(list(ground.values()), axis=0))
     order: list[int] = []
     for number in rarest_first:
         left = [site for site in sites if site not in order]
@@ -147,7 +149,8 @@ def held_out(data: Path, folder: Path) -> list[tuple[str, Path, Path]]:
 
     In tiles of `SIDE` without overlap, each chip is seen by itself.
     """
-    chips, found = read_chips(data), []
+    found: list[tuple[str, Path, Path]] = []
+    chips = read_chips(data)
     roles = split_sites(chips)
     for name, bands in (("hls", len(BANDS)), ("fourbands", len(BANDS) - len(OPTIONAL_BANDS))):
         for role, said in (("select", "selection"), ("report", "report")):

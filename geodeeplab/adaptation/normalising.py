@@ -21,7 +21,7 @@ INDICES = (
 )  # fmt: skip
 """Normalised differences by the names of their bands: NDVI, NDWI, NDBI, NBR, MNDWI, red edge, and the colours'."""
 SAME_BAND = {
-    "nir08": "nir", "nir09": "nir", "rededge1": "rededge", "swir1": "swir", "swir16": "swir", "swir22": "swir2",
+    "nir08": "nir", "nir09": "nir", "rededge1": "rededge", "swir16": "swir", "swir22": "swir2",
 }  # fmt: skip
 """Names that stand for another in `INDICES`."""
 MOST_PAIRS = 10

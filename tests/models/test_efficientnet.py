@@ -1,6 +1,7 @@
 import json
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -73,8 +74,8 @@ def randomise(network: nn.Module) -> None:
     """Give a network statistics and biases that a trained one could have; fresh ones hide mistakes."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.running_mean, module.running_var = noise(module.num_features) * 0.1, noise(module.num_features) ** 2
-            module.running_var += 0.5
+            values = noise(module.num_features)
+            module.running_mean, module.running_var = values * 0.1, values**2 + 0.5
         elif isinstance(module, nn.Conv2d) and module.bias is not None:
             nn.init.constant_(module.bias, 0.1)
 
@@ -85,7 +86,7 @@ def test_b4_is_that_of_timm(name: str) -> None:
     backbone = build_backbone(name, in_channels=6, output_stride=32).eval()
     randomise(backbone)
     with torch.device("meta"):
-        theirs = timm.create_model("tf_efficientnet_b4", in_chans=6, features_only=True)
+        theirs: Any = timm.create_model("tf_efficientnet_b4", in_chans=6, features_only=True)
     if name.endswith("csmask"):
         conv = theirs.blocks[2][0].conv_dw
         theirs.blocks[2][0].conv_dw = nn.Conv2d(
@@ -165,6 +166,23 @@ def test_an_impulse_shows_where_cells_lie(size: int, output_stride: int) -> None
         col * output_stride + first_centre(size + 1, output_stride),
     )
     assert centre_of_field(chain, size, (row, col)) == expected
+
+
+@pytest.mark.parametrize("size", [128, 129, 130, 141])
+def test_a_layer_that_is_padded_alike_on_both_sides_moves_the_cells(size: int) -> None:
+    with torch.device("meta"):
+        backbone = build_backbone("efficientnet_b4_csmask", output_stride=16)
+    assert isinstance(backbone, EfficientNet)
+    layers: list[nn.Module] = [SameConv2d(1, 1, kernel, stride=2) for kernel in (3, 3, 3)]
+    layers.insert(2, nn.Conv2d(1, 1, 5, stride=2, padding=2, bias=False))
+    for count in (2, 3, 4):
+        stride, chain = 2**count, nn.Sequential(*layers[:count])
+        for layer in chain:
+            nn.init.ones_(layer.weight)  # type: ignore[arg-type]
+        row, col = 64 // stride, 64 // stride - 1
+        firsts = (backbone.first_centre(side, stride) for side in (size, size + 1))
+        expected = tuple(cell * stride + first for cell, first in zip((row, col), firsts, strict=True))
+        assert centre_of_field(chain, size, (row, col)) == expected
 
 
 def test_the_last_cell_has_its_centre_in_the_last_pixel() -> None:

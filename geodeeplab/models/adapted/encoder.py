@@ -11,7 +11,6 @@ from geodeeplab.models.adapted.colour import CELL
 from geodeeplab.models.assembly import build_network
 from geodeeplab.models.backbones import Backbone, build_backbone
 from geodeeplab.models.backbones.efficientnet import EfficientNet
-from geodeeplab.models.backbones.same import first_centre
 from geodeeplab.models.heads.aspp import resize
 from geodeeplab.models.network import SegmentationNetwork, align
 
@@ -103,20 +102,22 @@ class EncoderFeatures(nn.Module):
             stride, origin = backbone.strides[number - fine], backbone.origins[number - fine]
             return resize(align(components, stride=stride, origin=origin, shape=shape), cells)
         stride = CELL if number < fine else backbone.strides[number - fine]
-        return interpolate_cells(components, stride, shape)
+        firsts = [backbone.first_centre(side, stride) for side in shape]
+        return interpolate_cells(components, stride, shape, firsts)
 
 
-def interpolate_cells(components: Tensor, stride: int, shape: Sequence[int]) -> Tensor:
-    """Interpolate a map (N, P, h, w) of SAME padding at the middle of every cell of an image of `shape` (H, W).
+def interpolate_cells(components: Tensor, stride: int, shape: Sequence[int], firsts: Sequence[int]) -> Tensor:
+    """Interpolate a map (N, P, h, w) at the middle of every cell of an image of `shape` (H, W).
 
-    The first and last cells of the map stand for what lies beyond their centres.
+    `firsts` are the pixels (row, col) in the centre of the map's first cell. The first and last cells of the map stand
+    for what lies beyond their centres.
     """
     if stride == CELL:
         return components
     axes = []
-    for side, size in zip(shape, components.shape[-2:], strict=True):
+    for side, size, first in zip(shape, components.shape[-2:], firsts, strict=True):
         middle = torch.arange(-(-side // CELL), device=components.device) * CELL + (CELL - 1) / 2
-        index = (middle - first_centre(side, stride)) / stride
+        index = (middle - first) / stride
         axes.append(index * (2 / max(size - 1, 1)) - 1)
     grid = torch.stack(torch.meshgrid(*axes, indexing="ij")[::-1], dim=-1)  # (h, w, 2) of x, y
     grid = grid.expand(len(components), -1, -1, -1).to(components.dtype)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from geodeeplab.models.backbones.dilation import dilate
 from geodeeplab.models.backbones.extractor import NATIVE_STRIDES, FeatureExtractor
-from geodeeplab.models.backbones.same import SameConv2d
+from geodeeplab.models.backbones.same import SameConv2d, first_centre
 
 INPUT_MEAN, INPUT_STD = 127.0, 128.0
 """Of every band, from 0 to 255, as the weights of Lite0 expect it."""
@@ -68,9 +68,9 @@ EFFICIENTNETS = {
 class EfficientNet(FeatureExtractor):
     """An EfficientNet without its last 1 × 1 convolution.
 
-    The centre of a level's cell is told by `first_centre`, but for what follows a `centred` stage: for sides that are
-    multiples of 32 it is the last pixel of the cell, (s − 1) / 2 pixels from the middle, as a convolution that is
-    padded alike on both sides has it in the first pixel, (s − 1) / 2 to the other side.
+    The centre of a level's cell is told by `first_centre`: for sides that are multiples of 32 it is the last pixel of
+    the cell, (s − 1) / 2 pixels from the middle, as a convolution that is padded alike on both sides has it in the
+    first pixel, (s − 1) / 2 to the other side.
 
     Attributes:
         fine_channels: channels of the map of stride 2 that comes before the levels.
@@ -80,7 +80,6 @@ class EfficientNet(FeatureExtractor):
         """Take a name of `EFFICIENTNETS`, and the stride of the deepest level, if it is not finer of itself."""
         variant = EFFICIENTNETS[name]
         stem = STEM_CHANNELS if variant.is_lite else _scaled(STEM_CHANNELS, variant.width)
-        self._is_lite = variant.is_lite
         widths = [_scaled(stage[-1], variant.width) for stage in STAGES]
         stages, channels = [], stem
         for index, (number, kernel, stride, expansion, _) in enumerate(STAGES[: variant.level_stages[-1] + 1]):
@@ -88,10 +87,13 @@ class EfficientNet(FeatureExtractor):
             for i in range(math.ceil(number * variant.depth)):
                 kind = _InvertedResidual if expansion > 1 else _SeparableBlock
                 block = kind(
-                    channels, widths[index], kernel=kernel, stride=stride if i == 0 else 1, is_lite=variant.is_lite
+                    channels,
+                    widths[index],
+                    kernel=kernel,
+                    stride=stride if i == 0 else 1,
+                    is_lite=variant.is_lite,
+                    is_centred=index == variant.centred and i == 0,
                 )
-                if index == variant.centred and i == 0:
-                    block.conv_dw = _centred(block.conv_dw)
                 blocks.append(block)
                 channels = widths[index]
             stages.append(nn.Sequential(*blocks))
@@ -106,6 +108,9 @@ class EfficientNet(FeatureExtractor):
             strides=[min(stride, output_stride) for stride in variant.strides],
         )
         self.fine_channels = widths[variant.level_stages[0]]
+        self._is_lite = variant.is_lite
+        steps = [stage[2] for stage in STAGES[: (variant.centred or 0) + 1]]
+        self._centred_stride = None if variant.centred is None else 2 * math.prod(steps)
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
@@ -121,14 +126,27 @@ class EfficientNet(FeatureExtractor):
         maps = [x := stage(x) for stage in self["blocks"].children()]
         return [maps[0], *(maps[int(level.removeprefix("blocks."))] for level in self.levels)]
 
+    def first_centre(self, size: int, stride: int) -> int:
+        """Give the pixel, of `size` along an axis, in the centre of the first cell of a map of `stride`.
+
+        Law: that of `same.first_centre`, unless a convolution on the way is padded alike on both sides.
+        """
+        centred = self._centred_stride
+        if centred is None or stride < centred:
+            return first_centre(size, stride)
+        cells = -(-size // centred)  # of the map that it gives; its first has its centre in the first that it reads
+        return first_centre(size, centred // 2) + centred * first_centre(cells, stride // centred)
+
 
 class _SeparableBlock(nn.Module):
     """A depthwise convolution and a linear 1 × 1 convolution; a block that keeps its channels adds its input."""
 
-    def __init__(self, in_channels: int, out_channels: int, *, kernel: int, stride: int, is_lite: bool) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, *, kernel: int, stride: int, is_lite: bool, is_centred: bool
+    ) -> None:
         super().__init__()
         self.is_lite, self.is_residual = is_lite, stride == 1 and in_channels == out_channels
-        self.conv_dw: nn.Conv2d = SameConv2d(in_channels, in_channels, kernel, stride=stride, groups=in_channels)
+        self.conv_dw = _depthwise(in_channels, kernel, stride=stride, is_centred=is_centred)
         self.bn1 = nn.BatchNorm2d(in_channels, eps=EPS)
         self.se = nn.Identity() if is_lite else _SqueezeExcite(in_channels, _squeezed(in_channels))
         self.conv_pw = nn.Conv2d(in_channels, out_channels, 1, bias=False)
@@ -147,13 +165,15 @@ class _InvertedResidual(nn.Module):
     Blocks that change neither size nor channels add their input.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, *, kernel: int, stride: int, is_lite: bool) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, *, kernel: int, stride: int, is_lite: bool, is_centred: bool
+    ) -> None:
         super().__init__()
         wide = 6 * in_channels
         self.is_lite, self.is_residual = is_lite, stride == 1 and in_channels == out_channels
         self.conv_pw = nn.Conv2d(in_channels, wide, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(wide, eps=EPS)
-        self.conv_dw: nn.Conv2d = SameConv2d(wide, wide, kernel, stride=stride, groups=wide)
+        self.conv_dw = _depthwise(wide, kernel, stride=stride, is_centred=is_centred)
         self.bn2 = nn.BatchNorm2d(wide, eps=EPS)
         self.se = nn.Identity() if is_lite else _SqueezeExcite(wide, _squeezed(in_channels))
         self.conv_pwl = nn.Conv2d(wide, out_channels, 1, bias=False)
@@ -198,9 +218,8 @@ def _squeezed(in_channels: int) -> int:
     return max(1, round(in_channels * SQUEEZE))
 
 
-def _centred(conv: nn.Conv2d) -> nn.Conv2d:
-    """Give a fresh convolution of the same shape, padded alike on both sides."""
-    channels, kernel = conv.in_channels, conv.kernel_size[0]
-    return nn.Conv2d(
-        channels, conv.out_channels, kernel, stride=conv.stride[0], padding=kernel // 2, groups=conv.groups, bias=False
-    )
+def _depthwise(channels: int, kernel: int, *, stride: int, is_centred: bool) -> nn.Conv2d:
+    """Give a depthwise convolution with TensorFlow's padding, or one that is padded alike on both sides."""
+    if not is_centred:
+        return SameConv2d(channels, channels, kernel, stride=stride, groups=channels)
+    return nn.Conv2d(channels, channels, kernel, stride=stride, padding=kernel // 2, groups=channels, bias=False)

@@ -172,7 +172,8 @@ def _read(path: Path) -> Weights:
     Raises:
         ModelError: if it is damaged, or holds more than tensors and plain values.
     """
-    header = said = None
+    header: str | None = None
+    said: str | None = None
     try:
         if path.suffix.lower() == ".safetensors":
             with safe_open(path, framework="pt") as file:

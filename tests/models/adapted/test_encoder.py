@@ -21,7 +21,7 @@ def map_of(side: int, stride: int) -> torch.Tensor:
 @pytest.mark.parametrize("shape", [(64, 96), (61, 97), (33, 32), (1, 5)])
 def test_a_constant_map_stays_constant(stride: int, shape: tuple[int, int]) -> None:
     cells = torch.full((2, 3, *(-(-side // stride) for side in shape)), 4.25)
-    found = interpolate_cells(cells, stride, shape)
+    found = interpolate_cells(cells, stride, shape, [first_centre(side, stride) for side in shape])
     assert found.shape == (2, 3, -(-shape[0] // 2), -(-shape[1] // 2))
     assert torch.allclose(found, torch.tensor(4.25), rtol=1e-6)
 
@@ -30,7 +30,8 @@ def test_a_constant_map_stays_constant(stride: int, shape: tuple[int, int]) -> N
 @pytest.mark.parametrize("shape", [(128, 96), (97, 127), (66, 70)])
 def test_a_ramp_is_met_at_the_middle_of_each_cell(stride: int, shape: tuple[int, int]) -> None:
     rows, cols = (map_of(side, stride) for side in shape)
-    found = interpolate_cells((3 * rows[:, None] + 7 * cols[None, :])[None, None], stride, shape)[0, 0]
+    firsts = [int(known[0]) for known in (rows, cols)]
+    found = interpolate_cells((3 * rows[:, None] + 7 * cols[None, :])[None, None], stride, shape, firsts)[0, 0]
     middle = [torch.arange(-(-side // 2)) * 2 + 0.5 for side in shape]
     clamped = [one.clamp(known[0], known[-1]) for one, known in zip(middle, (rows, cols), strict=True)]
     want = 3 * clamped[0][:, None] + 7 * clamped[1][None, :]
