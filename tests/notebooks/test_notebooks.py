@@ -23,6 +23,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for variable in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR"):
         monkeypatch.setenv(variable, str(tmp_path / "state"))
     monkeypatch.setenv("GEODEEPLAB_EPOCHS", "1")  # of those that train; minutes otherwise
+    monkeypatch.setenv("PYTHONWARNINGS", "ignore:24 steps in all")  # too few to learn from, which is right
     return tmp_path
 
 

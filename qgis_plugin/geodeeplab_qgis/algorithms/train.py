@@ -21,8 +21,8 @@ class Train(GeoDeepLabAlgorithm):
     stages = ("fit",)
     summary = (
         "A network that learns from labelled scenes, and one model file that segments others. It wants many more "
-        "labels than <i>Map from a few polygons</i>, and hours on a CPU; labels are polygons, or a label raster on "
-        "the scene's grid. A run that was cancelled goes on with <i>Go on with a run that was cut off</i>, if the "
+        "labels than <i>Map from a few polygons</i>, and half an hour on a CPU; labels are polygons, or a label raster "
+        "on the scene's grid. A run that was cancelled goes on with <i>Go on with a run that was cut off</i>, if the "
         "model has the same name."
     )
 
@@ -33,13 +33,13 @@ class Train(GeoDeepLabAlgorithm):
             Declared(scenes, INPUT),
             *drawn_polygons(optional=True),
             raster(LABEL_RASTER, "Labels as a raster, in place of polygons", OWN, optional=True),
-            number("EPOCHS", "Epochs", "--epochs", is_whole=True, least=1, default=10),
-            text("BACKBONE", "Backbone, such as resnet50, mobilenet_v3_large, efficientnet_lite0", "--backbone"),
+            number("EPOCHS", "Epochs (none: 640 steps in all)", "--epochs", is_whole=True, least=1),
+            text("BACKBONE", "Backbone, such as resnet50 (none: efficientnet_lite0)", "--backbone"),
             choice("ARCH", "Architecture", "--arch", ARCHITECTURES, advanced=True),
-            flag("POINTREND", "Refine with PointRend", "--pointrend", advanced=True),
+            flag("BILINEAR", "Without PointRend", "--no-pointrend", advanced=True),
             model_file("FROM_MODEL", "Model to go on from", "--from-model"),
             text("WEIGHTS", "Weights: imagenet, none, or a file", "--weights", advanced=True),
-            number("LR", "Learning rate (none: what a sweep suggests)", "--lr", advanced=True),
+            number("LR", "Learning rate (none: 0.001)", "--lr", advanced=True),
             number("CHIP_SIZE", "Pixels of a chip along each axis", "--chip-size", is_whole=True, least=1,
                    advanced=True),
             number("BATCH_SIZE", "Chips of a step", "--batch-size", is_whole=True, least=1, advanced=True),
