@@ -56,7 +56,8 @@ class EsriModel:
     def __str__(self) -> str:
         """Describe it on one line."""
         bands = f" on the bands {_listed(self.bands)}" if self.bands else ""
-        classes = f"{len(self.classes)} classes ({_listed(self.classes)})"
+        count = len(self.classes)
+        classes = f"{count} class{'es' if count > 1 else ''} ({_listed(self.classes)})"
         return f"{self.path} is Esri's {self.network[:LONGEST]} of {classes}{bands}"
 
     def start(self) -> tuple[str, Path]:

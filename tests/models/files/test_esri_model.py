@@ -80,6 +80,7 @@ def test_definitions_of_older_versions(tmp_path: Path) -> None:
     old = [{"ClassValue": 3, "ClassName": "water", "Color": [-1, -1, -1]}]
     model = read_esri_model(write(tmp_path, ModelType=None, ModelName="UnetClassifier", Classes=old))
     assert (model.network, model.classes) == ("UnetClassifier", ("water",))
+    assert "UnetClassifier of 1 class (water)" in str(model)
     with pytest.raises(ModelError, match="is another network than DeepLab, so nothing can start from it"):
         model.start()
     assert "train anew on the chips that it learned from" in str(model.refusal())
