@@ -198,7 +198,7 @@ class _SqueezeExcite(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Give (N, C, H, W) of a map (N, C, H, W)."""
         mean = x.mean((2, 3), keepdim=True)  # (N, C, 1, 1)
-        weight = self.conv_expand(F.silu(self.conv_reduce(mean))).sigmoid()  # (N, C, 1, 1)
+        weight: Tensor = self.conv_expand(F.silu(self.conv_reduce(mean))).sigmoid()  # (N, C, 1, 1)
         return x * weight
 
 

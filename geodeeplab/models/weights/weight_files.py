@@ -204,8 +204,9 @@ def _stated_bands(said: str | None) -> tuple[str, ...] | None:
     except ValueError:
         return None
     bands = content.get("bands") if isinstance(content, Mapping) else None
-    is_list = isinstance(bands, list) and bands and all(isinstance(name, str) for name in bands)
-    return tuple(bands) if is_list else None
+    if not isinstance(bands, list) or not all(isinstance(name, str) for name in bands):
+        return None
+    return tuple(bands) or None
 
 
 def _flatten(content: object, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
