@@ -41,6 +41,7 @@ SAMPLE = Path(__file__).parents[1] / "sample_data"
 OTHER_SEED, OTHER_SHAPE = 2001, (1024, 1024)
 """Of the drawn scene that the model of the sample scene is scored on."""
 POLYGONS = 20
+NAMES = tuple(CLASSES)
 OLD_CHIP, OLD_BATCH, OLD_EPOCHS = 512, 8, 10
 Facts = dict[str, Any]
 
@@ -54,7 +55,7 @@ class Case:
     scene: Path
     """To predict."""
     truth: NDArray[np.uint8]
-    """(H, W) ids of `CLASSES` from 1; 0 where nothing is scored."""
+    """(H, W) ids of `NAMES` from 1; 0 where nothing is scored."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -101,7 +102,7 @@ def tiles(args: argparse.Namespace) -> Case:
     """Give four whole tiles, and a fifth."""
     pairs = [write_tile(args.data / "dubai", args.out, tile) for tile in TRAIN_TILES]
     scene, truth = write_tile(args.data / "dubai", args.out, REPORT_TILE)
-    labelled = {"scenes": [one for one, _ in pairs], "labels": [one for _, one in pairs], "classes": list(CLASSES)}
+    labelled = {"scenes": [one for one, _ in pairs], "labels": [one for _, one in pairs], "classes": list(NAMES)}
     return Case(labelled=labelled, scene=scene, truth=read_ids(truth))
 
 
@@ -134,7 +135,7 @@ def fit_old(labelled: Facts, args: argparse.Namespace) -> DeepLab:
     """Make the default call as it was."""
 
     def prepare(epoch_chips: int) -> TrainingData:
-        sizes = {"chip_size": OLD_CHIP, "batch_size": OLD_BATCH, "epoch_chips": epoch_chips}
+        sizes: Facts = {"chip_size": OLD_CHIP, "batch_size": OLD_BATCH, "epoch_chips": epoch_chips}
         return prepare_data(**labelled, **sizes, seed=args.seed)
 
     covering = max(OLD_BATCH, round(sum(prepare(OLD_BATCH).class_pixels) / OLD_CHIP**2))
@@ -159,12 +160,12 @@ def run(case: Case, fit: Callable[[Facts, argparse.Namespace], DeepLab], args: a
     learner.predict(case.scene, label_raster=found, gsd_m="native", overwrite=True)
     number_of = np.zeros(256, dtype=np.uint8)
     for item in learner.data.classes:
-        number_of[item.id] = list(CLASSES).index(item.name) + 1
+        number_of[item.id] = NAMES.index(item.name) + 1
     scored = sorted(set(np.unique(case.truth).tolist()) - {0})
     ious = score(number_of[read_ids(found)], case.truth, scored)
     return {
         "miou": float(np.mean(ious)),
-        "iou": {CLASSES[number - 1]: value for number, value in zip(scored, ious, strict=True)},
+        "iou": {NAMES[number - 1]: value for number, value in zip(scored, ious, strict=True)},
         "claimed": learner.mIOU(mean=True),
         "minutes": minutes,
         "steps": sum(len(record.step_losses) for record in learner.history),
