@@ -31,7 +31,7 @@ def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("two_gpus")
 def test_a_batch_has_eight_chips_and_goes_through_in_what_fits_into_the_device_that_learns() -> None:
     first, second = (choose_micro_batch(512, torch.device("cuda", index)) for index in (0, 1))
-    assert (first.chips, first.micro, first.device) == (8, 1, "cuda:0")  # half of 4 GB, at 1.3 GB a chip
+    assert (first.chips, first.micro, first.device) == (8, 2, "cuda:0")  # half of 4 GB, at 0.9 GB a chip
     assert (second.chips, second.micro, second.device) == (8, 8, "cuda:1")
     assert "80.0 GB on the GPU are free" in second.reason
     assert choose_micro_batch(512) == choose_micro_batch(512, torch.device("cuda")) == first

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import nn
 
@@ -30,7 +30,7 @@ from geodeeplab.training.loop.module import TrainingModule
 from geodeeplab.training.loop.objective import Objective
 from geodeeplab.training.loop.progress import EpochCalls, EpochLines, FitProgress, Keeper, StepHook
 from geodeeplab.training.loop.recipe import EpochRecord, Recipe, has_stalled
-from geodeeplab.training.loop.trainer import make_trainer, quiet_lightning
+from geodeeplab.training.loop.trainer import make_trainer, quiet_lightning, run_trainer
 from geodeeplab.training.loop.trial import time_steps
 from geodeeplab.training.random_state import CPU, kept_random_state
 
@@ -112,7 +112,12 @@ def fit_network(
             if is_temporary and trainer.world_size > 1:
                 raise OptionError("several processes share the folder of their checkpoints: leave `checkpoint=True`")
             stack.enter_context(kept_random_state(trainer.strategy.root_device))
-            _run(trainer, module, folder / LAST if history else None, folder)
+            try:
+                run_trainer(trainer, module, folder / LAST if history else None)
+            except KeyboardInterrupt as interruption:
+                if (folder / LAST).exists():
+                    interruption.add_note(f"the epochs in {folder} are kept: go on with resume")
+                raise
             history = read_history(folder)
         elif not (folder / BEST).exists():
             raise OptionError(f"{folder} has lost its best weights: pass `overwrite=True` to begin anew")
@@ -131,17 +136,6 @@ class PlainCheckpoints(TorchCheckpointIO):
     def load_checkpoint(self, path: Any, *_: object, **__: object) -> dict[str, Any]:  # noqa: ANN401
         """Read one: a fit's own, checked before, or weights that Lightning hands over between processes."""
         return read_plain(Path(path))
-
-
-def _run(trainer: Trainer, module: TrainingModule, start: Path | None, folder: Path) -> None:
-    """Fit, and turn what Lightning makes of Ctrl-C into Ctrl-C again."""
-    try:
-        trainer.fit(module, ckpt_path=start)
-    except SystemExit as error:  # Lightning's way out of an interruption
-        interruption = KeyboardInterrupt("the fit was interrupted")
-        if (folder / LAST).exists():
-            interruption.add_note(f"the epochs in {folder} are kept: go on with resume")
-        raise interruption from error
 
 
 def _count(devices: int | str | Sequence[int] | None) -> int:

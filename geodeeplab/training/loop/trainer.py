@@ -3,11 +3,12 @@
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 
 from geodeeplab.errors import OptionError
 from geodeeplab.quiet import ignore_warnings
@@ -69,6 +70,14 @@ def make_trainer(
         raise OptionError(
             f"Lightning cannot train as asked for ({reason}): correct `devices=` and `strategy=`, or leave them out"
         ) from error
+
+
+def run_trainer(trainer: Trainer, module: LightningModule, start: Path | None = None) -> None:
+    """Fit, from a checkpoint if there is one, and turn what Lightning makes of Ctrl-C into Ctrl-C again."""
+    try:
+        trainer.fit(module, ckpt_path=start)
+    except SystemExit as error:  # Lightning's way out of an interruption
+        raise KeyboardInterrupt("the fit was interrupted") from error
 
 
 def _accelerator(device: torch.device, devices: int | str | Sequence[int] | None) -> dict[str, Any]:

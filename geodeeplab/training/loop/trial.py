@@ -19,7 +19,7 @@ from geodeeplab.training.loop.lr_find import RateSweep, SweepCurve, suggest_rate
 from geodeeplab.training.loop.module import TrainingModule
 from geodeeplab.training.loop.objective import Objective
 from geodeeplab.training.loop.recipe import Recipe
-from geodeeplab.training.loop.trainer import make_trainer, quiet_lightning
+from geodeeplab.training.loop.trainer import make_trainer, quiet_lightning, run_trainer
 from geodeeplab.training.random_state import kept_random_state
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _make_steps(module: TrainingModule, callback: Callback, *, device: torch.dev
     """Train for some steps, over as many epochs as they take; nothing is scored or kept."""
     with quiet_lightning():
         trainer = make_trainer(module.recipe, device=device, callbacks=[callback], max_steps=steps)
-        trainer.fit(module)
+        run_trainer(trainer, module)
 
 
 class _Sweep(Callback):

@@ -59,6 +59,21 @@ def test_timed_steps_leave_the_network_as_it_was(drawn_data: TrainingData) -> No
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
 
 
+def test_an_interruption_is_one_and_leaves_the_network_as_it_was(
+    drawn_data: TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TrainingModule, "on_train_batch_end", interrupt)
+    network = make_network("fcn")
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    with pytest.raises(KeyboardInterrupt):
+        time_steps(network, normalise(drawn_data), drawn_data, objective=Objective(), recipe=RECIPE, device=CPU)
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+    assert all(parameter.grad is None for parameter in network.parameters())
+
+
 @pytest.mark.parametrize(
     ("device", "workers", "seconds"),
     [
