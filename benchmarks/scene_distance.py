@@ -43,7 +43,7 @@ from xyz_mosaic import write_mosaics
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 import dubai
 import ohio
-from aerial_data import CLASSES, IGNORE
+from aerial_data import CLASSES, IGNORE, REPORT_TILE, SELECT_TILE, TRAIN_TILES
 
 SQUARES, SQUARE = 2, 512
 """Squares of a scene that are labelled, and their side in pixels."""
@@ -109,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def landcover_scenes(args: argparse.Namespace) -> Iterator[Labelled]:
     """Yield the scenes with land cover."""
-    for tile in (*dubai.TRAIN_TILES, 2, 6):
+    for tile in (*TRAIN_TILES, SELECT_TILE, REPORT_TILE):
         scene, truth = dubai.write_tile(args.data / "dubai", args.out, tile)
         yield Labelled(name=f"dubai{tile}", scene=scene, truth=truth)
     for name, (scene, truth) in ohio.write_areas(args.data / "ohio", args.out).items():

@@ -52,4 +52,5 @@ def softmax(logits: NDArray[np.floating], *, temperature: float = 1.0) -> NDArra
     """Give the probabilities (K, ...), float32, of logits (K, ...) at a temperature."""
     scores = logits.astype(np.float32) / np.float32(temperature)
     likely: NDArray[np.float32] = np.exp(scores - scores.max(axis=0))
-    return likely / likely.sum(axis=0)
+    likely /= likely.sum(axis=0)
+    return likely

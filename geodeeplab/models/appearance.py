@@ -18,7 +18,7 @@ from geodeeplab.models.checks import check_mapping, check_number, check_sequence
 
 SIDE = 128
 """Of a window, in pixels of the model's size; smaller where chips are."""
-SAMPLES = 64
+SAMPLES = 128
 """Windows that a model file keeps."""
 LEAST_WINDOWS = 8
 """Fewer say nothing about a scene, or of what was trained on."""
@@ -230,4 +230,5 @@ def _step(grey: NDArray[np.floating], valid: NDArray[np.bool_], lag: int) -> flo
 
 
 def _log(deviations: NDArray[np.floating]) -> NDArray[np.floating]:
-    return np.log(deviations + FLOOR)
+    found: NDArray[np.floating] = np.log(deviations + FLOOR)
+    return found

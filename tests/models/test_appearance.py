@@ -92,7 +92,8 @@ def test_the_same_kind_of_ground_is_near(seen: Appearance) -> None:
 
 
 def brighter_red(image: np.ndarray) -> np.ndarray:
-    return image + np.float32([[[2]], [[0]], [[0]]])
+    brighter: np.ndarray = image + np.array([2, 0, 0], np.float32)[:, None, None]
+    return brighter
 
 
 @pytest.mark.parametrize(
@@ -121,18 +122,19 @@ def test_bands_that_a_scene_lacks_do_not_count(seen: Appearance) -> None:
     def without_blue(image: np.ndarray) -> np.ndarray:
         return np.stack([image[0], image[1], np.zeros_like(image[2])])
 
+    trained = [measure_window(draw_image(seed), np.ones((48, 48), bool), required=(0, 1)) for seed in range(80)]
+    ground = summarise([one for one in trained if one is not None], side=48)
+
     def distance(change: Any, channels: range) -> float:  # noqa: ANN401 - a function
         lacking = [
             measure_window(change(draw_image(2000 + i)), np.ones((48, 48), bool), required=(0, 1)) for i in range(20)
         ]
         windows = [one for one in lacking if one is not None]
+        assert ground is not None
         found = scene_distance(ground, windows, bands=BANDS, channels=channels)
         assert found is not None
         return found.value
 
-    trained = [measure_window(draw_image(seed), np.ones((48, 48), bool), required=(0, 1)) for seed in range(80)]
-    ground = summarise([one for one in trained if one is not None], side=48)
-    assert ground is not None
     assert distance(without_blue, range(2)) < 1.4 < 3 < distance(without_blue, range(3))
     assert distance(lambda image: without_blue(brighter_red(image)), range(2)) > 3
 

@@ -55,7 +55,7 @@ def look(plan: Plan, *, side: int, places: Iterable[int] = PLACES) -> list[Stati
     block_height, block_width = scene.block_shape
     cost = (height + block_height) * (width + block_width) * bytes_per_pixel(plan)
     left: float = READ_BYTES_REMOTE if is_networked(scene.source) else READ_BYTES
-    reads, found = 0, []
+    reads, found = 0, list[Statistics]()
     for place in places:
         if len(found) == WINDOWS or reads == MOST_READS or (left < cost and len(found) >= LEAST_WINDOWS):
             break

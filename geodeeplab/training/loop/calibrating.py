@@ -43,7 +43,7 @@ class LogitSample:
         self._truth.append(truth[:, every, every].flatten())
 
     def finish(self) -> Calibration | None:
-        """Fit the temperature; None where no pixel is labelled."""
+        """Fit the temperature; None where no pixel is labelled. It is 1 where that has the lower calibration error."""
         if not self._truth:
             return None
         logits, truth = torch.cat(self._logits, 1).cpu().numpy(), torch.cat(self._truth).cpu().numpy()
@@ -53,4 +53,6 @@ class LogitSample:
             return None
         temperature = round(fit_temperature(logits, truth), 3)
         before, after = (reliability(softmax(logits, temperature=one), truth).ece for one in (1.0, temperature))
+        if before <= after:
+            return Calibration(temperature=1.0, ece=before, ece_before=before)
         return Calibration(temperature=temperature, ece=after, ece_before=before)
