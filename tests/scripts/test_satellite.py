@@ -110,7 +110,13 @@ def test_the_model_takes_sentinel_2_of_four_bands(sets: Path, tmp_path: Path) ->
     contract = read_contract(path)
     assert [band.name for band in contract.bands if band.is_optional] == ["swir1", "swir2"]
     assert (contract.dtype, contract.gsd_m, contract.bands[0].scale) == ("int16", 30, 1e-4)
-    assert set(contract.metrics) == {"hls-selection", "hls-report", "fourbands-selection", "fourbands-report"}
+    assert set(contract.metrics) == {
+        "hls-selection",
+        "hls-report",
+        "fourbands-selection",
+        "fourbands-report",
+        "validation",
+    }
     assert contract.architecture["fine_levels"] == [-1, 0]
     scene = gdl.open_array(
         np.full((4, 40, 40), 1500, "uint16"), bands=["red", "green", "blue", "nir"], crs="EPSG:32633"
