@@ -451,3 +451,15 @@ def test_validation_chips_lie_within_their_scene_and_have_every_label_once() -> 
     assert (counts[0] == 0).all()
     assert (counts[1] == 1).all()
     assert (counts[2] == 1).all()
+
+
+def test_an_epoch_has_64_steps_or_more_however_little_is_labelled() -> None:
+    labels = np.ones(SHAPE, dtype="uint8")  # as many as 19 chips have
+    data = _prepare(scenes=_image(), labels=labels, batch_size=None)
+    assert (data.batch_size, data.epoch_steps, len(data.train)) == (8, 64, 512)
+    assert data.provenance["epoch_steps"] == 64
+    assert "512 of " in str(data.describe())
+    assert "in an epoch of 64 steps" in str(data.describe())
+    parts = _prepare(scenes=_image(), labels=labels, batch_size=4, micro_batch=2)
+    assert (parts.batch_size, parts.chips_at_once, parts.epoch_steps) == (4, 2, 64)
+    assert "4 chips, 2 at once: as asked for" in str(parts.describe())

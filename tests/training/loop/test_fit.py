@@ -128,6 +128,8 @@ def test_a_complete_run_has_nothing_to_go_on_with(drawn_data: TrainingData, tmp_
         fit(drawn_data, tmp_path, recipe=recipe)
     with pytest.raises(OptionError, match=r"holds another run: its epochs is 1, not 2: repeat its options"):
         fit(drawn_data, tmp_path, resume=True)
+    earlier = {"lr": recipe.lr, "epochs": 1, "a tuple": (1, 2)}  # by a version that knew no more numbers
+    assert open_run_folder(tmp_path, earlier | {"micro_batch": 4}, resume=True, overwrite=False) == history
     assert open_run_folder(tmp_path, {}, resume=False, overwrite=True) == []
     assert list(tmp_path.iterdir()) == []
 
