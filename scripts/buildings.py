@@ -77,8 +77,11 @@ def prepare_buildings(
         select += [pair for name, pair in areas.items() if name in ohio.SELECT_AREAS]
         sources.append(ohio.SOURCE)
     pairs = [*train, *select]
-    places = {"train": list(TRAIN_PLACES), "select": f"{HELD_OUT_PLACE}, area 2"}
-    places |= {"ohio areas": {"select": list(ohio.SELECT_AREAS), "report": list(ohio.REPORT_AREAS)}}
+    places = {
+        "train": list(TRAIN_PLACES),
+        "select": f"{HELD_OUT_PLACE}, area 2",
+        "ohio areas": {"select": list(ohio.SELECT_AREAS), "report": list(ohio.REPORT_AREAS)},
+    }
     return prepare_data(
         scenes=[scene for scene, _ in pairs],
         labels=[layer for _, layer in pairs],

@@ -122,7 +122,7 @@ def test_confidence_is_calibrated_on_the_validation_chips(
     scene = make_raster(chip.pixels.nan_to_num().numpy().astype(np.uint8), names=("red", "green", "blue"))
     sure = dataclasses.replace(model.contract, temperature=1.0)
     found = []
-    for name, one in (("file", model.path), ("sure", dataclasses.replace(model, contract=sure))):
+    for name, one in (("file", model), ("sure", dataclasses.replace(model, contract=sure))):
         labels, confidence = tmp_path / f"{name}.tif", tmp_path / f"{name}-confidence.tif"
         segment(scene, label_raster=labels, confidence=confidence, model=one, precision="fp32")
         found += [rasterio.open(path).read(1).astype(int) for path in (labels, confidence)]
