@@ -169,7 +169,7 @@ def run(case: Case, fit: Callable[[Facts, argparse.Namespace], DeepLab], args: a
         "claimed": learner.mIOU(mean=True),
         "minutes": minutes,
         "steps": sum(len(record.step_losses) for record in learner.history),
-        "lr": learner.history[0].lr if learner.sweep is None else learner.sweep.suggestion,
+        "swept_lr": None if learner.sweep is None else learner.sweep.suggestion,
         "history": [record.miou for record in learner.history],
     }
 
