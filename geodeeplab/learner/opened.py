@@ -47,8 +47,8 @@ def data_without_chips(model: Model) -> tuple[TrainingData, SegmentationNetwork]
     contract, network = model.contract, model.network
     if not isinstance(network, SegmentationNetwork):
         raise ModelError(
-            f"model '{contract.name}' was not made by build_model, and is no learner's: segment with it, by "
-            "gdl.segment(scene, model=…)"
+            f"model '{contract.name}' was not made by build_model, and is no learner's: pass it to "
+            "`gdl.segment` as its `model=`"
         )
     chips = NoChips(contract.name)
     data = TrainingData(

@@ -8,6 +8,7 @@ from PIL import Image
 
 from aerial_data import CLASSES, REPORT_TILE
 from aerial_scenes import write_dubai_scene
+from dubai import GSD_M
 
 
 def test_a_tile_is_a_scene_with_class_indices_from_0(tmp_path: Path) -> None:
@@ -21,5 +22,5 @@ def test_a_tile_is_a_scene_with_class_indices_from_0(tmp_path: Path) -> None:
     path, truth = write_dubai_scene(tmp_path, tmp_path / "out")
     assert (truth == np.tile([[0], [1], [2], [3], [4], [255]], (3, 18))).all()
     with rasterio.open(path) as src:
-        assert (src.count, src.shape, src.res) == (3, truth.shape, (1.0, 1.0))
+        assert (src.count, src.shape, src.res) == (3, truth.shape, (GSD_M, GSD_M))
         assert src.block_shapes[0] == (256, 256)
