@@ -23,7 +23,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for variable in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR"):
         monkeypatch.setenv(variable, str(tmp_path / "state"))
     monkeypatch.setenv("GEODEEPLAB_EPOCHS", "1")  # of those that train; minutes otherwise
-    monkeypatch.setenv("PYTHONWARNINGS", "ignore:24 steps in all")  # too few to learn from, which is right
+    monkeypatch.setenv("PYTHONWARNINGS", "ignore:24 steps in all,ignore:64 steps in all")  # too few, which is right
     return tmp_path
 
 
