@@ -177,6 +177,7 @@ def outer(values, flag):
     assert len(module.shifted.signatures) == 2  # it is no int64
 
 
+@pytest.mark.slow
 def test_two_processes_at_once(tmp_path: Path) -> None:
     command = [sys.executable, "-c", PROGRAM]
     (tmp_path / "kernels_inner.py").write_text(INNER)

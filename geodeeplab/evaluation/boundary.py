@@ -30,6 +30,7 @@ def boundary_counts(
     distance: int,
     ignore: int | None = None,
     core: tuple[slice, slice] | None = None,
+    edge: bool = True,
 ) -> NDArray[np.int64]:
     """Count the pixels in the intersection and in the union of the two bands of each class.
 
@@ -45,6 +46,7 @@ def boundary_counts(
         distance: width of the band in pixels, at least 1.
         ignore: pixels with this true label count nowhere, and draw no contour.
         core: rows and columns whose pixels are counted; by default all.
+        edge: whether the raster's edge is a contour; if not, what lies outside is as pixels to ignore.
 
     Returns:
         Counts (2, K): intersections, then unions.
@@ -53,7 +55,9 @@ def boundary_counts(
         OptionError: for shapes that differ, a value that is no class id, or a distance below 1.
     """
     seen = check_pair(labels, truth, ignore)
-    in_labels, in_truth = (boundary_bands(values, distance=distance, seen=seen) for values in (labels, truth))
+    in_labels, in_truth = (
+        boundary_bands(values, distance=distance, seen=seen, edge=edge) for values in (labels, truth)
+    )
     if core is not None:
         labels, truth, in_labels, in_truth = labels[core], truth[core], in_labels[core], in_truth[core]
 
@@ -78,19 +82,18 @@ def boundary_iou(counts: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def boundary_bands(
-    labels: NDArray[np.integer], *, distance: int, seen: NDArray[np.bool_] | None = None
+    labels: NDArray[np.integer], *, distance: int, seen: NDArray[np.bool_] | None = None, edge: bool = True
 ) -> NDArray[np.bool_]:
     """Mark the pixels (H, W) within `distance` of the contour of their own class: the bands of all classes at once.
 
     A pixel is in its band if the box of (2·distance + 1)² around it holds two labels. Pixels that are not `seen` (H, W)
-    are in no band, and in no box.
+    are in no band, and in no box; neither is what lies outside the raster, unless its edge is a contour.
     """
     if distance < 1:
         raise OptionError(f"the distance of a boundary is at least 1 pixel, not {distance}: give 1 or more")
     values = np.pad(labels.astype(np.int16), distance, constant_values=OUTSIDE)
-    unseen = np.zeros(values.shape, dtype=bool)
-    if seen is not None:
-        unseen[distance:-distance, distance:-distance] = ~seen
+    unseen = np.full(values.shape, not edge)
+    unseen[distance:-distance, distance:-distance] = False if seen is None else ~seen
     highest = _over_boxes(np.where(unseen, np.int16(-1), values), np.maximum, 2 * distance + 1)
     lowest = _over_boxes(np.where(unseen, np.int16(OUTSIDE + 1), values), np.minimum, 2 * distance + 1)
     bands: NDArray[np.bool_] = highest != lowest

@@ -65,7 +65,7 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> set[bytes]:
     return found
 
 
-@pytest.mark.parametrize("name", few(CASES, 4))
+@pytest.mark.parametrize("name", few(CASES, 2))
 def test_they_are_those_of_the_saved_model_in_a_run(
     name: str, tmp_path: Path, trained: list[TileFeatures], computed: set[bytes]
 ) -> None:

@@ -44,6 +44,7 @@ def test_the_map_is_right(whole: dict[str, Path], drawn: Drawn) -> None:
     assert len(probabilities) == 3
 
 
+@pytest.mark.slow
 def test_columns_give_the_same(adapted: gdl.Adaptation, whole: dict[str, Path], tmp_path: Path) -> None:
     paths = outputs_in(tmp_path / "columns")
     run = adapted.segment(**paths, executor=InThisProcess(memory_limit=1))

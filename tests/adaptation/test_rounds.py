@@ -96,6 +96,7 @@ def test_a_scene_that_changed_is_noticed(tmp_path: Path, drawn: Drawn, folder: P
     check_same(changed, gdl.adapt(scene, drawn.polygons, **SMALL, cache=False))
 
 
+@pytest.mark.slow
 def test_damaged_files_are_computed_again(drawn: Drawn, folder: Path) -> None:
     first = adapt(drawn)
     for number, path in enumerate(sorted(folder.iterdir())):
@@ -198,6 +199,7 @@ def test_a_notebook_shows_the_report_and_a_sample_of_the_ground(
     assert moved._repr_html_() == adapted.report._repr_html_()
 
 
+@pytest.mark.slow
 def test_arrays_are_scenes_too(drawn: Drawn, tmp_path: Path) -> None:
     from rasterio.crs import CRS
 

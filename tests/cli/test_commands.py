@@ -137,7 +137,7 @@ class TestModels:
 
     def test_describes_a_file(self, run: Run, tiny_model: Path) -> None:
         assert run("models", tiny_model).out.splitlines() == [
-            "tiny: deeplabv3 resnet18 + PointRend",
+            "tiny: deeplabv3 mobilenet_v2 + PointRend",
             "  reads   red, green, blue (uint8)",
             "  gives   1 field, 2 wood, 3 roof",
             "  licence CC0-1.0",

@@ -32,6 +32,7 @@ def plain_model(tiny_model: Path, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_writes_a_file_and_says_which(run: Run, plain_model: Path, out: Path) -> None:
     path = out / "tiny.onnx"
     path.write_bytes(b"an older file")

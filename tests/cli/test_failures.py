@@ -90,7 +90,7 @@ class TestFullDisks:
         if folder.is_dir() and folder.is_mount():
             subprocess.run(["umount", "-l", str(folder)], check=True)
 
-    @pytest.mark.parametrize("kib", few([16, 108, 4, 8, 12, 24, 64], 2))
+    @pytest.mark.parametrize("kib", few([16, 108, 4, 8, 12, 24, 64], 1))
     def test_with_more_space_the_run_goes_on(
         self,
         expect_kept: Kept,

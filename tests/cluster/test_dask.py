@@ -72,6 +72,7 @@ def test_all_outputs_are_those_of_one_process(
     assert layer_of(tmp_path / "one" / "polygons.gpkg") == layer_of(tmp_path / "two" / "polygons.gpkg")
 
 
+@pytest.mark.slow
 def test_a_crop_is_that_of_one_process(
     scene: Path, tiny_model: Path, two_workers: Dask, tmp_path: Path, read_labels: ReadLabels
 ) -> None:

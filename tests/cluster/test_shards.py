@@ -14,6 +14,7 @@ from geodeeplab.pipeline.executor import repeated_tiles
 from geodeeplab.pipeline.plan import open_plan
 from geodeeplab.pipeline.request import Request
 from geodeeplab.tiling import Axis, Lattice
+from tests.examples import few
 
 SIDES = st.integers(1, 20_000)
 
@@ -54,7 +55,7 @@ def test_a_small_scene_is_not_cut_to_crumbs() -> None:
 
 
 @pytest.mark.parametrize("gsd_m", ["native", 0.7, 1.9])
-@pytest.mark.parametrize("shard_size", [None, 1, 97, 200, 10_000])
+@pytest.mark.parametrize("shard_size", few([None, 1, 97, 200, 10_000], 2))
 def test_shards_partition_the_scene_along_the_lattice(
     scene: Path, request_for: Callable[..., Request], gsd_m: str | float, shard_size: int | None
 ) -> None:

@@ -93,6 +93,7 @@ def run_command(run: Run, folder: Path, command: str) -> None:  # noqa: F811 - t
     assert ran.status == 0, f"{command}\n{ran.out}{ran.err}"
 
 
+@pytest.mark.slow
 def test_the_first_commands_of_the_readme(run: Run, folder: Path, tmp_path: Path) -> None:  # noqa: F811
     with quick(tmp_path / "cache"):
         for command in shell_commands("README.md")[:FIRST]:

@@ -96,6 +96,17 @@ def test_ignored_pixels_draw_no_contour() -> None:
     assert counts.tolist() == [[81 - 25], [81 - 25]]
 
 
+def test_the_edge_draws_a_contour_or_none() -> None:
+    truth = np.zeros((9, 9), dtype=np.uint8)
+    truth[:, 5:] = 1
+    with_edge, without = (boundary_bands(truth, distance=2, edge=edge) for edge in (True, False))
+    assert without.any(axis=0).tolist() == [False] * 3 + [True] * 4 + [False] * 2
+    assert without.all(axis=0)[3:7].all()
+    assert (with_edge & ~without).sum() == 81 - 4 * 9 - 5 * 1
+    part = truth[2:, 1:8]  # of which nothing can be seen beyond its edge
+    assert np.array_equal(boundary_bands(part, distance=2, edge=False), without[2:, 1:8])
+
+
 def test_refuses_distance_zero() -> None:
     with pytest.raises(OptionError, match="at least 1 pixel, not 0"):
         boundary_bands(np.zeros((3, 3), dtype=np.uint8), distance=0)

@@ -107,7 +107,7 @@ RUNS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("options", RUNS.values(), ids=RUNS)
+@pytest.mark.parametrize("options", few(RUNS.values(), 3), ids=RUNS)
 def test_every_gpu_gives_the_pixels_of_the_cpu(cuda: Machine, options: dict[str, Any]) -> None:
     expected = run("cpu", **options)
     assert len(np.unique(expected["labels"])) > 2, "an example that shows something"

@@ -17,7 +17,7 @@ from geodeeplab.inference import BLENDS, CONFIDENCE_NODATA, Decision, Device, En
 from geodeeplab.models import Normalisation, load_model
 from geodeeplab.raster import Scene, open_scene
 from geodeeplab.tiling import Lattice, Shard
-from tests.examples import examples, is_full
+from tests.examples import examples, few, is_full
 
 CPU = Device(torch_device=torch.device("cpu"), precision="fp32", lanes=2)
 MakeRaster = Callable[..., Path]
@@ -140,7 +140,7 @@ def whole(network: nn.Module, array: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 @pytest.mark.parametrize("radius", [0, 1, 3])
 @pytest.mark.parametrize("shape", [(61, 47), (24, 90), (33, 32)])
-@pytest.mark.parametrize("blend", BLENDS)
+@pytest.mark.parametrize("blend", few(BLENDS, 9))
 def test_tiled_equals_whole_where_the_overlap_covers_the_field_of_view(
     make_scene: MakeScene, radius: int, shape: tuple[int, int], blend: str
 ) -> None:
@@ -231,6 +231,7 @@ def test_an_error_in_the_network_surfaces(make_scene: MakeScene) -> None:
         run(engine, make_scene(noise((1, 20, 20))), Lattice(shape=(20, 20), tile_size=8, overlap=2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", [16, pytest.param(32, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.slow)])
 def test_the_bundled_model_gives_bit_identical_labels_in_any_shard(

@@ -96,14 +96,17 @@ def test_a_torchvision_for_another_torch_is_told_in_one_line(monkeypatch: pytest
 
 @pytest.mark.parametrize(
     ("name", "build", "dropped"),
-    [
-        ("resnet18", resnet18, ("fc.",)),
-        ("vgg16_bn", vgg16_bn, ("classifier.",)),
-        ("densenet121", densenet121, ("classifier.",)),
-        ("mobilenet_v2", mobilenet_v2, ("classifier.", "features.18.")),
-        ("mobilenet_v3_large", mobilenet_v3_large, ("classifier.",)),
-        ("efficientnet_v2_s", efficientnet_v2_s, ("classifier.", "features.7.")),
-    ],
+    few(
+        [
+            ("resnet18", resnet18, ("fc.",)),
+            ("vgg16_bn", vgg16_bn, ("classifier.",)),
+            ("densenet121", densenet121, ("classifier.",)),
+            ("mobilenet_v2", mobilenet_v2, ("classifier.", "features.18.")),
+            ("mobilenet_v3_large", mobilenet_v3_large, ("classifier.",)),
+            ("efficientnet_v2_s", efficientnet_v2_s, ("classifier.", "features.7.")),
+        ],
+        2,
+    ),
 )
 def test_a_classifier_of_torchvision_loads_without_its_end(
     name: str, build: Callable[..., nn.Module], dropped: tuple[str, ...]
@@ -138,6 +141,7 @@ def test_multi_grid_multiplies_the_last_stages_rate(output_stride: int, expected
     assert all(rate == rates(plain)[name] for name, rate in rates(backbone).items() if name not in last)
 
 
+@pytest.mark.slow
 def test_with_multi_grid_strides_16_and_8_are_equal_where_both_have_a_cell() -> None:
     torch.manual_seed(0)
     sparse, dense = (build_backbone("resnet50", output_stride=s, multi_grid=(1, 2, 4)).eval() for s in (16, 8))

@@ -206,7 +206,7 @@ def mosaic(scene: Path, tmp_path: Path) -> Path:
     return write_mosaic(tmp_path / "mosaic.vrt", scene, shape=(1_000_000, 1_000_000), at=(MIDDLE, MIDDLE))
 
 
-@pytest.mark.parametrize("gsd_m", ["native", 1.3])
+@pytest.mark.parametrize("gsd_m", few(["native", 1.3], 1))
 def test_an_area_of_a_huge_mosaic_costs_no_more_than_itself(
     mosaic: Path, tiny: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gsd_m: str | float
 ) -> None:

@@ -219,6 +219,7 @@ class TestTinyModel:
         self.segment(scene, folder, tiny)
         return read_outputs(folder)
 
+    @pytest.mark.slow
     def test_kill_9_keeps_the_work(
         self, scene: Path, options: list[object], whole: Pixels, tiny: Model, tmp_path: Path, kill: Kill
     ) -> None:

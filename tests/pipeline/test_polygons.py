@@ -12,6 +12,7 @@ import shapely
 
 import geodeeplab as gdl
 from geodeeplab.models import Model
+from tests.examples import few
 
 MakeRaster = Callable[..., Path]
 Blocks = Callable[..., np.ndarray]
@@ -149,7 +150,7 @@ def test_names_and_colours_of_anyones_raster(make_raster: MakeRaster, patches: n
 
 
 class TestSegment:
-    @pytest.mark.parametrize("shards", [None, 150])
+    @pytest.mark.parametrize("shards", few([None, 150], 1))
     def test_polygons_of_a_run_are_those_of_its_labels(
         self, make_raster: MakeRaster, blocks: Blocks, tiny: Model, tmp_path: Path, shards: int | None
     ) -> None:

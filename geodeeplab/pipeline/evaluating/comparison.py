@@ -78,7 +78,8 @@ def compare(
 ) -> Comparison:
     """Count everything in one pass; in memory are a few windows and the overview.
 
-    Law: the size of the windows does not show in any number.
+    Laws: the size of the windows does not show in any number; within an area of interest, nor does what lies outside of
+    it, so a raster that was cropped to the area has the numbers of the whole one.
 
     Args:
         labels: class indices 0 to K − 1, 255 where there is no label.
@@ -106,7 +107,9 @@ def compare(
             tally.show_truth(true[inner], part, inner)
             true[found == UNKNOWN] = UNKNOWN  # nothing to compare there
             tally.counts += confusion_matrix(found[inner], true[inner], class_ids=ids, ignore=UNKNOWN)
-            tally.bands += boundary_counts(found, true, class_ids=ids, distance=distance, ignore=UNKNOWN, core=inner)
+            tally.bands += boundary_counts(
+                found, true, class_ids=ids, distance=distance, ignore=UNKNOWN, core=inner, edge=aoi is None
+            )
             lengths = boundary_distances(
                 found, true, class_ids=ids, maximum=maximum, res=res, ignore=UNKNOWN, core=inner
             )

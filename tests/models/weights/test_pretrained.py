@@ -257,7 +257,9 @@ def test_unknown_names(cache: Path) -> None:
 # files
 
 
-@pytest.mark.parametrize("prefix", ["", "module.", "encoder.", "model.backbone.", "state_dict.module.encoder_q."])
+@pytest.mark.parametrize(
+    "prefix", few(["", "module.", "encoder.", "model.backbone.", "state_dict.module.encoder_q."], 2)
+)
 def test_any_prefix_is_found(tmp_path: Path, prefix: str) -> None:
     state = make_state(resnet.resnet18)
     path = put({f"{prefix}{key}": tensor for key, tensor in state.items()}, tmp_path, "some.pth")
@@ -301,10 +303,13 @@ def test_files_older_than_the_counters_and_names_of_batch_norm(tmp_path: Path) -
 
 @pytest.mark.parametrize(
     ("name", "backbones", "key"),
-    [
-        ("resnet18", ["resnet18", "timm:resnet18"], "layer4.1.bn2.running_var"),
-        ("convnext_atto", ["timm:convnext_atto"], "stages.3.blocks.1.mlp.fc1.weight"),
-    ],
+    few(
+        [
+            ("resnet18", ["resnet18", "timm:resnet18"], "layer4.1.bn2.running_var"),
+            ("convnext_atto", ["timm:convnext_atto"], "stages.3.blocks.1.mlp.fc1.weight"),
+        ],
+        1,
+    ),
 )
 def test_files_of_timm(tmp_path: Path, name: str, backbones: list[str], key: str) -> None:
     timm = pytest.importorskip("timm")

@@ -72,6 +72,7 @@ class TestTiles:
         assert abs(about.empty_tiles - exact.empty_tiles) < 2.5 * spread
         assert about.empty_tiles > 0
 
+    @pytest.mark.slow
     def test_wide_blocks_are_looked_at_whole(
         self, make_raster: MakeRaster, blocks: Blocks, tiny: Model, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -97,6 +98,7 @@ class TestTiles:
 
 
 class TestForecast:
+    @pytest.mark.slow
     def test_columns(self, holed: Path, tiny: Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         one = preflight_request(small(holed, tiny)).run
         monkeypatch.setattr(executor.InThisProcess.__init__, "__kwdefaults__", {"memory_limit": 1 << 18})
@@ -110,6 +112,7 @@ class TestForecast:
         assert many.columns == run["shards"] > 1
         assert many.tiles + many.tiles_again == sum(run["tiles"].values())
 
+    @pytest.mark.slow
     def test_grows_with_what_is_asked_for(self, holed: Path, tiny: Model, tmp_path: Path) -> None:
         plain = preflight_request(small(holed, tiny), folder=tmp_path).run
         more = preflight_request(small(holed, tiny, with_confidence=True, probabilities="float16")).run

@@ -20,7 +20,7 @@ from geodeeplab.raster.sources.members import lazy_member, member_of
 from geodeeplab.raster.sources.mosaic import MosaicSource, join, open_mosaic
 from geodeeplab.raster.sources.remote import open_file, open_file_source
 from geodeeplab.raster.sources.source import Pixels, Source
-from tests.examples import examples
+from tests.examples import examples, few
 
 MakeRaster = Callable[..., Path]
 NORTH_UP = Affine(1, 0, 500_000, 0, -1, 5_000_000)
@@ -330,7 +330,7 @@ def test_a_part_that_cannot_be_described_is_closed(make_raster: MakeRaster) -> N
     assert not opener.open
 
 
-@pytest.mark.parametrize("options", [{"gsd_m": 300.0}, {"grid_crs": "EPSG:3857"}])
+@pytest.mark.parametrize("options", few([{"gsd_m": 300.0}, {"grid_crs": "EPSG:3857"}], 1))
 def test_a_real_pair_is_warped_onto_one_grid(shared_data: Path, options: dict[str, Any]) -> None:
     paths = [shared_data / "scenes" / "rio-tiler" / name for name in PAIR]
     with pytest.raises(SceneError, match=r"mosaic_cog2\.tif' are shifted by -0\.0519 columns"):

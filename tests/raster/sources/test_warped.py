@@ -25,6 +25,7 @@ from geodeeplab.raster.sources.remote import open_file, open_file_source
 from geodeeplab.raster.sources.scaled import ScaledSource
 from geodeeplab.raster.sources.source import Pixels, Source
 from geodeeplab.raster.sources.warped import WarpedSource, shrink_factors, warped_source
+from tests.examples import few
 
 MakeRaster = Callable[..., Path]
 UTM = CRS.from_epsg(32633)
@@ -118,7 +119,7 @@ def test_chunks_and_splits_change_nothing(holes: Path, monkeypatch: pytest.Monke
     assert np.array_equal(pixels.valid, expected.valid)
 
 
-@pytest.mark.parametrize("crs", ["EPSG:3857", "EPSG:4326", "EPSG:32634", "EPSG:3035"])
+@pytest.mark.parametrize("crs", few(["EPSG:3857", "EPSG:4326", "EPSG:32634", "EPSG:3035"], 2))
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 @pytest.mark.parametrize(
     "transform", [NORTH_UP, ROTATED, NORTH_UP @ Affine.scale(1, -1)], ids=["north", "turned", "south"]
@@ -343,7 +344,7 @@ REAL += ["rio-tiler/cog_rgb_mask.tif", "rio-tiler/201404_13SED190110_201404_0x15
 REAL += ["opengeos-data/dsm.tif", "stars/geomatrix.tif"]
 
 
-@pytest.mark.parametrize("name", REAL)
+@pytest.mark.parametrize("name", few(REAL, 2))
 def test_real_scenes_as_gdal_warps_them(shared_data: Path, name: str) -> None:
     path = shared_data / "scenes" / name
     source = open_mosaic([path], grid_crs="EPSG:6933")

@@ -14,6 +14,7 @@ from geodeeplab.training.loop.module import TrainingModule, start_average, updat
 from geodeeplab.training.loop.objective import Objective, training_loss
 from geodeeplab.training.loop.recipe import Recipe
 from geodeeplab.training.loop.tally import GrowingTally
+from tests.examples import few
 from tests.training.drawn import make_network
 from tests.training.loop.waiting import META, count_waits
 
@@ -59,7 +60,7 @@ def test_no_loss_waits(objective: Objective) -> None:
     assert operations > 10
 
 
-@pytest.mark.parametrize(("pointrend", "scales"), [(True, (1.0,)), (False, (1.0, 0.5))])
+@pytest.mark.parametrize(("pointrend", "scales"), few([(True, (1.0,)), (False, (1.0, 0.5))], 1))
 def test_a_step_waits_for_nothing(drawn_data: TrainingData, pointrend: bool, scales: tuple[float, ...]) -> None:
     network = make_network("fcn", pointrend=pointrend, scales=scales)
     average = start_average(network).to(META)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from geodeeplab.errors import OptionError
 from geodeeplab.vector.generalise.arcs import FREE, KEEP, TWIN, Generalisation, Metric, generalise_arcs
 from geodeeplab.vector.trace.arcs import Arcs
-from tests.examples import examples
+from tests.examples import examples, few
 from tests.vector.reference_arcs import arcs_of, bits_of, lines_of, trace_arcs
 
 Labels = NDArray[np.int32]
@@ -300,7 +300,7 @@ def test_nothing_comes_between_close_lines() -> None:
             assert min(area for part, area in signed_areas(arcs, lines).items() if part >= 0) > 5
 
 
-@pytest.mark.parametrize(("smooth", "most"), [(False, 0.03), (True, 0.08)])
+@pytest.mark.parametrize(("smooth", "most"), few([(False, 0.03), (True, 0.08)], 1))
 def test_small_things_do_not_shrink(smooth: bool, most: float) -> None:
     """Of 60 discs and boxes of 10 to 150 px the mean change of area is a few percent."""
     random, changes = np.random.default_rng(1), []
