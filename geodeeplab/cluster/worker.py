@@ -16,7 +16,7 @@ from geodeeplab.inference import RunFacts
 from geodeeplab.pipeline.plan import Plan, open_plan
 from geodeeplab.pipeline.request import Request
 from geodeeplab.quiet import ignore_warnings
-from geodeeplab.raster import EncodedBlock, encode_block
+from geodeeplab.raster import BandCutter, EncodedBlock, encode_block
 from geodeeplab.tiling import Shard
 from geodeeplab.vector import LabelRows, PackedBlock, Part, trace_part
 
@@ -106,13 +106,16 @@ def segment_shard(job: Job, shard: Shard) -> ShardResult:
 
 def _compute(job: Job, plan: Plan, shard: Shard, result: ShardResult) -> Iterator[LabelRows]:
     """Compute a shard's blocks into its result; yield the rows for the tracer."""
+    cutter = BandCutter(plan.grid.shape)
     with closing(plan.iter_rows(shard, result.facts)) as rows:  # type: ignore[type-var]  # a generator
         for finished in rows:
             if job.run_id in _ended:
                 raise RunEnded(job.run_id)
-            layers = finished.layers
-            result.blocks.append(encode_block(finished.row_start, shard.col_start, layers, count="labels"))
-            yield LabelRows(labels=finished.labels, confidence=layers.get("confidence"))
+            for start, band in cutter.put(finished.row_start, finished.layers):
+                result.blocks.append(encode_block(start, shard.col_start, band, count="labels"))
+            yield LabelRows(labels=finished.labels, confidence=finished.layers.get("confidence"))
+        for start, band in cutter.rest():
+            result.blocks.append(encode_block(start, shard.col_start, band, count="labels"))
 
 
 def end_run(run_id: str) -> None:

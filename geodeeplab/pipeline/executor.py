@@ -1,5 +1,6 @@
 """Who computes a run's shards: this process, or others."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -7,12 +8,15 @@ from typing import Protocol
 
 from geodeeplab.inference import RunFacts
 from geodeeplab.pipeline.plan import Plan
-from geodeeplab.raster import EncodedBlock, encode_block
+from geodeeplab.raster import BandCutter, EncodedBlock, encode_block, most_held_rows
 from geodeeplab.tiling import Shard
 from geodeeplab.vector import PackedBlock
 
 MEMORY_LIMIT = 600 << 20
 """Bytes that a run may hold for the width of its shards; wider scenes are computed in columns."""
+
+ENCODERS = min(4, os.cpu_count() or 1)
+"""Threads that compress a block."""
 
 TakeBlock = Callable[[EncodedBlock], None]
 """Takes a finished block; when it returns, the block is safe. It may raise to stop the run."""
@@ -91,8 +95,12 @@ class InThisProcess:
         """Compute shards, see `Executor.run`; tracing is left to the thread that writes polygons meanwhile."""
         for shard in shards:
             with closing(plan.iter_rows(shard, facts)) as rows:  # type: ignore[type-var]  # a generator
+                cutter = BandCutter(plan.grid.shape)
                 for finished in rows:
-                    take(encode_block(finished.row_start, shard.col_start, finished.layers, count="labels"))
+                    for start, band in cutter.put(finished.row_start, finished.layers):
+                        take(encode_block(start, shard.col_start, band, count="labels", threads=ENCODERS))
+                for start, band in cutter.rest():
+                    take(encode_block(start, shard.col_start, band, count="labels", threads=ENCODERS))
 
 
 def iter_tile_counts(plan: Plan, shards: Sequence[Shard]) -> Iterator[int]:
@@ -110,7 +118,8 @@ def repeated_tiles(plan: Plan, shards: Sequence[Shard]) -> float:
 def bytes_per_column(plan: Plan) -> int:
     """Give the bytes that one pixel of a shard's width costs, on the host and the device together.
 
-    Rows decoded (those of a tile, of a block and of a block ahead), the band of logits, and finished rows twice.
+    Rows decoded (those of a tile, of a block and of a block ahead), the band of logits, finished rows twice, and those
+    of a block of the spool twice.
     """
     seen, lattice = plan.model_scene, plan.lattice
     block = max(seen.block_shape[0], seen.source.least_rows)
@@ -119,7 +128,7 @@ def bytes_per_column(plan: Plan) -> int:
     sizes = {"uint8": 1, "float16": 2}
     finished = sum(sizes[dtype] * bands for dtype, bands in plan.engine.decision.layers.values())
     zoom = 1.0 if plan.zoom is None else plan.zoom.factor[1]
-    return int((held + band) * zoom + 3 * lattice.cols.stride * finished)
+    return int((held + band) * zoom + (3 * lattice.cols.stride + 2 * most_held_rows(plan.grid.shape)) * finished)
 
 
 def column_width(plan: Plan, memory_limit: int) -> int:

@@ -19,10 +19,13 @@ from geodeeplab.pipeline.polygon_writer import PolygonWriter
 from geodeeplab.pipeline.polygons import PolygonPlan
 from geodeeplab.raster import (
     BlockSpool,
+    Overviews,
     SpoolLayer,
     Workspace,
     classes_tag,
     encode_block,
+    follow_labels,
+    follow_raster,
     follow_rows,
     iter_rows,
     output_errors,
@@ -55,6 +58,7 @@ class OutputWriter:
         self._plan, self._outputs, self._layer, self._workspace = plan, outputs, layer, workspace
         self._sieve_labels = sieve_labels
         self._writer: PolygonWriter | None = None
+        self._overviews: dict[str, Overviews] = {}
         self._early_path = workspace.folder / f"polygons{'' if outputs.polygons is None else outputs.polygons.suffix}"
 
     def __enter__(self) -> "OutputWriter":
@@ -63,14 +67,16 @@ class OutputWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._writer is not None:
-            self._writer.close()
+        for one in (self._writer, *self._overviews.values()):
+            if one is not None:
+                one.close()
 
     def follow(self, shards: Sequence[Shard]) -> Tracing | None:
-        """Begin to write polygons while rows are finished; a minimum mapping unit needs all of them first.
+        """Begin to make overviews and polygons while rows are finished; a minimum mapping unit needs all of them first.
 
-        Give what others may do of it, if anything.
+        Give what others may do of the polygons, if anything.
         """
+        self._follow_rasters()
         if self._outputs.polygons is not None and self._layer.minimum is None:
             tags = self._tags(self._plan.pins)
             self._writer = PolygonWriter(
@@ -84,10 +90,19 @@ class OutputWriter:
             self._writer.start()
         return None if self._writer is None else self._writer.tracing
 
+    def _follow_rasters(self) -> None:
+        spool, outputs = self._workspace.spool, self._outputs
+        if outputs.label_raster is not None and not self._sieve_labels:
+            self._overviews["labels"] = follow_labels(spool)
+        for name, path in (("confidence", outputs.confidence), ("probabilities", outputs.probabilities)):
+            if path is not None:
+                self._overviews[name] = follow_raster(spool, name, nodata=self._plan.engine.decision.fill(name))
+
     def check(self) -> None:
-        """Raise what has gone wrong with the polygons so far."""
-        if self._writer is not None:
-            self._writer.check()
+        """Raise what has gone wrong with overviews and polygons so far."""
+        for one in (self._writer, *self._overviews.values()):
+            if one is not None:
+                one.check()
 
     def publish(self, pins: Mapping[str, Any], *, lap: Lap) -> int | None:
         """Write every output, and let them appear; give the number of polygons, if there are any asked for.
@@ -106,14 +121,29 @@ class OutputWriter:
             sieved = self._sieved_spool() if is_sieved else spool
             shown = sieved if self._sieve_labels else spool
             if outputs.label_raster is not None:
-                write_label_cog(shown, temporary[outputs.label_raster], grid=grid, classes=classes, tags=tags)
+                write_label_cog(
+                    shown,
+                    temporary[outputs.label_raster],
+                    grid=grid,
+                    classes=classes,
+                    tags=tags,
+                    overviews=self._overviews.get("labels"),
+                )
                 lap("label_raster")
             if outputs.shard_windows:
                 write_label_shards(shown, outputs.shard_windows, temporary, grid=grid, classes=classes, tags=tags)
                 lap("shards")
             if outputs.confidence is not None:
                 path = temporary[outputs.confidence]
-                write_raster(spool, path, grid=grid, nodata=CONFIDENCE_NODATA, layer="confidence", tags=tags)
+                write_raster(
+                    spool,
+                    path,
+                    grid=grid,
+                    nodata=CONFIDENCE_NODATA,
+                    layer="confidence",
+                    tags=tags,
+                    overviews=self._overviews.get("confidence"),
+                )
                 lap("confidence")
             if outputs.probabilities is not None:
                 write_raster(
@@ -124,6 +154,7 @@ class OutputWriter:
                     layer="probabilities",
                     band_names=[item.name for item in self._plan.model.contract.classes],
                     tags=tags,
+                    overviews=self._overviews.get("probabilities"),
                 )
                 lap("probabilities")
             if outputs.polygons is not None:

@@ -2,7 +2,15 @@
 
 from geodeeplab.raster.bands import Band
 from geodeeplab.raster.classes import classes_tag, read_classes
-from geodeeplab.raster.cog import NODATA_LABEL, RASTER_SUFFIXES, LabelClass, write_label_cog, write_raster
+from geodeeplab.raster.cog import (
+    NODATA_LABEL,
+    RASTER_SUFFIXES,
+    LabelClass,
+    follow_labels,
+    follow_raster,
+    write_label_cog,
+    write_raster,
+)
 from geodeeplab.raster.grid import Grid
 from geodeeplab.raster.label_scene import as_label_scene, check_lossless, label_nodata, open_label_scene
 from geodeeplab.raster.outputs.checks import atomic_outputs, check_distinct, check_output, output_errors
@@ -17,8 +25,10 @@ from geodeeplab.raster.sources.local_only import local_files_only
 from geodeeplab.raster.sources.scaled import ScaledSource, first_at, scaled_indices
 from geodeeplab.raster.sources.source import LockedSource, Pixels, Source
 from geodeeplab.raster.sources.zarr import is_zarr
+from geodeeplab.raster.spool.aligning import BandCutter, most_held_rows
 from geodeeplab.raster.spool.encoded import EncodedBlock, SpoolLayer, encode_block
 from geodeeplab.raster.spool.label_shards import VRT_NAME, shard_paths, write_label_shards
+from geodeeplab.raster.spool.overviews import Overviews
 from geodeeplab.raster.spool.reading import follow_rows, iter_rows, read_part
 from geodeeplab.raster.spool.store import BlockSpool
 from geodeeplab.raster.spool.work_folder import workspace_folder
@@ -38,6 +48,7 @@ __all__ = [
     "Aoi",
     "AoiLike",
     "Band",
+    "BandCutter",
     "BlockSpool",
     "EncodedBlock",
     "Grid",
@@ -45,6 +56,7 @@ __all__ = [
     "LayerLike",
     "LockedSource",
     "Overlap",
+    "Overviews",
     "Pixels",
     "PolygonLayer",
     "RowReader",
@@ -66,6 +78,8 @@ __all__ = [
     "encode_block",
     "finished_before",
     "first_at",
+    "follow_labels",
+    "follow_raster",
     "follow_rows",
     "is_vector",
     "is_zarr",
@@ -73,6 +87,7 @@ __all__ = [
     "iter_rows",
     "label_nodata",
     "local_files_only",
+    "most_held_rows",
     "names_stac",
     "open_array",
     "open_label_scene",

@@ -3,13 +3,13 @@
 Format: https://gdal.org/en/stable/drivers/raster/cog.html.
 """
 
-import glob
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import rasterio
 import rasterio.shutil
@@ -22,17 +22,20 @@ from geodeeplab.quiet import ignore_warnings
 from geodeeplab.raster.decoding import GDAL_ERRORS, small_block_cache
 from geodeeplab.raster.grid import Grid
 from geodeeplab.raster.outputs.checks import atomic_outputs, output_errors
-from geodeeplab.raster.spool.reading import write_spool_vrt
+from geodeeplab.raster.spool.directories import Directory, Level, framed, lay_out, read_directories, read_structure
+from geodeeplab.raster.spool.encoded import BLOCK_SIZE, SpoolLayer, gdal_options
+from geodeeplab.raster.spool.overviews import Overviews, Resampling
+from geodeeplab.raster.spool.squares import find_squares
 from geodeeplab.raster.spool.store import BlockSpool
+from geodeeplab.raster.spool.vrt import VrtBand, write_block_vrt
 from geodeeplab.text import is_plain
 
 NODATA_LABEL = 0
 NODATA_NAME = "nodata"
 RASTER_SUFFIXES = (".tif", ".tiff")
-POLL_S = 0.2
 
 Finishing = Callable[[float], None]
-"""Called with the share of the work that is done, 0 to 1; it may raise to stop it, once GDAL's call has returned."""
+"""Called with the share of the work that is done, 0 to 1; it may raise to stop it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +70,7 @@ def write_label_cog(
     overwrite: bool = False,
     progress: Finishing | None = None,
     window: Window | None = None,
+    overviews: Overviews | None = None,
 ) -> None:
     """Write a layer of labels as a COG: uint8, nodata 0, colour table, category names, overviews by mode.
 
@@ -83,6 +87,7 @@ def write_label_cog(
         overwrite: Whether a file that exists is replaced, with its `.aux.xml`.
         progress: Told how far the work is.
         window: The part of the scene to write, whose grid is given; default all of it.
+        overviews: Those that `follow_labels` has begun; default: they are made now.
 
     Raises:
         OptionError: Two classes have the same id.
@@ -93,9 +98,37 @@ def write_label_cog(
         colors={NODATA_LABEL: (0, 0, 0), **{item.id: item.color for item in classes}},
         names=category_names(classes),
         tags=tags or {},
-        resampling="MODE",
+        resampling="mode",
     )
-    _write_cog(spool, layer, Path(dst_path), grid, look, overwrite=overwrite, progress=progress, window=window)
+    _write_cog(
+        spool,
+        layer,
+        Path(dst_path),
+        grid,
+        look,
+        overviews=overviews,
+        overwrite=overwrite,
+        progress=progress,
+        window=window,
+    )
+
+
+def follow_labels(spool: BlockSpool, layer: str = "labels") -> Overviews:
+    """Begin the overviews of a layer of labels while the spool is filled, for `write_label_cog`.
+
+    Raises:
+        OutputError: Nothing can be written in the spool's folder.
+    """
+    overviews = Overviews(spool, layer, resampling="mode", nodata=NODATA_LABEL)
+    overviews.start()
+    return overviews
+
+
+def follow_raster(spool: BlockSpool, layer: str, *, nodata: float | None) -> Overviews:
+    """Begin the overviews of a layer of measurements, for `write_raster`; see `follow_labels`."""
+    overviews = Overviews(spool, layer, resampling="average", nodata=nodata)
+    overviews.start()
+    return overviews
 
 
 def category_names(classes: Sequence[LabelClass]) -> list[str]:
@@ -123,6 +156,7 @@ def write_raster(
     tags: Mapping[str, str] | None = None,
     overwrite: bool = False,
     progress: Finishing | None = None,
+    overviews: Overviews | None = None,
 ) -> None:
     """Write a layer of measurements, say confidence or probabilities, as a COG with overviews by average.
 
@@ -138,25 +172,25 @@ def write_raster(
         tags: Metadata of the dataset.
         overwrite: Whether a file that exists is replaced.
         progress: Told how far the work is.
+        overviews: Those that `follow_raster` has begun; default: they are made now.
 
     Raises:
         OutputError: The path is taken, or the raster cannot be written; then nothing is left behind.
     """
-    look = _Look(nodata=nodata, band_names=band_names, tags=tags or {}, resampling="AVERAGE")
-    _write_cog(spool, layer, Path(dst_path), grid, look, overwrite=overwrite, progress=progress)
+    look = _Look(nodata=nodata, band_names=band_names, tags=tags or {}, resampling="average")
+    _write_cog(spool, layer, Path(dst_path), grid, look, overviews=overviews, overwrite=overwrite, progress=progress)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Look:
-    """What a COG has beside its pixels; see `write_spool_vrt`."""
+    """What a COG has beside its pixels; see `write_block_vrt`."""
 
     nodata: float | None
     colors: Mapping[int, tuple[int, int, int]] = field(default_factory=dict)
     names: Sequence[str] = ()
     band_names: Sequence[str] = ()
     tags: Mapping[str, str]
-    resampling: str
-    """GDAL's name of how overviews are made."""
+    resampling: Resampling
 
 
 def _write_cog(
@@ -166,69 +200,88 @@ def _write_cog(
     grid: Grid,
     look: _Look,
     *,
+    overviews: Overviews | None,
     overwrite: bool,
     progress: Finishing | None,
     window: Window | None = None,
 ) -> None:
-    """Copy a layer into a COG through a VRT: block by block, never the whole raster in memory."""
+    """Put a COG together from compressed squares; only those that several blocks share are compressed here."""
+    window = Window(0, 0, spool.shape[1], spool.shape[0]) if window is None else window
+    if tuple(grid.shape) != (window.height, window.width):
+        raise ValueError(f"the grid has shape {grid.shape}, the spool {spool.shape}, the window {window}")
     if not spool.is_complete:
         raise ValueError("the spool does not hold the whole scene: append all blocks first")
-    dtype, size = spool.layer(layer).dtype, spool.layer_bytes(layer, window)
-    with atomic_outputs([path], overwrite=overwrite) as temporary:
-        _check_free_space(path, need=2 * size + ALMOST_FULL_BYTES)  # GDAL stages overviews
-        vrt_path = spool.folder / f"{layer}.vrt"
-        write_spool_vrt(
-            spool,
-            vrt_path,
-            grid,
-            layer=layer,
-            nodata=look.nodata,
-            colors=look.colors,
-            names=look.names,
-            band_names=look.band_names,
-            tags=look.tags,
-            window=window,
-        )
-
-        def copy() -> None:
-            with small_block_cache():
-                rasterio.shutil.copy(
-                    vrt_path,
-                    temporary[path],
-                    driver="COG",
-                    compress="deflate",  # every TIFF reader has it
-                    level=6,
-                    predictor="yes" if dtype.startswith("float") else "no",
-                    blocksize=512,
-                    overview_resampling=look.resampling,
-                    bigtiff="if_safer",
-                    num_threads="all_cpus",
-                    **({"nbits": 16} if dtype == "float16" else {}),
-                )
-
-        with output_errors(path, *GDAL_ERRORS):
-            _watch(copy, temporary[path], expected_bytes=2 * size, progress=progress)
-            _check_complete(temporary[path], shape=grid.shape)
+    progress = progress or _tell_nobody
+    with atomic_outputs([path], overwrite=overwrite) as temporary, output_errors(path, *GDAL_ERRORS):
+        progress(0.0)
+        _check_free_space(path, need=spool.layer_bytes(layer, window) + ALMOST_FULL_BYTES)
+        if overviews is None:
+            overviews = Overviews(spool, layer, resampling=look.resampling, nodata=look.nodata, window=window)
+        sample = _write_sample(temporary[path], grid, look, spool.layer(layer), folder=spool.folder)
+        with TemporaryFile(dir=spool.folder, prefix="joined-") as joined:
+            squares = [find_squares(spool, layer, sample.tags[0], joined, window=window)]
+            squares += [find_squares(level, layer, sample.tags[1], joined) for level in overviews.result()]
+            shapes = [grid.shape, *(level.shape for level in overviews.levels)]
+            levels = [
+                Level(shape=shape, tags=sample.tags[min(number, 1)], sizes=one.size)
+                for number, (shape, one) in enumerate(zip(shapes, squares, strict=True))
+            ]
+            head = lay_out(levels, sample.structure)
+            need = len(head) + sum(int(one.size.sum()) for one in squares)
+            _check_free_space(path, need=need + ALMOST_FULL_BYTES)
+            with open(temporary[path], "wb") as dst:
+                dst.write(head)
+                for tile in chain.from_iterable(one.iter_tiles(joined) for one in reversed(squares)):
+                    dst.write(framed(tile))
+                    progress(min(dst.tell() / need, 0.99))
+        overviews.close()
+        _check_complete(temporary[path], shape=grid.shape)
+        progress(1.0)
 
 
-def _watch(work: Callable[[], None], path: Path, *, expected_bytes: int, progress: Finishing | None) -> None:
-    """Let GDAL write a file, in a thread of its own where somebody wants to see it grow: GDAL tells nothing here.
+def _tell_nobody(share: float) -> None:
+    """Say nothing."""
 
-    The share is that of the bytes that were expected, so it is a rough one.
+
+@dataclass(frozen=True, kw_only=True)
+class _Sample:
+    """What GDAL writes about a COG of some look; its pixels do not matter."""
+
+    tags: tuple[Directory, Directory]
+    """Those of the whole, and those of an overview."""
+    structure: bytes
+    """What it says of how it is laid out."""
+
+
+def _write_sample(path: Path, grid: Grid, look: _Look, layer: SpoolLayer, *, folder: Path) -> _Sample:
+    """Let GDAL write a small COG on the grid, and the `.aux.xml` that belongs to it; give what it says beside pixels.
+
+    So all that stands in a file about place, colours and names stands there as GDAL writes it.
     """
-    if progress is None:
-        work()
-        return
-    share = 0.0
-    progress(share)
-    with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(work)
-        while not wait([future], timeout=POLL_S).done:
-            written = sum(one.stat().st_size for one in path.parent.glob(f"{glob.escape(path.stem)}*"))
-            share = max(share, min(written / max(expected_bytes, 1), 0.99))
-            progress(share)
-        future.result()
-    progress(1.0)
+    vrt_path = folder / f"{layer.name}.vrt"
+    write_block_vrt(
+        vrt_path,
+        Grid(shape=(BLOCK_SIZE + 1, BLOCK_SIZE + 1), transform=grid.transform, crs=grid.crs),  # with one overview
+        [],
+        band=VrtBand(dtype=layer.dtype, count=layer.bands, nodata=look.nodata, descriptions=tuple(look.band_names)),
+        colors=look.colors,
+        names=look.names,
+        tags=look.tags,
+    )
+    with small_block_cache():
+        rasterio.shutil.copy(
+            vrt_path,
+            path,
+            driver="COG",
+            predictor="yes" if layer.dtype.startswith("float") else "no",
+            blocksize=BLOCK_SIZE,
+            overview_resampling=look.resampling.upper(),
+            bigtiff="no",
+            **gdal_options(layer.dtype),
+        )
+    with open(path, "rb") as file:
+        whole, overview = read_directories(file)
+        return _Sample(tags=(whole, overview), structure=read_structure(file))
 
 
 def _check_free_space(path: Path, *, need: int) -> None:

@@ -152,6 +152,27 @@ def test_columns_resume_too(scene: Path, whole: dict[str, NDArray[np.uint8]], ti
         assert np.array_equal(read(path), whole[name])
 
 
+def test_large_rasters_are_the_same_file_whoever_cut_off_and_however_it_was_cut(
+    scene: Path, whole: dict[str, NDArray[np.uint8]], tiny: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is held until squares are whole is so of large rasters: here this one is large, and squares have 64 px."""
+    for name in ("aligning", "encoded", "overviews", "squares"):
+        monkeypatch.setattr(f"geodeeplab.raster.spool.{name}.BLOCK_SIZE", 64)
+    monkeypatch.setattr("geodeeplab.raster.cog.BLOCK_SIZE", 64)
+    one, cut = outputs_in(tmp_path / "one"), outputs_in(tmp_path / "cut")
+    monkeypatch.setattr("geodeeplab.raster.spool.aligning.SMALL_PIXELS", 0)
+    gdl.segment(scene, model=tiny, **TILE, **one)
+    with pytest.raises(Cut):
+        gdl.segment(scene, model=tiny, **TILE, **cut, progress=cut_after(3))
+    done = gdl.segment(scene, model=tiny, **TILE, **cut, resume=True)
+    assert done.facts["resumed_share"] == pytest.approx(4 * 64 / 400)
+    for name, path in one.items():
+        assert np.array_equal(read(path), whole[name])
+        assert path.read_bytes() == cut[name].read_bytes()
+        with rasterio.open(path) as src:
+            assert src.overviews(1) == [2, 4, 8]
+
+
 @pytest.mark.parametrize("suffix", few([".gpkg", ".parquet", ".fgb", ".geojson"], 2))
 def test_a_complete_run_was_done_before(scene: Path, tiny: Model, tmp_path: Path, suffix: str) -> None:
     paths: dict[str, Any] = {"polygons": tmp_path / f"a{suffix}", "label_raster": tmp_path / "a.tif"}

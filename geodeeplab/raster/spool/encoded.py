@@ -1,4 +1,8 @@
-"""Blocks of finished pixels, encoded as small compressed GeoTIFFs that travel and lie on the disk as they are."""
+"""Blocks of finished pixels, encoded as small GeoTIFFs that travel and lie on the disk as they are.
+
+A block's file is compressed in the squares, and by the codec, of the raster that comes of it: a square of the raster
+that lies in one block is copied into it as it is.
+"""
 
 import re
 from collections.abc import Mapping
@@ -15,6 +19,9 @@ from rasterio.windows import Window
 from geodeeplab.errors import OptionError, OutputError
 
 BLOCK_SIZE = 512
+"""Side of the squares that rasters are compressed in, counted from the scene's corner, in the files of blocks, too."""
+DEFLATE_LEVEL = 5
+"""Of libdeflate's: 6 makes label rasters a tenth smaller in 2.5 times the time, 1 a quarter larger in 0.6 of it."""
 TOP = 1_000_000_000  # more rows than any scene has; at 0 rasterio warns of a file without georeference
 GDAL_TYPES = {
     "uint8": "Byte",
@@ -109,34 +116,46 @@ def encode_block(
     )
 
 
+def gdal_options(dtype: str) -> dict[str, object]:
+    """Give the creation options of GDAL's drivers GTiff and COG for pixels of a type, as NumPy names it."""
+    return {"compress": "deflate"} | ({"nbits": 16} if dtype == "float16" else {})  # deflate: every reader has it
+
+
+def file_origin(row: int, col: int) -> tuple[int, int]:
+    """Give the scene's row and column at which the file of a block begins: the corner of the square that holds both."""
+    return row - row % BLOCK_SIZE, col - col % BLOCK_SIZE
+
+
 def _encode(cube: NDArray[Any], row_start: int, col_start: int, threads: int) -> bytes:
-    """Give pixels (K, n, w) as the bytes of a tiled GeoTIFF, each band by itself.
+    """Give pixels (K, n, w) as the bytes of a tiled GeoTIFF.
 
     One unit of its coordinates is a pixel, and the scene's upper left corner is (0, `TOP`), so the files lie in place.
+    What it holds above and to the left of the block is zeros.
     """
     bands, height, width = cube.shape
     is_half = cube.dtype == np.float16
+    top, left = file_origin(row_start, col_start)
+    down, across = row_start - top, col_start - left
     with MemoryFile() as memory:
         with memory.open(
             driver="GTiff",
-            height=height,
-            width=width,
+            height=down + height,
+            width=across + width,
             count=bands,
             dtype="float32" if is_half else cube.dtype.name,
-            transform=Affine(1, 0, col_start, 0, -1, TOP - row_start),
+            transform=Affine(1, 0, left, 0, -1, TOP - top),
             tiled=True,
-            blockxsize=min(BLOCK_SIZE, -(-width // 16) * 16),
-            blockysize=min(BLOCK_SIZE, -(-height // 16) * 16),
-            interleave="band",
-            compress="deflate",
-            zlevel=1,
+            blockxsize=BLOCK_SIZE,
+            blockysize=BLOCK_SIZE,
+            interleave="pixel",
+            endianness="little",
+            zlevel=DEFLATE_LEVEL,
             predictor=3 if cube.dtype.kind == "f" else 1,
             num_threads=threads,
             photometric="minisblack",
-            **({"nbits": 16} if is_half else {}),
+            **gdal_options(cube.dtype.name),
         ) as dst:
-            for band, pixels in enumerate(cube, start=1):  # one by one: float16 grows to float32 on the way
-                dst.write(pixels.astype(np.float32) if is_half else pixels, band)
+            dst.write(cube.astype(np.float32) if is_half else cube, window=Window(across, down, width, height))
         return bytes(memory.getbuffer())
 
 

@@ -55,7 +55,6 @@ def write_label_shards(
                 for path, w in shards.items()
             ],
             band=VrtBand(dtype="uint8", count=1, nodata=NODATA_LABEL),
-            parts=None,
             colors={NODATA_LABEL: (0, 0, 0), **{item.id: item.color for item in classes}},
             names=category_names(classes),
             tags=tags,

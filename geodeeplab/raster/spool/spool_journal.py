@@ -13,7 +13,7 @@ from geodeeplab.raster.spool.encoded import SpoolLayer
 from geodeeplab.raster.spool.journal import SpoolEntry, entry_from, read_journal, write_journal
 
 JOURNAL_NAME = "blocks.journal"
-JOURNAL_VERSION = 3
+JOURNAL_VERSION = 4
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -260,7 +260,7 @@ class BlockSpool:
     def _remove_strays(self) -> None:
         """Remove the files of blocks that did not get their line, and what was being written when the run ended."""
         known = {entry.file(layer) for entry in self._entries.values() for layer in self.layers}
-        strays = rf"\w+-\d{{9}}-\d{{9}}\.tif|\w+-part-\d+\.vrt|\..+{re.escape(PART_ENDING)}"
+        strays = rf"\w+-\d{{9}}-\d{{9}}\.tif|\..+{re.escape(PART_ENDING)}"
         for path in self.folder.iterdir():
             if re.fullmatch(strays, path.name) and path.name not in known:
                 with suppress(OSError):  # a folder is not ours

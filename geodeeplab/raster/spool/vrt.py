@@ -34,23 +34,18 @@ def write_block_vrt(
     files: Sequence[tuple[Box, Path]],
     *,
     band: VrtBand,
-    parts: Path | None,
     colors: Mapping[int, tuple[int, int, int]],
     names: Sequence[str],
     tags: Mapping[str, str],
 ) -> None:
     """Write a VRT of blocks.
 
-    GDAL keeps a list of all sources per band and walks it at every read. So blocks side by side go into a VRT of their
-    own, a part, of which GDAL opens a few at a time: 100,000 blocks of 20 bands would be two million sources.
-
     Args:
         path: Where.
         grid: Shape, transform (rotated and sheared too) and CRS; without CRS the VRT has none.
-        files: The box of each file and its absolute path, by first row; boxes must not overlap.
+        files: The box of each file and its path, by first row; boxes must not overlap. They lie in the VRT's folder in
+            the end, so it refers to them by their names.
         band: Type, number and nodata value of the bands.
-        parts: What the paths of the parts begin with. None makes one VRT without parts, which refers to the files by
-            their names: they lie in its folder.
         colors: Colour (red, green, blue) per pixel value, 0–255; empty: no colour table. Nodata is transparent.
         names: Category name per pixel value, from value 0 on; empty: none.
         tags: Metadata of the dataset.
@@ -58,18 +53,6 @@ def write_block_vrt(
     Raises:
         OSError: A file cannot be written.
     """
-    sources: list[tuple[Box, Path]] = []
-    for index, strip in enumerate(_strips(files)):
-        if len(strip) > 1 and parts is not None:
-            box = (strip[0][0][0], max(box[1] for box, _ in strip), 0, grid.width)
-            part = parts.with_name(f"{parts.name}-{index}.vrt")
-            inner = ElementTree.Element("VRTDataset", rasterXSize=str(grid.width), rasterYSize=str(box[1] - box[0]))
-            for number in range(1, band.count + 1):
-                _add_sources(_add_band(inner, band, number), number, strip, first_row=box[0])
-            _write_new(part, inner)
-            sources.append((box, part))
-        else:
-            sources += strip
     root = _dataset(grid, tags)
     for number in range(1, band.count + 1):
         element = _add_band(root, band, number)
@@ -79,7 +62,7 @@ def write_block_vrt(
             categories = _add(element, "CategoryNames")
             for name in names:
                 _add(categories, "Category", name)
-        _add_sources(element, number, sources, is_beside=parts is None)
+        _add_sources(element, number, files)
     _write_new(path, root)
 
 
@@ -88,18 +71,6 @@ def _write_new(path: Path, root: ElementTree.Element) -> None:
     path.unlink(missing_ok=True)
     with open(path, "x", encoding="utf-8") as file:
         file.write(ElementTree.tostring(root, encoding="unicode"))
-
-
-def _strips(files: Iterable[tuple[Box, Path]]) -> list[list[tuple[Box, Path]]]:
-    """Cut the raster between rows wherever that cuts no block; give the blocks of each strip."""
-    strips: list[list[tuple[Box, Path]]] = []
-    end = -1
-    for box, path in files:
-        if not strips or box[0] >= end:
-            strips.append([])
-        strips[-1].append((box, path))
-        end = max(end, box[1])
-    return strips
 
 
 def _dataset(grid: Grid, tags: Mapping[str, str]) -> ElementTree.Element:
@@ -135,25 +106,15 @@ def _add_colors(band: ElementTree.Element, colors: Mapping[int, tuple[int, int, 
         _add(table, "Entry", c1=str(red), c2=str(green), c3=str(blue), c4=str(alpha))
 
 
-def _add_sources(
-    band: ElementTree.Element,
-    number: int,
-    files: Iterable[tuple[Box, Path]],
-    *,
-    first_row: int = 0,
-    is_beside: bool = False,
-) -> None:
+def _add_sources(band: ElementTree.Element, number: int, files: Iterable[tuple[Box, Path]]) -> None:
     """Show the files' pixels at their places, unscaled."""
     for (top, bottom, left, right), path in files:
         simple = _add(band, "SimpleSource")
-        if is_beside:
-            _add(simple, "SourceFilename", path.name, relativeToVRT="1")
-        else:
-            _add(simple, "SourceFilename", str(path), relativeToVRT="0")
+        _add(simple, "SourceFilename", path.name, relativeToVRT="1")
         _add(simple, "SourceBand", str(number))
         size = {"xSize": str(right - left), "ySize": str(bottom - top)}
         _add(simple, "SrcRect", xOff="0", yOff="0", **size)
-        _add(simple, "DstRect", xOff=str(left), yOff=str(top - first_row), **size)
+        _add(simple, "DstRect", xOff=str(left), yOff=str(top), **size)
 
 
 def _add(parent: ElementTree.Element, tag: str, text: str = "", **attributes: str) -> ElementTree.Element:

@@ -23,9 +23,9 @@ from geodeeplab.raster.spool.spool_journal import JOURNAL_NAME
 RECORD_NAME = "outputs.json"
 _OWN_FILES = re.compile(
     rf"{re.escape(JOURNAL_NAME)}|{re.escape(RECORD_NAME)}|polygons(\..+)?|\w+-\d{{9}}-\d{{9}}\.tif(\.part)?"
-    rf"|\w+(-part-\d+)?\.vrt(\.aux\.xml)?|\..+{re.escape(PART_ENDING)}|\.geodeeplab-.+|\.nfs\w+|\.DS_Store"
+    rf"|\w+(-part-\d+)?\.vrt(\.aux\.xml)?|joined-\w+|\..+{re.escape(PART_ENDING)}|\.geodeeplab-.+|\.nfs\w+|\.DS_Store"
 )
-_OWN_FOLDERS = re.compile(rf"traced|sieved|\..+{re.escape(PRIVATE_ENDING)}|\.geodeeplab-.+")
+_OWN_FOLDERS = re.compile(rf"traced|sieved|overviews-\w+|\..+{re.escape(PRIVATE_ENDING)}|\.geodeeplab-.+")
 """Names of all that a run makes in its workspace; what has another name is somebody else's."""
 
 

@@ -46,7 +46,7 @@ def test_blocks_past_the_scene_are_left_out(tmp_path: Path) -> None:
     ],
 )
 def test_heads_that_say_something_else_are_refused(tmp_path: Path, change: dict[str, object], match: str) -> None:
-    head = {"version": 3, "shape": [4, 3], "layers": [dataclasses.asdict(LABELS[0])], "header": {}}
+    head = {"version": 4, "shape": [4, 3], "layers": [dataclasses.asdict(LABELS[0])], "header": {}}
     write_journal(tmp_path / JOURNAL_NAME, head)
     assert read_spool_journal(tmp_path) is not None
     write_journal(tmp_path / JOURNAL_NAME, head | change)
