@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from geodeeplab.pipeline.info.preflight import Preflight, preflight
     from geodeeplab.pipeline.polygons import PolygonOptions
     from geodeeplab.pipeline.result import Segmentation, Vectorization
+    from geodeeplab.pipeline.scenes.many import segment_scenes
+    from geodeeplab.pipeline.scenes.result import SceneRun
     from geodeeplab.pipeline.segment import segment
     from geodeeplab.pipeline.vectorize import vectorize
     from geodeeplab.raster import open_array, open_scene, open_stack
@@ -63,6 +65,7 @@ __all__ = [
     "PolygonOptions",
     "Preflight",
     "SceneError",
+    "SceneRun",
     "Segmentation",
     "TrainingData",
     "Vectorization",
@@ -82,6 +85,7 @@ __all__ = [
     "prepare_data",
     "save_model",
     "segment",
+    "segment_scenes",
     "vectorize",
 ]
 
@@ -115,6 +119,8 @@ _HOMES = {
     "pipeline.polygons": ["PolygonOptions"],
     "pipeline.info.preflight": ["Preflight", "preflight"],
     "pipeline.result": ["Segmentation", "Vectorization"],
+    "pipeline.scenes.many": ["segment_scenes"],
+    "pipeline.scenes.result": ["SceneRun"],
     "pipeline.segment": ["segment"],
     "pipeline.vectorize": ["vectorize"],
     "raster": ["open_array", "open_scene", "open_stack"],

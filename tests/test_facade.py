@@ -32,6 +32,7 @@ def test_the_surface_is_pinned() -> None:
         "PolygonOptions",
         "Preflight",
         "SceneError",
+        "SceneRun",
         "Segmentation",
         "TrainingData",
         "Vectorization",
@@ -51,6 +52,7 @@ def test_the_surface_is_pinned() -> None:
         "prepare_data",
         "save_model",
         "segment",
+        "segment_scenes",
         "vectorize",
     }
 

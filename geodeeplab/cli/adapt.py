@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from geodeeplab.cli.batch import NAMES, OneOfMany, are_folders, plan_batch
+from geodeeplab.cli.batch import are_folders
 from geodeeplab.cli.label_options import label_options
 from geodeeplab.cli.map_option import check_map, map_option
 from geodeeplab.cli.options import local_only_option
@@ -22,6 +22,7 @@ from geodeeplab.errors import OptionError
 if TYPE_CHECKING:
     from geodeeplab.pipeline.polygons import PolygonOptions
     from geodeeplab.pipeline.run_options import RunOptions
+    from geodeeplab.pipeline.scenes.tasks import SceneTask
 
 READ_BY = ("bands", "tile_size", "overlap", "batch_size", "device", "precision", "threads")
 """Options of a run that features are read by, too."""
@@ -172,23 +173,25 @@ def command(
     tell_done([*(path for each in facts for path in each["outputs"]), model_path, suggest], all_facts)
 
 
-def _plan_outputs(scenes: tuple[str, ...], outputs: Mapping[str, str]) -> list[OneOfMany]:
+def _plan_outputs(scenes: tuple[str, ...], outputs: Mapping[str, str]) -> list["SceneTask"]:
     """Give each scene its outputs: as named for one scene, in folders for several.
 
     Raises:
         OptionError: two scenes would have outputs of one name, or several would have one output.
     """
+    from geodeeplab.pipeline.scenes.tasks import SceneTask, list_tasks
+
     if not outputs:
         return []
     if are_folders(outputs, scenes):
-        return plan_batch(scenes, outputs)
+        return list_tasks(scenes, outputs, split_collections=False)
     if len(scenes) > 1:
         raise OptionError("maps of several scenes go into folders: end each output with /, such as -o results/")
-    return [OneOfMany(scene=scenes[0], outputs={key: Path(path) for key, path in outputs.items()})]
+    return [SceneTask(name=scenes[0], scene=scenes[0], outputs={key: Path(path) for key, path in outputs.items()})]
 
 
 def _check_files(
-    planned: Sequence[OneOfMany],
+    planned: Sequence["SceneTask"],
     model_path: Path | None,
     suggest: Path | None,
     *,
@@ -199,6 +202,7 @@ def _check_files(
     """Refuse outputs that cannot be written, before any work."""
     from geodeeplab.models import MODEL_SUFFIXES
     from geodeeplab.pipeline.outputs import check_outputs
+    from geodeeplab.pipeline.scenes.tasks import NAMES
     from geodeeplab.raster import check_distinct, check_output
     from geodeeplab.vector import POLYGON_SUFFIXES
 

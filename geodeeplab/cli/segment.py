@@ -1,20 +1,19 @@
 """`geodeeplab segment`."""
 
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from geodeeplab.cli.batch import are_folders, plan_batch, run_batch
+from geodeeplab.cli.batch import are_folders, tell_runs
 from geodeeplab.cli.map_option import check_map, map_option
 from geodeeplab.cli.options import local_only_option
 from geodeeplab.cli.polygon_options import polygon_options
 from geodeeplab.cli.process import finish_undisturbed
-from geodeeplab.cli.progress import progress_bar, progress_option, tell_done
+from geodeeplab.cli.progress import Told, progress_bar, progress_option, tell_done
 from geodeeplab.cli.report import closing_line
 from geodeeplab.cli.run_options import run_options
 from geodeeplab.errors import GeoDeepLabError
@@ -22,6 +21,8 @@ from geodeeplab.errors import GeoDeepLabError
 if TYPE_CHECKING:
     from geodeeplab.pipeline.polygons import PolygonOptions
     from geodeeplab.pipeline.run_options import RunOptions
+    from geodeeplab.pipeline.scenes.result import SceneRun
+    from geodeeplab.pipeline.scenes.tasks import SceneTask
 
 
 @click.command("segment")
@@ -67,8 +68,9 @@ def command(
 ) -> None:
     """Segment SCENE into polygons (-o), a label raster (--label-raster), or both.
 
-    Several SCENEs are one mosaic, earlier ones on top. Where the outputs are folders, each SCENE, and each raster in a
-    SCENE that is a folder, gets results of its own; those that are there already are left out.
+    Several SCENEs are one mosaic, earlier ones on top. Where the outputs are folders, each SCENE, each raster in a
+    SCENE that is a folder, and each item of a STAC item collection gets results of its own; those that are there
+    already are left out, and with --dask each worker takes one at a time.
     """
     from geodeeplab.models import find_model
     from geodeeplab.pipeline.early import check_early
@@ -95,56 +97,89 @@ def command(
         )
     read_ahead([str(find_model(model)), *scenes])
     from geodeeplab.cluster import parse_dask  # it and what follows load torch
-    from geodeeplab.models import as_model
     from geodeeplab.pipeline.segment import segment
 
     workers = None if dask is None else parse_dask(dask)
-    options["model"] = as_model(model, options.pop("contract")) if is_batch else model  # a batch loads it once
-    run = partial(
-        segment,
-        probability_dtype=probability_dtype,
-        shards=shards,
-        polygon_options=polygon_options,
-        sieve_labels=sieve_labels,
-        executor=workers,
-        resume=resume,
-        overwrite=overwrite,
-        **options,
-    )
+    options["model"] = model
+    told: dict[str, Any] = {
+        "probability_dtype": probability_dtype,
+        "polygon_options": polygon_options,
+        "sieve_labels": sieve_labels,
+    }
+    told |= {"executor": workers, "resume": resume, "overwrite": overwrite}
 
-    def run_one(
-        scene: str | Sequence[str], paths: Mapping[str, str | Path | None], about: Mapping[str, object] | None = None
-    ) -> dict[str, Any]:
-        with progress_bar("segment", about=about) as progress:
-            done = run(
-                scene,
-                paths.get("polygons"),
-                label_raster=paths.get("label_raster"),
-                confidence=paths.get("confidence"),
-                probabilities=paths.get("probabilities"),
-                progress=progress,
-            )
-        facts = done.facts
+    def tell_facts(facts: dict[str, Any]) -> None:
         if not as_json:
             click.echo(closing_line(facts))
-        if map_path is not None:
-            facts["outputs"].append(str(done.explore().save(map_path, overwrite=overwrite or resume)))
-        return facts
 
     facts: dict[str, Any] | list[dict[str, Any]]
     failed: list[str] = []
     with nullcontext() if workers is None else workers:
         if is_batch:
-            batch = plan_batch(scenes, outputs)
-            facts, failed = run_batch(
-                batch, lambda one, about: run_one(one.scene, one.outputs, about), overwrite=overwrite
-            )
+            count, facts, failed = _segment_many(scenes, outputs, told | {"options": options}, tell_facts)
         else:
-            facts = run_one(scenes[0] if len(scenes) == 1 else scenes, outputs)
+            with progress_bar("segment") as progress:
+                done = segment(
+                    scenes[0] if len(scenes) == 1 else scenes,
+                    outputs["polygons"],
+                    label_raster=outputs["label_raster"],
+                    confidence=confidence,
+                    probabilities=probabilities,
+                    shards=shards,
+                    progress=progress,
+                    **told,
+                    **options,
+                )
+            facts = done.facts
+            tell_facts(facts)
+            if map_path is not None:
+                facts["outputs"].append(str(done.explore().save(map_path, overwrite=overwrite or resume)))
             finish_undisturbed()
     if as_json:
         click.echo(json.dumps(facts, indent=2))
     if failed:
-        raise GeoDeepLabError(f"{len(failed)} of {len(batch)} scenes failed: {', '.join(failed)}")
+        raise GeoDeepLabError(f"{len(failed)} of {count} scenes failed: {', '.join(failed)}")
     runs = facts if isinstance(facts, list) else [facts]
     tell_done([path for one in runs for path in one["outputs"]], facts)
+
+
+def _segment_many(
+    scenes: Sequence[str],
+    outputs: Mapping[str, str | None],
+    told: dict[str, Any],
+    tell_facts: Callable[[dict[str, Any]], None],
+) -> tuple[int, list[dict[str, Any]], list[str]]:
+    """Segment scenes into folders; give how many there are, the facts of those that were run, and those that failed.
+
+    Args:
+        scenes: as the command got them.
+        outputs: folders, by argument of `segment`.
+        told: the arguments of `iter_runs`.
+        tell_facts: tells the facts of a scene that was run.
+    """
+    from geodeeplab.pipeline.scenes.many import iter_runs, takes_scenes
+    from geodeeplab.pipeline.scenes.tasks import list_tasks
+
+    tasks = list_tasks(scenes, outputs)
+    runs = iter_runs(tasks, watch=_watch, **told)
+    if takes_scenes(told["executor"], tasks):
+        runs = _counted(runs, len(tasks))
+    return len(tasks), *tell_runs(runs, len(tasks), tell_facts=tell_facts)
+
+
+def _watch(task: "SceneTask", number: int, count: int) -> AbstractContextManager[Told]:
+    """Lend a bar for one scene of many, which says which it is to whoever reads how far it is."""
+    return progress_bar("segment", about={"scene": task.name, "scene_number": number, "scenes": count})
+
+
+def _counted(runs: Iterator["SceneRun"], count: int) -> Iterator["SceneRun"]:
+    """Draw a bar of scenes that have ended, where several are computed at once."""
+    with progress_bar("segment", unit="scenes") as progress, closing(runs):  # type: ignore[type-var]  # a generator
+        try:
+            progress(0, count)
+            for number, run in enumerate(runs, start=1):
+                yield run
+                progress(number, count)
+        except KeyboardInterrupt as error:
+            error.add_note("pass `resume=True` to go on, within scenes that were begun, too")
+            raise

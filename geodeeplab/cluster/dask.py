@@ -7,20 +7,26 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from geodeeplab.cluster.local import LocalWorkers, visible_gpus
-from geodeeplab.cluster.portable import to_portable
+from geodeeplab.cluster.portable import portable_model, to_portable
 from geodeeplab.cluster.running import check_workers, iter_results
+from geodeeplab.cluster.scene_running import iter_scene_runs, portable_call
+from geodeeplab.cluster.scene_worker import SceneJob, check_scene_worker, end_scenes, pins_of_model
 from geodeeplab.cluster.shards import cut_shards
-from geodeeplab.cluster.worker import Job, end_run
+from geodeeplab.cluster.worker import Job, check_worker, end_run
 from geodeeplab.errors import GeoDeepLabWarning, OptionError
 from geodeeplab.inference import RunFacts
+from geodeeplab.models import DEFAULT_MODEL, as_model
 from geodeeplab.pipeline.executor import TakeBlock, Tracing
 from geodeeplab.pipeline.plan import Plan
+from geodeeplab.pipeline.scenes.one import SceneCall
+from geodeeplab.pipeline.scenes.result import SceneRun
 from geodeeplab.tiling import Shard
 
 if TYPE_CHECKING:
@@ -42,6 +48,8 @@ class _Connection:
     client: "Client"
     supervise: Callable[[], None]
     """To be called from time to time."""
+    forgive: Callable[[], None]
+    """To be called when work has been done, see `LocalWorkers.forgive`."""
     lanes: int | None
     """Forward passes side by side in each worker; None for as many as it has threads."""
 
@@ -111,8 +119,7 @@ class Dask:
         """
         to_portable(plan.request)
         is_local = isinstance(self.workers, int)
-        if is_local and plan.request.device.startswith("cuda:") and plan.request.device != "cuda:0":
-            raise OptionError(f"local Dask workers have one GPU each, not {plan.request.device}: pass `device='cuda'`")
+        self._check_device(plan.request.device)
         count = self.workers if isinstance(self.workers, int) else CLUSTER_WORKERS
         most = LOCAL_SHARD if is_local else CLUSTER_SHARD
         return cut_shards(plan, workers=count, most_pixels=most, shard_size=self.shard_size)
@@ -145,7 +152,7 @@ class Dask:
                 connectivity=None if tracing is None else tracing.connectivity,
             )
             try:
-                check_workers(there.client, job)
+                check_workers(there.client, job, check_worker)
                 for result in iter_results(there.client, job, shards, supervise=there.supervise):
                     for traced in result.traced:
                         assert tracing is not None, "nothing is traced without"
@@ -157,6 +164,47 @@ class Dask:
             finally:
                 with suppress(OSError, RuntimeError):  # there may be nobody left to tell
                     there.client.run(end_run, job.run_id, on_error="ignore")
+
+    def iter_scenes(self, calls: Sequence[SceneCall], *, manifest: Path) -> Iterator[SceneRun]:
+        """Segment whole scenes, one for each worker at a time; see `SceneExecutor.iter_scenes`.
+
+        Raises:
+            OptionError: if the model is only in this process, or the device one of several GPUs; the scheduler or its
+                workers cannot be reached; or a worker has other versions, or another model.
+            OutputError: if a worker does not see the folder of the results.
+        """
+        options = calls[0].options
+        self._check_device(options.get("device", "auto"))
+        model = as_model(options.get("model", DEFAULT_MODEL), options.get("contract"))
+        name, contract = portable_model(model, None)
+        with self._connection() as there, there.client.as_current():
+            job = SceneJob(
+                run_id=uuid.uuid4().hex,
+                model=name,
+                contract=contract,
+                pins=pins_of_model(model),
+                manifest=manifest.absolute(),
+                lanes=there.lanes,
+                threads_per_pass=self.threads_per_pass,
+                processes_per_device=self.processes_per_device,
+            )
+            try:
+                check_workers(there.client, job, check_scene_worker)
+                waiting = [portable_call(call) for call in calls]
+                named = {call.name: tuple(map(str, call.outputs.values())) for call in calls}
+                for run in iter_scene_runs(
+                    there.client, job, waiting, supervise=there.supervise, forgive=there.forgive
+                ):
+                    outputs = named[run.scene]
+                    facts = None if run.facts is None else {**run.facts, "outputs": list(outputs)}
+                    yield replace(run, outputs=outputs, facts=facts)
+            finally:
+                with suppress(OSError, RuntimeError):
+                    there.client.run(end_scenes, job.run_id, on_error="ignore")
+
+    def _check_device(self, device: str) -> None:
+        if isinstance(self.workers, int) and device.startswith("cuda:") and device != "cuda:0":
+            raise OptionError(f"local Dask workers have one GPU each, not {device}: pass `device='cuda'`")
 
     @contextmanager
     def _connection(self) -> Iterator[_Connection]:
@@ -172,14 +220,14 @@ class Dask:
         from distributed import Client
 
         if isinstance(self.workers, Client):
-            yield _Connection(client=self.workers, supervise=_nothing, lanes=None)
+            yield _Connection(client=self.workers, supervise=_nothing, forgive=_nothing, lanes=None)
         elif isinstance(self.workers, int):
             threads = self.threads or max(1, torch.get_num_threads() // self.workers)
             with LocalWorkers(self.workers, threads=threads) as local, _reach(local.address, local.security) as client:
-                yield _Connection(client=client, supervise=local.revive, lanes=threads)
+                yield _Connection(client=client, supervise=local.revive, forgive=local.forgive, lanes=threads)
         else:
             with _reach(os.fspath(self.workers)) as client:
-                yield _Connection(client=client, supervise=_nothing, lanes=self.threads)
+                yield _Connection(client=client, supervise=_nothing, forgive=_nothing, lanes=self.threads)
 
 
 def parse_dask(text: str) -> Dask:

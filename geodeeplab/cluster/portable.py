@@ -23,9 +23,13 @@ def to_portable(request: Request) -> Request:
     Raises:
         OptionError: for an array, an open scene, or a network that is in no file.
     """
-    model, contract = _model(request.model, request.contract)
+    model, contract = portable_model(request.model, request.contract)
     return replace(
-        request, scene=_scene(request.scene), aoi=to_absolute(request.aoi), model=model, contract=to_absolute(contract)
+        request,
+        scene=_scene(request.scene),
+        aoi=to_absolute(request.aoi),
+        model=model,
+        contract=to_absolute(contract),
     )
 
 
@@ -50,10 +54,14 @@ def _scene(scene: SceneLike) -> SceneLike:
     )
 
 
-def _model(
+def portable_model(
     model: str | os.PathLike[str] | nn.Module | Model, contract: ContractLike | None
 ) -> tuple[str, ContractLike | None]:
-    """Give the model's name or absolute path, and the contract that has to go with it."""
+    """Give the model's name or absolute path, and the contract that has to go with it.
+
+    Raises:
+        OptionError: for a network that is in no file.
+    """
     if isinstance(model, Model) and model.path is not None:
         is_foreign = model.path.suffix.lower() == ".onnx" and model.input == "normalised"
         return _name(model.path), model.contract if is_foreign else None

@@ -5,9 +5,10 @@ from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from geodeeplab.cluster.worker import Job, ShardResult, check_worker, segment_shard
+from geodeeplab.cluster.scene_worker import SceneJob
+from geodeeplab.cluster.worker import Job, ShardResult, segment_shard
 from geodeeplab.errors import OptionError
 from geodeeplab.tiling import Shard
 
@@ -22,27 +23,35 @@ PATIENCE_S = 300.0
 """Seconds to wait for a first or another worker, as on a cluster that is just growing."""
 
 
-def check_workers(client: "Client", job: Job) -> None:
-    """Check that all workers reach scene and model and would give the same pixels, all at once.
+J = TypeVar("J", Job, SceneJob)
+
+
+def check_workers(client: "Client", job: J, check: Callable[[J], None]) -> None:
+    """Let all workers check, all at once, that they reach what the run needs and would give the same pixels.
+
+    Args:
+        client: connected to the scheduler.
+        job: the run.
+        check: what each does.
 
     Raises:
         OptionError: if a worker would not, or there is none.
         GeoDeepLabError: if a worker cannot open scene or model; of the same kind as in the client.
     """
     with dask_errors():
-        _check_workers(client, job)
+        _check_workers(client, job, check)
 
 
-def _check_workers(client: "Client", job: Job) -> None:
+def _check_workers(client: "Client", job: J, check: Callable[[J], None]) -> None:
     addresses = wait_for_workers(client)
     checks = {
-        address: client.submit(check_worker, job, workers=[address], key=f"check-{job.run_id}-{address}", pure=False)
+        address: client.submit(check, job, workers=[address], key=f"check-{job.run_id}-{address}", pure=False)
         for address in addresses
     }
     while checks:
-        done = _wait(list(checks.values()))
+        done = wait_for_some(list(checks.values()))
         gone = set(checks) - set(client.nthreads())
-        for address in [one for one, check in checks.items() if check in done]:
+        for address in [one for one, checked in checks.items() if checked in done]:
             checks.pop(address).result()
         for address in gone & set(checks):  # a worker that comes later is checked with its first shard
             del checks[address]
@@ -86,7 +95,7 @@ def iter_results(
                 room = IN_FLIGHT * len(wait_for_workers(client)) - len(running)
                 for _ in range(min(room, len(waiting))):
                     running.add(_submit(client, job, waiting.popleft()))
-                done = _wait(list(running))
+                done = wait_for_some(list(running))
             for future in done:
                 running.remove(future)
                 with dask_errors():
@@ -102,7 +111,7 @@ def _submit(client: "Client", job: Job, shard: Shard) -> "Future[Any]":
     return client.submit(segment_shard, job, shard, key=key, pure=False)
 
 
-def _wait(futures: "list[Future[Any]]") -> "set[Future[Any]]":
+def wait_for_some(futures: "list[Future[Any]]") -> "set[Future[Any]]":
     """Give those that are done, after `POLL_S` seconds at the latest."""
     from distributed import wait
 

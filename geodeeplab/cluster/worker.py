@@ -64,9 +64,11 @@ class RunEnded(Exception):
     """The client has ended the run; nobody waits for this shard any more."""
 
 
-_one_at_a_time = threading.RLock()  # a scene is read, and a network run, by one shard at once
+one_at_a_time = threading.RLock()
+"""Held by the one shard or scene that is read and run through a network at once in this process."""
 _open: OrderedDict[str, tuple[Plan, ExitStack]] = OrderedDict()
-_ended: set[str] = set()
+ended_runs: set[str] = set()
+"""Ids of runs that their client has ended."""
 
 
 def check_worker(job: Job) -> None:
@@ -76,7 +78,7 @@ def check_worker(job: Job) -> None:
         OptionError: if it would not.
         GeoDeepLabError: if it cannot open scene or model; of the same kind as in the client, and names the worker.
     """
-    with _portable_errors(), _one_at_a_time:
+    with portable_errors(), one_at_a_time:
         _plan_of(job)
 
 
@@ -87,7 +89,7 @@ def segment_shard(job: Job, shard: Shard) -> ShardResult:
         RunEnded: if the client ended the run meanwhile.
         GeoDeepLabError: as `check_worker` does, and for whatever goes wrong in the shard.
     """
-    with _portable_errors(), _one_at_a_time:
+    with portable_errors(), one_at_a_time:
         plan = _plan_of(job)
         result = ShardResult()
         try:
@@ -99,7 +101,7 @@ def segment_shard(job: Job, shard: Shard) -> ShardResult:
                 shape = plan.grid.shape
                 result.traced.extend(trace_part(rows, shape=shape, part=part, connectivity=job.connectivity))
         finally:
-            if job.run_id in _ended:
+            if job.run_id in ended_runs:
                 _close(job.run_id)
         return replace(result, batch_size=plan.engine.forward.batch_size)
 
@@ -109,7 +111,7 @@ def _compute(job: Job, plan: Plan, shard: Shard, result: ShardResult) -> Iterato
     cutter = BandCutter(plan.grid.shape)
     with closing(plan.iter_rows(shard, result.facts)) as rows:  # type: ignore[type-var]  # a generator
         for finished in rows:
-            if job.run_id in _ended:
+            if job.run_id in ended_runs:
                 raise RunEnded(job.run_id)
             for start, band in cutter.put(finished.row_start, finished.layers):
                 result.blocks.append(encode_block(start, shard.col_start, band, count="labels"))
@@ -120,16 +122,16 @@ def _compute(job: Job, plan: Plan, shard: Shard, result: ShardResult) -> Iterato
 
 def end_run(run_id: str) -> None:
     """Close a run; a shard of it that is being computed stops at its next rows. Never waits."""
-    _ended.add(run_id)
-    if _one_at_a_time.acquire(blocking=False):
+    ended_runs.add(run_id)
+    if one_at_a_time.acquire(blocking=False):
         try:
             _close(run_id)
         finally:
-            _one_at_a_time.release()
+            one_at_a_time.release()
 
 
 @contextmanager
-def _portable_errors() -> Iterator[None]:
+def portable_errors() -> Iterator[None]:
     """Let errors travel alone: one of GDAL's among their causes cannot, and Dask would send mere text instead."""
     try:
         yield
@@ -143,12 +145,12 @@ def _portable_errors() -> Iterator[None]:
 
 def _plan_of(job: Job) -> Plan:
     """Give the open run, opened and compared with the client's if it is new here."""
-    if job.run_id in _ended:
+    if job.run_id in ended_runs:
         raise RunEnded(job.run_id)
     if job.run_id in _open:
         _open.move_to_end(job.run_id)
         return _open[job.run_id][0]
-    name, threads = _this_worker()
+    name, threads = this_worker()
     torch.set_num_threads(job.lanes or threads)
     with ExitStack() as stack:
         with ignore_warnings():  # the client has warned already
@@ -169,7 +171,7 @@ def _close(run_id: str) -> None:
         stack.close()
 
 
-def _this_worker() -> tuple[str, int]:
+def this_worker() -> tuple[str, int]:
     """Give the address and the number of threads of the Dask worker that runs the task."""
     from distributed import get_worker
 

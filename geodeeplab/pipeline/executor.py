@@ -71,12 +71,22 @@ class Executor(Protocol):
 class InThisProcess:
     """Computes shards one after the other: usually one, or columns where the scene is too wide for memory."""
 
-    threads_per_pass: int | None = None
-    processes_per_device: int = 1
+    def __init__(
+        self,
+        *,
+        memory_limit: int = MEMORY_LIMIT,
+        threads_per_pass: int | None = None,
+        processes_per_device: int = 1,
+    ) -> None:
+        """Say what the process may take.
 
-    def __init__(self, *, memory_limit: int = MEMORY_LIMIT) -> None:
-        """Take the bytes that may be held for the width of a shard."""
+        Args:
+            memory_limit: bytes that may be held for the width of a shard.
+            threads_per_pass: see `Executor`.
+            processes_per_device: see `Executor`; more than one where others like it share the GPU.
+        """
         self.memory_limit = memory_limit
+        self.threads_per_pass, self.processes_per_device = threads_per_pass, processes_per_device
 
     def cut(self, plan: Plan) -> list[Shard]:
         """Cut the outputs into as few columns as memory allows; see `Executor.cut`."""

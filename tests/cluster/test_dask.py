@@ -253,7 +253,7 @@ def test_workers_take_the_batch_that_was_found_and_this_process_gives_its_gpu_ba
     jobs: list[Job] = []
     released: list[Forward] = []
     monkeypatch.setattr(Dask, "_connection", lambda self: nullcontext(MagicMock(lanes=1)))
-    monkeypatch.setattr(dask_module, "check_workers", lambda client, job: jobs.append(job))
+    monkeypatch.setattr(dask_module, "check_workers", lambda client, job, check: jobs.append(job))
     monkeypatch.setattr(dask_module, "iter_results", lambda *_, **__: iter(()))
     monkeypatch.setattr(Forward, "release", lambda self: released.append(self))
     with open_plan(request_for(scene)) as plan:

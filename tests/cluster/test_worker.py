@@ -23,11 +23,11 @@ from geodeeplab.tiling import Shard
 @pytest.fixture(autouse=True)
 def process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let this process be a worker, and close what it opened."""
-    monkeypatch.setattr(worker, "_this_worker", lambda: ("tcp://here:1", 1))
+    monkeypatch.setattr(worker, "this_worker", lambda: ("tcp://here:1", 1))
     yield
     for run_id in list(worker._open):
         end_run(run_id)
-    worker._ended.clear()
+    worker.ended_runs.clear()
 
 
 @pytest.fixture

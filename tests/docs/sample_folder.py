@@ -50,7 +50,9 @@ def fill_folder(folder: Path) -> None:
     east = {"transform": profile["transform"] @ rasterio.Affine.translation(half, 0)}
     _write(folder / "east.tif", image[:, :, half:], profile | east)
     (folder / "scenes").mkdir()
-    shutil.copyfile(folder / "west.tif", folder / "scenes" / "west.tif")
+    for name in ("west", "east"):
+        shutil.copyfile(folder / f"{name}.tif", folder / "scenes" / f"{name}.tif")
+    _write_items(folder)
     for name in ("labels", "a_labels"):
         _write(folder / f"{name}.tif", truth[None], profile | {"nodata": 0})
     chosen = np.random.default_rng(0).random(truth.shape) < 0.02
@@ -59,6 +61,19 @@ def fill_folder(folder: Path) -> None:
         copy_raster(src, folder / "service.xml", driver="VRT")  # as GDAL sees a service
     _write_layers(folder, truth, profile)
     _write_model(folder)
+
+
+def _write_items(folder: Path) -> None:
+    """Write a STAC item collection of two scenes."""
+    items = [
+        {
+            "type": "Feature",
+            "id": name,
+            "assets": {"image": {"href": f"{name}.tif", "roles": ["data"], "type": "image/tiff"}},
+        }
+        for name in ("west", "east")
+    ]
+    (folder / "items.json").write_text(json.dumps({"type": "FeatureCollection", "features": items}))
 
 
 def _piece() -> tuple[NDArray[np.uint8], NDArray[np.uint8], dict[str, object]]:

@@ -46,7 +46,7 @@ NOT_RUN = {
 """Beginnings of commands that are not run, and why."""
 PYTHON_NOT_RUN = {
     "docs/guide.md": {"load_pretrained": "downloads torchvision's weights, or reads somebody's file"},
-    "docs/cluster.md": {"SLURMCluster": "needs a cluster", "for scene in scenes": "a fragment"},
+    "docs/cluster.md": {"SLURMCluster": "needs a cluster"},
     "docs/training.md": {"prepare_data": DOWNLOADS},
     "docs/arcgis-learn.md": {"prepare_data": "an export of ArcGIS Pro; tests/test_arcgis_learn.py draws one"},
     "docs/chips.md": {"prepare_data": "a fragment about folders of chips; tests/training/folders/ reads them"},

@@ -97,7 +97,7 @@ def read_stac(document: str | PathLike[str] | Mapping[str, Any]) -> list[StacIte
     """
     base = None if isinstance(document, Mapping) else fspath(document)
     folder = check_document(base)
-    content = document if isinstance(document, Mapping) else _load(fspath(document))
+    content = document if isinstance(document, Mapping) else load_document(fspath(document))
     name = "the STAC document" if base is None else public_name(base)
     kind = content.get("type") if isinstance(content, Mapping) else None
     if kind == "Feature":
@@ -108,15 +108,15 @@ def read_stac(document: str | PathLike[str] | Mapping[str, Any]) -> list[StacIte
             f"'{name}' is no STAC item and no collection of items (type {kind!r}): give an item, or a "
             "FeatureCollection of at least one"
         )
-    if any(link.get("rel") == "next" for link in _mappings(content.get("links"))):
+    if any(link.get("rel") == "next" for link in mappings_in(content.get("links"))):
         raise SceneError(f"'{name}' is one page of a longer list of STAC items: put all items into one collection")
     return [
         _item(item, base, path=f"{name}#{item.get('id', n)}", folder=folder)
-        for n, item in enumerate(_mappings(features))
+        for n, item in enumerate(mappings_in(features))
     ]
 
 
-def _load(path: str) -> Any:  # noqa: ANN401 - any JSON
+def load_document(path: str) -> Any:  # noqa: ANN401 - any JSON
     """Read a JSON document from a file or URL."""
     step = "give a STAC item"
     if not is_remote(path):
@@ -144,7 +144,7 @@ def _item(content: Mapping[str, Any], base: str | None, *, path: str, folder: Pa
     assets = content.get("assets")
     if content.get("type") != "Feature" or not isinstance(assets, Mapping):
         raise SceneError(f"'{path}' is no STAC item, it has no assets: give an item")
-    own = [link.get("href") for link in _mappings(content.get("links")) if link.get("rel") == "self"]
+    own = [link.get("href") for link in mappings_in(content.get("links")) if link.get("rel") == "self"]
     base = base or next((href for href in own if isinstance(href, str)), None)
     properties = content.get("properties")
     properties = properties if isinstance(properties, Mapping) else {}
@@ -166,10 +166,10 @@ def _item(content: Mapping[str, Any], base: str | None, *, path: str, folder: Pa
 
 def _asset_bands(asset: Mapping[str, Any], properties: Mapping[str, Any], *, where: str) -> list[dict[str, Any]]:
     """Give what is known of each band of an asset; of one without a number where none is described."""
-    eo, raster = _mappings(asset.get("eo:bands")), _mappings(asset.get("raster:bands"))
+    eo, raster = mappings_in(asset.get("eo:bands")), mappings_in(asset.get("raster:bands"))
     if eo and raster and len(eo) != len(raster):
         raise SceneError(f"{where} has {len(eo)} eo:bands but {len(raster)} raster:bands: correct the item")
-    bands = _mappings(asset.get("bands")) or ([{}] if "eo:common_name" in asset else [])
+    bands = mappings_in(asset.get("bands")) or ([{}] if "eo:common_name" in asset else [])
     count = len(bands or eo or raster)
     is_applied = any(properties.get(key) is True for key in OFFSET_APPLIED)
     found = []
@@ -246,6 +246,6 @@ def _roles(asset: Mapping[str, Any]) -> set[str]:
     return {str(role).lower() for role in roles} if isinstance(roles, list) else set()
 
 
-def _mappings(value: Any) -> list[Mapping[str, Any]]:  # noqa: ANN401 - checked here
+def mappings_in(value: Any) -> list[Mapping[str, Any]]:  # noqa: ANN401 - checked here
     """Give the objects of a JSON list; none if it is no list."""
     return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []

@@ -1,0 +1,1 @@
+"""Many scenes, each with results of its own in folders."""
