@@ -15,8 +15,8 @@ from geodeeplab.vector import PackedBlock
 MEMORY_LIMIT = 600 << 20
 """Bytes that a run may hold for the width of its shards; wider scenes are computed in columns."""
 
-ENCODERS = min(4, os.cpu_count() or 1)
-"""Threads that compress a block."""
+ENCODERS = max(1, min(4, (os.cpu_count() or 1) // 4))
+"""Threads that compress a block; more than one costs a little more in all, and few cores have none to spare."""
 
 TakeBlock = Callable[[EncodedBlock], None]
 """Takes a finished block; when it returns, the block is safe. It may raise to stop the run."""

@@ -7,7 +7,6 @@ import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -231,10 +230,12 @@ def _write_cog(
             _check_free_space(path, need=need + ALMOST_FULL_BYTES)
             with open(temporary[path], "wb") as dst:
                 dst.write(head)
-                for tile in chain.from_iterable(one.iter_tiles(joined) for one in reversed(squares)):
-                    dst.write(framed(tile))
-                    progress(min(dst.tell() / need, 0.99))
-        overviews.close()
+                for one in reversed(squares):
+                    if one is squares[0]:
+                        overviews.close()  # they are in the file, and the disk may need their place
+                    for tile in one.iter_tiles(joined):
+                        dst.write(framed(tile))
+                        progress(min(dst.tell() / need, 0.99))
         _check_complete(temporary[path], shape=grid.shape)
         progress(1.0)
 

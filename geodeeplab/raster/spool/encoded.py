@@ -35,8 +35,6 @@ GDAL_TYPES = {
 }
 """GDAL's names of the pixel types."""
 
-_COUNTED_AT_ONCE = 1 << 16
-
 
 @dataclass(frozen=True, kw_only=True)
 class SpoolLayer:
@@ -175,8 +173,8 @@ def read_block(path: str, dtype: str, *, rows: tuple[int, int], cols: tuple[int,
 
 
 def _count(labels: NDArray[np.uint8]) -> dict[int, int]:
-    """Count the labels (n, w) but 0; a part at a time, as NumPy takes eight bytes a pixel for it."""
-    counts, flat = np.zeros(256, dtype=np.int64), np.ascontiguousarray(labels).reshape(-1)
-    for start in range(0, flat.size, _COUNTED_AT_ONCE):
-        counts += np.bincount(flat[start : start + _COUNTED_AT_ONCE], minlength=256)
+    """Count the labels (n, w) but 0."""
+    from geodeeplab.raster.spool.kernels import count_labels  # numba takes a while
+
+    counts = count_labels(labels)
     return {int(label): int(counts[label]) for label in np.flatnonzero(counts) if label}

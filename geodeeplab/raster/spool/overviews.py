@@ -26,7 +26,7 @@ from geodeeplab.raster.spool.store import BlockSpool
 
 Resampling = Literal["mode", "average"]
 THREADS = min(4, os.cpu_count() or 1)
-SOURCE_BYTES = 8 << 20
+SOURCE_BYTES = 16 << 20
 """Pixels that a thread reads at once, or those of a single square where these are more."""
 
 
@@ -159,7 +159,7 @@ class Overviews:
 
     def _resampled(self, pixels: NDArray[Any], rows: Spans, cols: Spans) -> NDArray[Any]:
         """Halve pixels (h, w) or (K, h, w)."""
-        from geodeeplab.raster.spool.resample import means, modes  # numba takes a while
+        from geodeeplab.raster.spool.kernels import means, modes  # numba takes a while
 
         if self._resampling == "mode":
             return modes(pixels, rows, cols, int(self._nodata or 0))

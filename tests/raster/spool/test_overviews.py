@@ -12,9 +12,9 @@ from rasterio.windows import Window
 from geodeeplab.errors import OutputError
 from geodeeplab.raster.spool import overviews
 from geodeeplab.raster.spool.encoded import SpoolLayer, encode_block
+from geodeeplab.raster.spool.kernels import means, modes
 from geodeeplab.raster.spool.overviews import Overviews, Resampling, overview_shapes
 from geodeeplab.raster.spool.reading import read_part
-from geodeeplab.raster.spool.resample import means, modes
 from geodeeplab.raster.spool.spans import spans_of
 from geodeeplab.raster.spool.store import BlockSpool
 

@@ -1,9 +1,11 @@
-"""Overviews of half the size: the most frequent label, or the mean; imported where they are used, as numba is slow to.
+"""Kernels compiled with numba: labels are counted, and rasters halved by the most frequent label or by the mean.
 
-Law: pixels are those that GDAL's resampling MODE and AVERAGE give, ties included; but means of float16 are rounded to
-the nearest, where GDAL cuts their last bits off.
+Imported where they are used, as numba takes a while to import. Law of the latter two: pixels are those that GDAL's
+resampling MODE and AVERAGE give, ties included; but means of float16 are rounded to the nearest, where GDAL cuts off
+their last bits.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -25,12 +27,14 @@ def modes(labels: NDArray[np.uint8], rows: Spans, cols: Spans, nodata: int) -> N
 
 def means(pixels: NDArray[Any], rows: Spans, cols: Spans, nodata: float | None) -> NDArray[Any]:
     """Give the mean of each window of (h, w), in the pixels' type; nodata counts for nothing."""
-    out = np.empty((len(rows.start), len(cols.start)), dtype=np.float64)
     plain = pixels.astype(np.float32) if pixels.dtype == np.float16 else np.ascontiguousarray(pixels)
+    out = np.empty((len(rows.start), len(cols.start)), dtype=plain.dtype)
     absent = np.nan if nodata is None else nodata
+    half = 0.5 if plain.dtype.kind in "iu" else 0.0
     sides = (rows.start, rows.stop, rows.first_weight, rows.last_weight)
-    _means(plain, *sides, cols.start, cols.stop, cols.first_weight, cols.last_weight, absent, nodata is not None, out)
-    return (out if pixels.dtype.kind == "f" else np.floor(out + 0.5)).astype(pixels.dtype)
+    across = (cols.start, cols.stop, cols.first_weight, cols.last_weight)
+    _means(plain, *sides, *across, absent, nodata is not None, half, out)
+    return out.astype(pixels.dtype, copy=False)
 
 
 @compiled
@@ -46,16 +50,14 @@ def _modes(
     counts = np.zeros(256, dtype=np.int64)
     for i in range(out.shape[0]):
         top, bottom = row_start[i], row_stop[i]
+        below = labels[bottom - 1]
         for j in range(out.shape[1]):
             left, right = col_start[j], col_stop[j]
-            first = labels[top, left]
-            is_one = True
-            for row in range(top, bottom):
-                for col in range(left, right):
-                    is_one &= labels[row, col] == first
+            first, last = labels[top, left], right - 1
             out[i, j] = first
-            if is_one:
-                continue
+            if bottom - top <= 2 and right - left <= 2:  # nearly all: the four corners are all there is
+                if (labels[top, last] == first) & (below[left] == first) & (below[last] == first):
+                    continue
             most, best = 0, np.uint8(nodata)
             for row in range(top, bottom):
                 for col in range(left, right):
@@ -83,12 +85,24 @@ def _means(
     col_last: NDArray[np.float64],
     nodata: float,
     has_nodata: bool,
-    out: NDArray[np.float64],
+    half: float,
+    out: NDArray[Any],
 ) -> None:
+    """Write means, rounded to whole numbers where `half` is one half, else as they are with 0."""
+    is_even = (row_stop - row_start == 2) & (row_first == 1) & (row_last == 1)
     for i in range(out.shape[0]):
         top, bottom = row_start[i], row_stop[i]
         for j in range(out.shape[1]):
             left, right = col_start[j], col_stop[j]
+            if is_even[i] and right - left == 2 and col_first[j] == 1 and col_last[j] == 1:  # all, of even sides
+                one, two = float(pixels[top, left]), float(pixels[top, left + 1])
+                three, four = float(pixels[top + 1, left]), float(pixels[top + 1, left + 1])
+                total = one + two + three + four
+                absent = (one == nodata) | (two == nodata) | (three == nodata) | (four == nodata)
+                if not has_nodata or not (absent | (total != total)):
+                    mean = total / 4
+                    out[i, j] = math.floor(mean + half) if half > 0 else mean
+                    continue
             total = weight = 0.0
             for row in range(top, bottom):
                 high = row_first[i] if row == top else (row_last[i] if row == bottom - 1 else 1.0)
@@ -99,4 +113,26 @@ def _means(
                     wide = col_first[j] if col == left else (col_last[j] if col == right - 1 else 1.0)
                     total += high * wide * value
                     weight += high * wide
-            out[i, j] = total / weight if weight > 0 else nodata
+            mean = total / weight if weight > 0 else nodata
+            out[i, j] = math.floor(mean + half) if half > 0 else mean
+
+
+def count_labels(labels: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Count each value, 0 to 255, of labels (n, w)."""
+    counts = np.zeros((4, 256), dtype=np.int64)
+    _count(np.ascontiguousarray(labels).reshape(-1), counts)
+    total: NDArray[np.int64] = counts.sum(axis=0)
+    return total
+
+
+@compiled
+def _count(labels: NDArray[np.uint8], counts: NDArray[np.int64]) -> None:
+    """Count into four tables in turn, as equal neighbours would wait for each other's sum."""
+    whole = labels.size - labels.size % 4
+    for at in range(0, whole, 4):
+        counts[0, labels[at]] += 1
+        counts[1, labels[at + 1]] += 1
+        counts[2, labels[at + 2]] += 1
+        counts[3, labels[at + 3]] += 1
+    for at in range(whole, labels.size):
+        counts[0, labels[at]] += 1
