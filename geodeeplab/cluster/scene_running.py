@@ -96,9 +96,9 @@ def iter_scene_runs(
             task.future.cancel()
 
 
-def _submit(client: "Client", job: SceneJob, call: SceneCall, address: str, turn: int) -> "Future[Any]":
-    key = f"scene-{job.run_id}-{turn}-{call.name}"
-    return client.submit(segment_whole_scene, job, call, workers=[address], key=key, pure=False)
+def _submit(client: "Client", job: SceneJob, call: SceneCall, address: str, lost: int) -> "Future[Any]":
+    key = f"scene-{job.run_id}-{lost}-{call.name}"
+    return client.submit(segment_whole_scene, job, call, lost=lost, workers=[address], key=key, pure=False)
 
 
 def _is_lost(future: "Future[Any]") -> bool:

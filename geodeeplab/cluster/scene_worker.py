@@ -23,6 +23,7 @@ from geodeeplab.pipeline.executor import InThisProcess
 from geodeeplab.pipeline.scenes.one import SceneCall, segment_scene
 from geodeeplab.pipeline.scenes.result import SceneRun
 from geodeeplab.quiet import ignore_warnings
+from geodeeplab.raster import wait_for_workspace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,8 @@ class SceneJob:
     """Workers that share a GPU."""
 
 
+PATIENCE_S = 120.0
+"""Seconds that a worker which is lost to the scheduler may take to end, and a shared file system to notice."""
 _loaded: dict[str, Model] = {}
 """The model of the latest run, by its id."""
 
@@ -73,8 +76,13 @@ def check_scene_worker(job: SceneJob) -> None:
         _model_of(job)
 
 
-def segment_whole_scene(job: SceneJob, call: SceneCall) -> SceneRun:
+def segment_whole_scene(job: SceneJob, call: SceneCall, *, lost: int = 0) -> SceneRun:
     """Segment a scene as one process does, one at a time in this process; what it warns of comes with the result.
+
+    Args:
+        job: the run.
+        call: the scene.
+        lost: how many workers were lost over it; the last one may take a while to end.
 
     Raises:
         RunEnded: if the client ended the run before.
@@ -82,6 +90,8 @@ def segment_whole_scene(job: SceneJob, call: SceneCall) -> SceneRun:
     """
     with portable_errors(), one_at_a_time:
         model = _model_of(job)
+        if lost:
+            wait_for_workspace(next(iter(call.outputs.values())), seconds=PATIENCE_S)
 
         def check_ended(done: int, total: int) -> None:
             if job.run_id in ended_runs:

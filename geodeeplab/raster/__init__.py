@@ -31,7 +31,7 @@ from geodeeplab.raster.spool.label_shards import VRT_NAME, shard_paths, write_la
 from geodeeplab.raster.spool.overviews import Overviews
 from geodeeplab.raster.spool.reading import follow_rows, iter_rows, read_part
 from geodeeplab.raster.spool.store import BlockSpool
-from geodeeplab.raster.spool.work_folder import workspace_folder
+from geodeeplab.raster.spool.work_folder import wait_for_workspace, workspace_folder
 from geodeeplab.raster.spool.workspace import (
     Workspace,
     describe_difference,
@@ -104,6 +104,7 @@ __all__ = [
     "shard_paths",
     "stored_pins",
     "to_aoi",
+    "wait_for_workspace",
     "workspace_folder",
     "write_label_cog",
     "write_label_shards",

@@ -44,9 +44,10 @@ NOT_RUN = {
     "geodeeplab segment scene.tif -o crops.gpkg --model fields.safetensors": "the model of the training above",
 }
 """Beginnings of commands that are not run, and why."""
+NO_CLUSTER = "needs a cluster"
 PYTHON_NOT_RUN = {
     "docs/guide.md": {"load_pretrained": "downloads torchvision's weights, or reads somebody's file"},
-    "docs/cluster.md": {"SLURMCluster": "needs a cluster"},
+    "docs/cluster.md": {"SLURMCluster": NO_CLUSTER, "KubeCluster": NO_CLUSTER, "coiled": NO_CLUSTER},
     "docs/training.md": {"prepare_data": DOWNLOADS},
     "docs/arcgis-learn.md": {"prepare_data": "an export of ArcGIS Pro; tests/test_arcgis_learn.py draws one"},
     "docs/chips.md": {"prepare_data": "a fragment about folders of chips; tests/training/folders/ reads them"},

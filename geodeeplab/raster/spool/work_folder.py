@@ -48,13 +48,23 @@ def check_outside(folder: Path, outputs: Iterable[Path]) -> None:
             raise OptionError(f"output {path} lies in {folder}, where the run keeps its work: choose another path")
 
 
+def wait_for_workspace(output: Path, *, seconds: float) -> None:
+    """Wait, no longer than this, while another run has the workspace of an output, as one that is about to end may."""
+    with suppress(OutputError), lock_folder(workspace_folder(output), output, patience_s=seconds):
+        pass
+
+
 @contextmanager
-def lock_folder(folder: Path, output: Path) -> Iterator[str | None]:
-    """Have a workspace to oneself; yield a note where that cannot be had."""
+def lock_folder(folder: Path, output: Path, *, patience_s: float = 0) -> Iterator[str | None]:
+    """Have a workspace to oneself; yield a note where that cannot be had.
+
+    Raises:
+        OutputError: Another run has it, and has kept it for `patience_s` seconds.
+    """
     path = folder.with_name(f"{folder.name}.lock")
     if os.path.lexists(path) and (path.is_symlink() or not path.is_file() or path.stat().st_size):
         raise OutputError(f"{path} is not the empty file by which runs keep apart: move it away")
-    lock = FileLock(path, timeout=0, thread_local=False)
+    lock = FileLock(path, timeout=patience_s, thread_local=False)
     note = None
     try:
         with output_errors(output):
