@@ -302,7 +302,8 @@ def draw(outcomes: dict[str, list[Outcome]], path: Path) -> None:
             ax.bar(places, shares, 0.8, bottom, color=colors[cause], label=cause)
             bottom += shares
         for place, run in zip(places, runs, strict=True):
-            ax.text(place, 101, f"{run.seconds / 3600:.2g}", ha="center", fontsize=8)
+            hours = run.seconds / 3600
+            ax.text(place, 101, f"{hours:.0f}" if hours >= 10 else f"{hours:.2g}", ha="center", fontsize=8)
         ax.set_title(name, fontsize=10)
         ax.set(xlabel="workers", ylim=(0, 107))
         ax.set_xticks(places, [str(run.workers) for run in runs])
