@@ -239,15 +239,15 @@ def by_adapting(ground: Ground, polygons: Path, labels: Path, run: Run, *, seed:
         progress=lambda stage, done, total: ends.update({stage: round(time.process_time() - started, 2)}),
     )
     facts = run["methods"]["adapted"] = {"fit_s": clock(), "ends_cpu_s": ends}
-    found = segment_ids(ground, adapted.model, labels)
+    found = segment_ids(ground, adapted.model, labels, gsd_m="model")
     facts["map_s"] = clock()
     run["report"] = adapted.report.to_dict()
     return found
 
 
-def segment_ids(ground: Ground, model: Model, dst_path: Path) -> NDArray[np.uint8]:
+def segment_ids(ground: Ground, model: Model, dst_path: Path, *, gsd_m: str = "native") -> NDArray[np.uint8]:
     """Segment a scene; gives ids (H, W) of the scene's classes."""
-    segment(ground.path, label_raster=dst_path, model=model, gsd_m="native", overwrite=True)
+    segment(ground.path, label_raster=dst_path, model=model, gsd_m=gsd_m, overwrite=True)
     return read_ids(ground, model, dst_path)
 
 

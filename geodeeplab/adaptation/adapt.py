@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -37,6 +37,8 @@ from geodeeplab.training.scenes.open_labelled import labels_of_scenes, list_scen
 
 TILE_SIZE, OVERLAP = 512, 64
 """Pixels; what lies in the overlap is computed twice."""
+COARSE_M = 5.0
+"""From this pixel size on scenes are read at half of it: things are a pixel or two wide, and a cell has two by two."""
 
 
 def adapt(
@@ -57,7 +59,7 @@ def adapt(
     labels_encoding: str | None = None,
     model: BaseModel = "auto",
     bands: Sequence[str | int] | None = None,
-    gsd_m: float | None = None,
+    gsd_m: float | Literal["native"] | None = None,
     tile_size: int = TILE_SIZE,
     overlap: int | None = None,
     batch_size: int | None = None,
@@ -100,7 +102,8 @@ def adapt(
             and of the colours alone.
         bands: names or 1-based numbers; by default all but alpha. Red, green and blue go through the networks, all
             count by their colours.
-        gsd_m: ground sample distance that the model sees, in metres; by default the scene's own.
+        gsd_m: ground sample distance that the model sees, in metres, or `native` for the scene's own; by default that,
+            and half of it where pixels have 5 m or more: things are a pixel or two wide there.
         tile_size: pixels of a tile along each axis.
         overlap: pixels that neighbouring tiles share; by default 64, in small tiles an eighth.
         batch_size: tiles at once; by default what suits the device.
@@ -147,7 +150,6 @@ def adapt(
         precision=precision,
         threads=threads,
         bands=bands,
-        gsd_m="native" if gsd_m is None else gsd_m,
         local_only=local_only,
     )
     with ExitStack() as stack:
@@ -155,6 +157,10 @@ def adapt(
         opened = [_open(one, bands, stack) for one in scene_list]
         blocks = [_block(one, aoi, crop) for one in opened]
         facts = _measure(opened, blocks)
+        own_m, seen_m = choose_gsd(
+            [ground_of(one.grid, block) for one, block in zip(opened, blocks, strict=True)], gsd_m
+        )
+        run = partial(run, gsd_m=seen_m or "native")
         label_list, grids = labels_of_scenes(labels, len(opened)), [scene.grid for scene in opened]
         table, readers = open_labels(label_list, rule, grids, grids)
         _check_classes(table.classes, background)
@@ -167,7 +173,7 @@ def adapt(
             bands=model_bands,
             dtype=facts.dtype,
             value_range=facts.value_range,
-            gsd_m=_mean_gsd(list(map(ground_of, grids, blocks))) if gsd_m is None else gsd_m,
+            gsd_m=seen_m or own_m,
             tile_size=tile_size,
             overlap=overlap,
             licence=licence,
@@ -225,10 +231,15 @@ def _colored_as(base: Model | None, classes: Sequence[ModelClass]) -> tuple[Mode
     return found if len({item.color for item in found}) == len(found) else tuple(classes)
 
 
-def _mean_gsd(grids: Sequence[Grid]) -> float | None:
-    """Give the mean ground sample distance of the scenes in metres; None where one is unknown."""
-    known = [grid.gsd_m for grid in grids if grid.gsd_m is not None]
-    return float(np.mean(known)) if len(known) == len(grids) else None
+def choose_gsd(grids: Sequence[Grid], wanted: float | Literal["native"] | None) -> tuple[float | None, float | None]:
+    """Give the mean pixel size of scenes and what they are scaled to, in metres; None: unknown, and not at all."""
+    known = [np.mean(grid.gsd_m) for grid in grids if grid.gsd_m is not None]
+    mean = float(np.mean(known)) if len(known) == len(grids) else None
+    if wanted == "native":
+        return mean, None
+    if wanted is None and mean is not None and COARSE_M <= mean < 2 * min(known):
+        return mean, mean / 2
+    return mean, wanted
 
 
 def _open(scene: SceneLike, bands: Sequence[str | int] | None, stack: ExitStack) -> Scene:

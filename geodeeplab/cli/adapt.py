@@ -4,14 +4,14 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from geodeeplab.cli.batch import are_folders
 from geodeeplab.cli.label_options import label_options
 from geodeeplab.cli.map_option import check_map, map_option
-from geodeeplab.cli.options import local_only_option
+from geodeeplab.cli.options import Metres, local_only_option
 from geodeeplab.cli.polygon_options import polygon_options
 from geodeeplab.cli.process import finish_undisturbed
 from geodeeplab.cli.progress import progress_bar, progress_bars, progress_option, tell, tell_done
@@ -44,7 +44,11 @@ READ_BY = ("bands", "tile_size", "overlap", "batch_size", "device", "precision",
 )
 @click.option("--since", type=click.Path(path_type=Path), help="Model of the round before: tell what has changed.")
 @click.option("--model", default="auto", show_default=True, help="Model to adapt; none: ImageNet's features alone.")
-@click.option("--gsd-m", type=float, help="Ground sample distance that the model sees.  [default: the scenes']")
+@click.option(
+    "--gsd-m",
+    type=Metres(),
+    help="Pixel size that the model sees.  [default: the scenes', from 5 m on half of it]",
+)
 @click.option("--name", help="The model's name.  [default: the file's]")
 @click.option("--licence", default="", help="Licence of the model.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Decides trees and head.")
@@ -70,7 +74,7 @@ def command(
     suggestions: int,
     since: Path | None,
     model: str,
-    gsd_m: float | None,
+    gsd_m: float | Literal["native"] | None,
     name: str | None,
     licence: str,
     seed: int,

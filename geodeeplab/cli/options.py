@@ -1,7 +1,7 @@
-"""What several commands share: how lists of bands are written, and which files may be read."""
+"""What several commands share: how lists of bands and pixel sizes are written, and which files may be read."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -21,6 +21,18 @@ local_only_option = click.option(
     help="Read no URLs, and no files outside the folders of those that are named.",
 )
 """For every command that opens what users name; it holds while the command runs."""
+
+
+class Metres(click.ParamType):
+    """A pixel size in metres, or `native`."""
+
+    name = "native|metres"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float | Literal["native"]:
+        """Read it; words other than `native` are refused as numbers are."""
+        return "native" if value == "native" else float(click.FLOAT.convert(value, param, ctx))
 
 
 def split_names(text: str | None) -> list[str] | None:

@@ -7,13 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from affine import Affine
 from numpy.typing import NDArray
+from rasterio.crs import CRS
 from torch import Tensor
 
 import geodeeplab as gdl
 from geodeeplab.adaptation import gathering
+from geodeeplab.adaptation.adapt import choose_gsd
 from geodeeplab.adaptation.tiles import TileFeatures, iter_features
 from geodeeplab.models import AdaptedNetwork
+from geodeeplab.raster import Grid
 from tests.adaptation.drawn import SMALL, Drawn, draw_image, draw_polygons, draw_squares, truth_of, write_scene
 from tests.examples import few
 
@@ -63,6 +67,34 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> set[bytes]:
 
     monkeypatch.setattr(AdaptedNetwork, "features", watched)
     return found
+
+
+def grid_of(*sizes: float) -> list[Grid]:
+    return [Grid(shape=(9, 9), transform=Affine(one, 0, 0, 0, -one, 0), crs=CRS.from_epsg(32633)) for one in sizes]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "wanted", "expected"),
+    [
+        ((1,), None, (1, None)),
+        ((4.9,), None, (4.9, None)),
+        ((10,), None, (10, 5)),
+        ((30, 30), None, (30, 15)),
+        ((10, 20), None, (15, 7.5)),
+        ((10, 60), None, (35, None)),
+        ((10,), "native", (10, None)),
+        ((10,), 8, (10, 8)),
+    ],
+)
+def test_coarse_scenes_are_read_at_half_their_pixel_size(
+    sizes: tuple[float, ...], wanted: float | None, expected: tuple[float, float | None]
+) -> None:
+    assert choose_gsd(grid_of(*sizes), wanted) == pytest.approx(expected, rel=0.01)
+
+
+def test_scenes_without_a_known_pixel_size_are_read_as_they_are() -> None:
+    bare = Grid(shape=(9, 9), transform=Affine.identity(), crs=None)
+    assert choose_gsd([*grid_of(30), bare], None) == (None, None)
 
 
 @pytest.mark.parametrize("name", few(CASES, 2))

@@ -21,6 +21,7 @@ from .declared import (
     raster_output,
     resume,
     shapes,
+    text,
     vector_output,
 )
 from .labelled import drawn_polygons, overlapping
@@ -57,7 +58,7 @@ class Adapt(GeoDeepLabAlgorithm):
                    advanced=True),
             *model_choices("Model to start from (none: features of ImageNet alone)", "auto", "none"),
             model_file("SINCE", "Model of the round before: tell what has changed", "--since"),
-            number("GSD_M", "Pixel size that the model sees, in metres", "--gsd-m", advanced=True),
+            text("GSD_M", "Pixel size that the model sees: native, or metres", "--gsd-m", advanced=True),
             *computing(),
             further(),
             resume(),
