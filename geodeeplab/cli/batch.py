@@ -29,7 +29,7 @@ def are_folders(outputs: Mapping[str, str | None], scenes: Sequence[str]) -> boo
 
 
 def tell_runs(
-    runs: Iterator[SceneRun], count: int, *, tell_facts: Callable[[dict[str, Any]], None]
+    runs: Iterator[SceneRun], count: int, *, tell_facts: Callable[[dict[str, Any]], None], keep: bool
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Tell what becomes of scenes, as they end.
 
@@ -37,9 +37,10 @@ def tell_runs(
         runs: the scenes, as `iter_runs` gives them.
         count: how many there are.
         tell_facts: tells the facts of one that was run.
+        keep: whether facts are given at the end: of thousands of scenes they take memory.
 
     Returns:
-        The facts of those that were run, and the scenes that failed.
+        The facts of those that were run, if they are kept, and the scenes that failed.
     """
     facts: list[dict[str, Any]] = []
     failed: list[str] = []
@@ -59,8 +60,8 @@ def tell_runs(
                 if run.facts is None:
                     tell(f"{run.scene}: done before")
                 else:
-                    facts.append(dict(run.facts))
-                    tell_facts(facts[-1])
+                    tell_facts(dict(run.facts))
+                    facts += [dict(run.facts)] * keep
     except KeyboardInterrupt as error:
         if done:
             error.add_note(f"{done} of {count} scenes are done")

@@ -13,7 +13,7 @@ from geodeeplab.cli.map_option import check_map, map_option
 from geodeeplab.cli.options import local_only_option
 from geodeeplab.cli.polygon_options import polygon_options
 from geodeeplab.cli.process import finish_undisturbed
-from geodeeplab.cli.progress import Told, progress_bar, progress_option, tell_done
+from geodeeplab.cli.progress import Told, is_json, progress_bar, progress_option, tell_done
 from geodeeplab.cli.report import closing_line
 from geodeeplab.cli.run_options import run_options
 from geodeeplab.errors import GeoDeepLabError
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from geodeeplab.pipeline.run_options import RunOptions
     from geodeeplab.pipeline.scenes.result import SceneRun
     from geodeeplab.pipeline.scenes.tasks import SceneTask
+
+MOST_NAMED = 20
+"""Of scenes that failed, as many as a line names."""
 
 
 @click.command("segment")
@@ -116,7 +119,9 @@ def command(
     failed: list[str] = []
     with nullcontext() if workers is None else workers:
         if is_batch:
-            count, facts, failed = _segment_many(scenes, outputs, told | {"options": options}, tell_facts)
+            told["options"] = options
+            keep = as_json or is_json()
+            count, facts, failed = _segment_many(scenes, outputs, told, tell_facts=tell_facts, keep=keep)
         else:
             with progress_bar("segment") as progress:
                 done = segment(
@@ -138,7 +143,8 @@ def command(
     if as_json:
         click.echo(json.dumps(facts, indent=2))
     if failed:
-        raise GeoDeepLabError(f"{len(failed)} of {count} scenes failed: {', '.join(failed)}")
+        more = f" and {len(failed) - MOST_NAMED} more, see the manifest" if len(failed) > MOST_NAMED else ""
+        raise GeoDeepLabError(f"{len(failed)} of {count} scenes failed: {', '.join(failed[:MOST_NAMED])}{more}")
     runs = facts if isinstance(facts, list) else [facts]
     tell_done([path for one in runs for path in one["outputs"]], facts)
 
@@ -147,7 +153,9 @@ def _segment_many(
     scenes: Sequence[str],
     outputs: Mapping[str, str | None],
     told: dict[str, Any],
+    *,
     tell_facts: Callable[[dict[str, Any]], None],
+    keep: bool,
 ) -> tuple[int, list[dict[str, Any]], list[str]]:
     """Segment scenes into folders; give how many there are, the facts of those that were run, and those that failed.
 
@@ -156,6 +164,7 @@ def _segment_many(
         outputs: folders, by argument of `segment`.
         told: the arguments of `iter_runs`.
         tell_facts: tells the facts of a scene that was run.
+        keep: whether the facts are given.
     """
     from geodeeplab.pipeline.scenes.many import iter_runs, takes_scenes
     from geodeeplab.pipeline.scenes.tasks import list_tasks
@@ -164,7 +173,7 @@ def _segment_many(
     runs = iter_runs(tasks, watch=_watch, **told)
     if takes_scenes(told["executor"], tasks):
         runs = _counted(runs, len(tasks))
-    return len(tasks), *tell_runs(runs, len(tasks), tell_facts=tell_facts)
+    return len(tasks), *tell_runs(runs, len(tasks), tell_facts=tell_facts, keep=keep)
 
 
 def _watch(task: "SceneTask", number: int, count: int) -> AbstractContextManager[Told]:
