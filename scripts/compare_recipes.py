@@ -1,48 +1,60 @@
-"""Our training recipe against others', on the same scenes, network size, steps and seeds, from random weights.
+"""Our training recipe against others', on the same ground, backbone, steps and seeds.
 
     pip install segmentation-models-pytorch
-    python scripts/compare_recipes.py --data ../shared/data/dubai
-    python scripts/compare_recipes.py --data ../shared/data/dubai --steps 4000 --seeds 3 --backbone resnet50 \
-        --width 256 --batch 16 --crop 512 --device cuda
+    python scripts/compare_recipes.py --data ../shared/data --seeds 3 --recipes ours torchvision smp
+    python scripts/compare_recipes.py --data ../shared/data --steps 4000 --seeds 3 --backbone resnet50 --weights none \
+        --batch 16 --crop 512 --device cuda
 
-Trained on Dubai tiles 4, 5, 7 and 8 and chosen by the mIoU on tile 2, seen as chips of the crops' size; tile 6 is
-reported once, through `segment` with tiles of 768 px and an overlap of 128, as tile 2 is, for whoever wants to compare.
-`ours` is the learner with PointRend; the recipes named after an ingredient leave it out, or add it. `tta` is `ours`,
-segmented with eight symmetries. Every run takes the same number of steps of the same size, five minutes or so on two
-cores with the defaults; what it took is reported. What is in `--out` is not done again.
+Ground as of `landcover-aerial` (`landcover.py`): Dubai's tiles and Ohio's areas, split by place. The epoch is chosen by
+the mIoU on the selection's chips; what is reported was never looked at. `ours` is `DeepLab(data).fit()` as it comes,
+for so many steps; the recipes named after a default leave it out, or add what is none. `tta` is `ours`, segmented with
+eight symmetries; `old-defaults` are those of the first release. All but these have the same backbone, which begins with
+the same weights. Every run takes the same number of steps of the same size; what it took is reported. What is in
+`--out` is not done again.
 """
 
 import argparse
 import statistics
+import tempfile
 import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
-from aerial_data import CLASSES, REPORT_TILE, SELECT_TILE, TRAIN_TILES
-from dubai import DISTANCE_PX, EPOCH_STEPS, OVERLAP, TILE_SIZE, kept, prepare_dubai, score_tile, write_tile
+import landcover
+from aerial_data import CLASSES
+from dubai import DISTANCE_PX, EPOCH_STEPS, OVERLAP, TILE_SIZE, kept
+from geodeeplab.evaluation import iou
 from geodeeplab.inference import pick_device
 from geodeeplab.learner import DeepLab
-from geodeeplab.models import Contract, Model, Normalisation, SegmentationNetwork, build_model, load_model
+from geodeeplab.learner.deeplab import DEFAULT_BACKBONE
+from geodeeplab.models import Contract, Model, Normalisation, load_model
+from geodeeplab.pipeline.evaluating.evaluate import evaluate
+from geodeeplab.pipeline.segment import segment
 from geodeeplab.training import TrainingData
 from geodeeplab.training.loop.objective import Objective
 from geodeeplab.training.loop.scoring import score_chips
 from rival_recipes import RIVALS, train_rival
 
-OURS = "ours"
+OURS, OLD = "ours", "old-defaults"
 ABLATIONS = {
+    "random-weights": "a backbone without ImageNet's weights",
+    "one-rate": "the backbone learns as fast as the heads",
     "no-pointrend": "bilinear upsampling",
     "dice": "a third of Dice beside the cross-entropy",
     "class-weights": "weights by class on top of balanced chips",
     "no-ema": "the last weights of each epoch",
     "even-sampling": "chips drawn by area alone",
+    "no-augmentation": "chips as they are, flipped and turned by nothing",
+    "no-smoothing": "labels as sure as they are written",
     "v3plus": "V3+: its decoder at stride 4, and PointRend",
 }
-"""Recipes that change one ingredient of ours, and what they have instead."""
+"""Recipes that change one default of ours, and what they have instead."""
 TTA = "tta"
 CHECKS = 10
 """Times that a rival is scored on the selection tile, as ours is after every epoch."""
@@ -58,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for recipe in args.recipes:
             path = args.out / f"{recipe}-seed{seed}.json"
             done.append(kept(path, partial(run, recipe, seed, args)))
-            print(f"{recipe}, seed {seed}: {done[-1]['report']}", flush=True)
+            print(f"{recipe}, seed {seed}: {pooled(done[-1], 'report'):.3f}", flush=True)
             (args.out / "recipes.md").write_text(table(done, args))
     print("\n" + table(done, args))
 
@@ -80,10 +92,7 @@ def run(recipe: str, seed: int, args: argparse.Namespace) -> Facts:
         model, found = train_ours(recipe, seed, path, args)
         facts |= found
     facts["parameters"] = sum(one.numel() for one in model.network.parameters())
-    tta = "d4" if recipe == TTA else "none"
-    for name, tile in (("select", SELECT_TILE), ("report", REPORT_TILE)):
-        facts[name] = score_tile(model, args.data, args.out / "tiles", tile, tta=tta)
-    return facts
+    return facts | {"scores": score(model, args, tta="d4" if recipe == TTA else "none")}
 
 
 def train_ours(recipe: str, seed: int, path: Path, args: argparse.Namespace) -> tuple[Model, Facts]:
@@ -93,7 +102,10 @@ def train_ours(recipe: str, seed: int, path: Path, args: argparse.Namespace) -> 
     per_epoch = max(1, len(data.train) // data.batch_size)
     epochs = max(1, round(args.steps / per_epoch))
     started = time.perf_counter()
-    learner.fit(epochs, lr=args.lr, checkpoint=False, ema_decay=0.0 if recipe == "no-ema" else args.ema)
+    if recipe == OLD:
+        learner.lr_find()
+    lr = {OLD: None, "one-rate": slice(args.lr, args.lr)}.get(recipe, args.lr)
+    learner.fit(epochs, lr=lr, checkpoint=False, ema_decay=0.0 if recipe == "no-ema" else args.ema)
     seconds = time.perf_counter() - started
     learner.save(path, overwrite=True)
     history = [{"miou": one.miou, "boundary_iou": one.boundary_iou, "loss": one.loss} for one in learner.history]
@@ -104,14 +116,15 @@ def train_other(recipe: str, seed: int, args: argparse.Namespace) -> tuple[Model
     """Train a rival, and keep the weights that are best on the selection tile's chips."""
     data = prepare(recipe, seed, args)
     torch.manual_seed(seed)
-    rival, normalise = RIVALS[recipe](len(CLASSES), args.backbone, args.width), normalisation(data)
+    rival = RIVALS[recipe](len(CLASSES), args.backbone, args.width, weights=args.weights)
+    normalise = normalisation(data)
     checks = {round(args.steps * part / CHECKS) for part in range(1, CHECKS + 1)}
     best, seconds = -1.0, 0.0
     weights: dict[str, torch.Tensor] = {}
     history: list[Facts] = []
     started = time.perf_counter()
     numbers = {"steps": args.steps, "batch": args.batch, "crop": args.crop, "seed": seed}
-    for step, loss in train_rival(rival, normalise, tiles(args), device=pick_device(args.device), **numbers):
+    for step, loss in train_rival(rival, normalise, pairs(args), device=pick_device(args.device), **numbers):
         if step not in checks:
             continue
         seconds += time.perf_counter() - started
@@ -143,45 +156,38 @@ class Logits(nn.Module):
 
 def build(recipe: str, data: TrainingData, args: argparse.Namespace) -> DeepLab:
     """Build the learner of a recipe."""
+    if recipe == OLD:
+        return DeepLab(data, "resnet50", weights=None, pointrend=False, device=args.device, seed=data.seed)
     return DeepLab(
         data,
         args.backbone,
-        network=v3plus(data, args) if recipe == "v3plus" else None,
-        weights=None,
+        arch="deeplabv3plus" if recipe == "v3plus" else "deeplabv3",
+        weights=None if recipe == "random-weights" else args.weights,
         pointrend=recipe != "no-pointrend",
         aspp_channels=args.width,
         class_balancing=recipe == "class-weights",
         dice_loss_fraction=1 / 3 if recipe == "dice" else 0.0,
+        label_smoothing=0.0 if recipe == "no-smoothing" else 0.05,
         device=args.device,
         seed=data.seed,
     )
 
 
-def v3plus(data: TrainingData, args: argparse.Namespace) -> SegmentationNetwork:
-    """Build DeepLabV3+ with PointRend, its decoder as wide as its ASPP."""
-    torch.manual_seed(data.seed)
-    return build_model(
-        arch="deeplabv3plus",
-        backbone=args.backbone,
-        num_classes=len(data.classes),
-        in_channels=len(data.bands),
-        pointrend=True,
-        aspp_channels=args.width,
-        decoder_channels=args.width,
-    )
-
-
 def prepare(recipe: str, seed: int, args: argparse.Namespace) -> TrainingData:
     """Prepare the training data of a recipe; those of the last ones are kept."""
-    key = recipe == "even-sampling", seed, args.crop, args.batch, args.data, args.out
+    balance, changes = 0.0 if recipe == "even-sampling" else 0.5, recipe != "no-augmentation"
+    key = balance, changes, seed, args.crop, args.batch, args.data, args.out
     if key not in _prepared:
-        _prepared[key] = prepare_dubai(
+        _prepared[key] = landcover.prepare_landcover(
             args.data,
             args.out / "tiles",
+            drawn=0,
+            teacher=None,
             chip_size=args.crop,
             batch_size=args.batch,
-            class_balance=0.0 if recipe == "even-sampling" else 0.5,
+            class_balance=balance,
             epoch_chips=EPOCH_STEPS * args.batch,
+            augmentation=changes,
             seed=seed,
         )
     return _prepared[key]
@@ -190,9 +196,9 @@ def prepare(recipe: str, seed: int, args: argparse.Namespace) -> TrainingData:
 _prepared: dict[tuple[object, ...], TrainingData] = {}
 
 
-def tiles(args: argparse.Namespace) -> list[tuple[Path, Path]]:
-    """List the training tiles' files."""
-    return [write_tile(args.data, args.out / "tiles", tile) for tile in TRAIN_TILES]
+def pairs(args: argparse.Namespace) -> list[landcover.Pair]:
+    """List the files to train on, Ohio's as often as they count."""
+    return landcover.real_pairs(args.data, args.out / "tiles")[0]
 
 
 def contract(data: TrainingData) -> Contract:
@@ -207,6 +213,24 @@ def normalisation(data: TrainingData) -> Normalisation:
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Scores
+
+
+def score(model: Model, args: argparse.Namespace, *, tta: str) -> dict[str, Facts]:
+    """Segment all ground that was held out, and score its pixels and boundaries, by place and role."""
+    scores: dict[str, Facts] = {}
+    for name, scene, truth in landcover.held_out(args.data, args.out / "tiles"):
+        with tempfile.TemporaryDirectory(prefix="geodeeplab-recipes-") as place:
+            labels = Path(place) / "labels.tif"
+            gsd_m = "native" if model.contract.gsd_m is None else "model"
+            segment(scene, label_raster=labels, model=model, gsd_m=gsd_m, tile_size=TILE_SIZE, overlap=OVERLAP, tta=tta)
+            found = evaluate(labels, truth, distance_px=DISTANCE_PX)
+        scores[name] = {
+            "miou": round(found.mean_iou, 4),
+            "boundary_iou": round(found.mean_boundary_iou, 4),
+            "iou": found.iou.round(4).tolist(),
+            "counts": found.counts.tolist(),
+        }
+    return scores
 
 
 def score_network(network: nn.Module, normalise: nn.Module, data: TrainingData, device: str) -> float:
@@ -229,23 +253,32 @@ def score_network(network: nn.Module, normalise: nn.Module, data: TrainingData, 
 
 def table(done: Sequence[Facts], args: argparse.Namespace) -> str:
     """Write all recipes as a Markdown table, seeds as mean ± standard deviation."""
+    places = [name for name in done[0]["scores"] if name.endswith("-report")]
+    head = " | ".join(f"{name.removesuffix('-report')}: mIoU | boundary IoU" for name in places)
     lines = [
         f"{args.backbone}, batches of {args.batch} crops of {args.crop} px; boundary IoU at {DISTANCE_PX} px",
         "",
-        f"| recipe | parameters | steps | minutes | tile {SELECT_TILE} (selection): mIoU | boundary IoU "
-        f"| tile {REPORT_TILE} (report): mIoU | boundary IoU |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|",
+        f"| recipe | parameters | steps | minutes | selection: mIoU | {head} | both: mIoU |",
+        f"|---|{'--:|' * (5 + 2 * len(places))}",
     ]
     for recipe in dict.fromkeys(one["recipe"] for one in done):
         runs = [one for one in done if one["recipe"] == recipe]
         cells = [f"{runs[0]['parameters'] / 1e6:.1f} M", str(runs[0].get("steps", ""))]
         cells.append(spread([run["seconds"] / 60 for run in runs], 1) if "seconds" in runs[0] else "")
-        cells += [spread([run[tile][key] for run in runs]) for tile in ("select", "report") for key in SCORES]
+        cells.append(spread([pooled(run, "selection") for run in runs]))
+        cells += [spread([run["scores"][name][key] for run in runs]) for name in places for key in SCORES]
+        cells.append(spread([pooled(run, "report") for run in runs]))
         lines.append(f"| {recipe} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
 SCORES = ("miou", "boundary_iou")
+
+
+def pooled(run: Facts, role: str) -> float:
+    """Give the mean IoU over the pixels of all places of a role."""
+    counts = [np.array(one["counts"]) for name, one in run["scores"].items() if name.endswith(role)]
+    return float(np.nanmean(iou(np.sum(counts, axis=0))))
 
 
 def spread(values: Sequence[float], digits: int = 3) -> str:
@@ -257,20 +290,25 @@ def spread(values: Sequence[float], digits: int = 3) -> str:
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    choices = [OURS, TTA, *RIVALS, *ABLATIONS]
-    parser.add_argument("--data", type=Path, required=True, help="folder with Tile 2, 4, 5, 6, 7, 8")
+    choices = [OURS, TTA, OLD, *RIVALS, *ABLATIONS]
+    parser.add_argument("--data", type=Path, required=True, help="the folder of all sets")
     parser.add_argument("--out", type=Path, default=Path("out/compare_recipes"))
     parser.add_argument("--recipes", nargs="+", choices=choices, default=choices, help="tta needs ours before it")
-    parser.add_argument("--steps", type=int, default=448, help="of training, a run")
+    parser.add_argument("--steps", type=int, default=300, help="of training, a run")
     parser.add_argument("--seeds", type=int, default=1, help="runs of every recipe, with seeds 1, 2, ...")
-    parser.add_argument("--backbone", default="resnet18", help="of all networks")
-    parser.add_argument("--width", type=int, default=64, help="channels of ASPP and decoder")
+    parser.add_argument("--backbone", default=DEFAULT_BACKBONE, help="of all networks")
+    parser.add_argument("--weights", default="imagenet", type=_weights, help="that it begins with; none: random ones")
+    parser.add_argument("--width", type=int, help="channels of ASPP and decoder; by default each one's own")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--crop", type=int, default=256)
     parser.add_argument("--lr", type=float, default=1e-3, help="ours")
     parser.add_argument("--ema", type=float, default=0.998, help="ours")
     parser.add_argument("--device", default="cpu")
     return parser.parse_args(arguments)
+
+
+def _weights(text: str) -> str | None:
+    return None if text == "none" else text
 
 
 if __name__ == "__main__":

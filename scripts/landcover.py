@@ -31,7 +31,8 @@ def prepare_landcover(
     batch_size: int,
     epoch_chips: int,
     seed: int,
-    augmentation: Augmentation,
+    augmentation: Augmentation | bool = True,
+    class_balance: float = 0.5,
 ) -> TrainingData:
     """Prepare all sets, split by tiles and areas.
 
@@ -45,16 +46,10 @@ def prepare_landcover(
         epoch_chips: chips.
         seed: of the chips.
         augmentation: of the chips.
+        class_balance: of the chips.
     """
-    train = [dubai.write_tile(data / "dubai", folder, tile) for tile in TRAIN_TILES]
-    select = [dubai.write_tile(data / "dubai", folder, SELECT_TILE)]
-    sources = [dubai.SOURCE]
-    if (data / "ohio").is_dir():
-        areas = ohio.write_areas(data / "ohio", folder)
-        held_out = {*ohio.SELECT_AREAS, *ohio.REPORT_AREAS}
-        train += [pair for name, pair in areas.items() if name not in held_out] * OHIO_TRAIN
-        select += [pair for name, pair in areas.items() if name in ohio.SELECT_AREAS] * OHIO_SELECT
-        sources.append(ohio.SOURCE)
+    train, select = real_pairs(data, folder)
+    sources = [dubai.SOURCE, ohio.SOURCE][: 1 + has_ohio(data)]
     if teacher is not None:
         train += coast.write_photographs(data / "coast", folder, teacher)
         sources.append(coast.SOURCE)
@@ -74,9 +69,27 @@ def prepare_landcover(
         batch_size=batch_size,
         epoch_chips=epoch_chips,
         augmentation=augmentation,
+        class_balance=class_balance,
         seed=seed,
         provenance={"sources": sources, "parts": split_facts()},
     )
+
+
+def has_ohio(data: Path) -> bool:
+    """Tell whether Ohio's set is there."""
+    return (data / "ohio").is_dir()
+
+
+def real_pairs(data: Path, folder: Path) -> tuple[list[Pair], list[Pair]]:
+    """List the real scenes with their labels to train on, and to choose by; Ohio's as often as they count."""
+    train = [dubai.write_tile(data / "dubai", folder, tile) for tile in TRAIN_TILES]
+    select = [dubai.write_tile(data / "dubai", folder, SELECT_TILE)]
+    if has_ohio(data):
+        areas = ohio.write_areas(data / "ohio", folder)
+        held_out = {*ohio.SELECT_AREAS, *ohio.REPORT_AREAS}
+        train += [pair for name, pair in areas.items() if name not in held_out] * OHIO_TRAIN
+        select += [pair for name, pair in areas.items() if name in ohio.SELECT_AREAS] * OHIO_SELECT
+    return train, select
 
 
 def split_facts() -> dict[str, Any]:
@@ -91,7 +104,7 @@ def held_out(data: Path, folder: Path) -> list[tuple[str, Path, Path]]:
     """List what is evaluated: a name that says its part, the scene and its truth."""
     roles = (("selection", SELECT_TILE), ("report", REPORT_TILE))
     found = [(f"dubai{tile}-{role}", *dubai.write_tile(data / "dubai", folder, tile)) for role, tile in roles]
-    if (data / "ohio").is_dir():
+    if has_ohio(data):
         pairs = ohio.write_areas(data / "ohio", folder)
         names = {"selection": ohio.SELECT_AREAS, "report": ohio.REPORT_AREAS}
         found += [(f"ohio{name}-{role}", *pairs[name]) for role, areas in names.items() for name in areas]

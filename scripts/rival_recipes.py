@@ -23,12 +23,12 @@ import torchvision
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
-from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.segmentation.deeplabv3 import ASPP, DeepLabV3
 from torchvision.models.segmentation.fcn import FCNHead
 
 from geodeeplab.inference.device import Device
-from geodeeplab.models.backbones.dilation import dilate
+from geodeeplab.models import build_model, load_pretrained
+from geodeeplab.models.backbones import Backbone
 
 IGNORE = 255
 Crop = tuple[Tensor, Tensor]
@@ -53,9 +53,9 @@ class Rival:
     """Of the crops."""
 
 
-def torchvision_rival(classes: int, backbone: str, width: int) -> Rival:
+def torchvision_rival(classes: int, backbone: str, width: int | None, *, weights: str | None = None) -> Rival:
     """Give torchvision's DeepLabV3 with its reference recipe."""
-    network = torchvision_network(classes, backbone, width)
+    network = torchvision_network(classes, backbone, width or 256, weights=weights)
     auxiliary = [one for name, one in network.named_parameters() if name.startswith("aux_classifier.")]
     main = [one for name, one in network.named_parameters() if not name.startswith("aux_classifier.")]
     groups = [{"params": main, "lr": 0.01}, {"params": auxiliary, "lr": 0.1}]
@@ -75,34 +75,64 @@ def torchvision_rival(classes: int, backbone: str, width: int) -> Rival:
     )
 
 
-def torchvision_network(classes: int, backbone: str, width: int) -> DeepLabV3:
-    """Build torchvision's DeepLabV3 with its auxiliary head.
+def torchvision_network(classes: int, backbone: str, width: int, *, weights: str | None = None) -> DeepLabV3:
+    """Build torchvision's DeepLabV3 with its auxiliary head; without weights, it is drawn anew.
 
-    torchvision has none on ResNet-18: that one is made of its own parts, at output stride 16 with rates 6, 12 and 18.
+    torchvision has none but on ResNet-50, ResNet-101 and MobileNetV3: on others it is made of its own parts, at output
+    stride 16 with rates 6, 12 and 18, and of our backbone.
     """
-    if backbone != "resnet18":
+    if backbone in ("resnet50", "resnet101", "mobilenet_v3_large"):
         build = getattr(torchvision.models.segmentation, f"deeplabv3_{backbone}")
         network: DeepLabV3 = build(weights=None, weights_backbone=None, num_classes=classes, aux_loss=True)
         return network
-    features = torchvision.models.resnet18(weights=None)
-    body = IntermediateLayerGetter(features, {"layer4": "out", "layer3": "aux"})
-    dilate(body, 16)
+    body = Levels(start_backbone(backbone, weights))
+    *_, before, last = body.backbone.channels
     head = nn.Sequential(
-        ASPP(512, [6, 12, 18], width),
+        ASPP(last, [6, 12, 18], width),
         nn.Conv2d(width, width, 3, padding=1, bias=False),
         nn.BatchNorm2d(width),
         nn.ReLU(),
         nn.Conv2d(width, classes, 1),
     )
-    return DeepLabV3(body, head, FCNHead(256, classes))
+    return DeepLabV3(body, head, FCNHead(before, classes))
 
 
-def smp_rival(classes: int, backbone: str, width: int) -> Rival:
+class Levels(nn.Module):
+    """The two deepest levels of a backbone of ours, as torchvision names them."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Give `aux` and `out`."""
+        *_, before, last = self.backbone(images)
+        return {"aux": before, "out": last}
+
+
+def start_backbone(name: str, weights: str | None) -> Backbone:
+    """Build a backbone of ours at output stride 16, with the weights that the learner begins with."""
+    network = build_model(arch="deeplabv3", backbone=name, num_classes=2)
+    if weights is not None:
+        load_pretrained(network, weights)
+    return network.backbone
+
+
+SMP_ENCODERS = {"mobilenet_v3_large": "tu-mobilenetv3_large_100", "efficientnet_lite0": "tu-tf_efficientnet_lite0"}
+
+
+def smp_rival(classes: int, backbone: str, width: int | None, *, weights: str | None = None) -> Rival:
     """Give segmentation_models_pytorch's DeepLabV3+ with a usual recipe."""
     import segmentation_models_pytorch as smp
 
-    encoder = {"mobilenet_v3_large": "tu-mobilenetv3_large_100"}.get(backbone, backbone)
-    network = smp.DeepLabV3Plus(encoder, encoder_weights=None, decoder_channels=width, classes=classes)
+    encoder = SMP_ENCODERS.get(backbone, backbone)
+    network = smp.DeepLabV3Plus(encoder, encoder_weights=None, decoder_channels=width or 256, classes=classes)
+    if weights is not None:  # those of ours, whose keys are timm's
+        begun = {key: one for key, one in start_backbone(backbone, weights).state_dict().items()}
+        found = network.encoder.model.load_state_dict(begun, strict=False)
+        lacking = [key for key in found.missing_keys if not key.endswith("num_batches_tracked")]
+        assert not lacking, f"weights lack {lacking[:3]}"
+        assert not found.unexpected_keys, f"the encoder has no {found.unexpected_keys[:3]}"
     dice = smp.losses.DiceLoss("multiclass", ignore_index=IGNORE)
 
     def loss(module: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
@@ -120,7 +150,7 @@ def smp_rival(classes: int, backbone: str, width: int) -> Rival:
     )
 
 
-RIVALS: dict[str, Callable[[int, str, int], Rival]] = {"torchvision": torchvision_rival, "smp": smp_rival}
+RIVALS: dict[str, Callable[..., Rival]] = {"torchvision": torchvision_rival, "smp": smp_rival}
 
 
 def train_rival(
@@ -161,8 +191,9 @@ class RivalBatches(Dataset[Crop]):
     def __init__(
         self, tiles: list[tuple[Path, Path]], rival: Rival, *, steps: int, size: int, crop: int, seed: int
     ) -> None:
-        """Read the tiles; `tiles` are scenes with their label rasters, ids from 1."""
-        self.scenes = [(_read(scene), _read(labels)[0]) for scene, labels in tiles]
+        """Read the tiles; `tiles` are scenes with their label rasters, ids from 1, as often as they count."""
+        read = {pair: (_read(pair[0]), _read(pair[1])[0]) for pair in dict.fromkeys(tiles)}
+        self.scenes = [read[pair] for pair in tiles]
         self.change, self.scale = rival.change, rival.scale
         self.steps, self.size, self.crop, self.seed = steps, size, crop, seed
 
