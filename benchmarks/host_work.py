@@ -1,13 +1,15 @@
-"""CPU seconds a megapixel of `segment` beside the network: while rows come, and after the last tile.
+"""CPU seconds a megapixel of host work: of the writer of rasters alone, or of `segment` with a stub network.
 
-A scene of `--size` is a VRT that repeats a valid part of an image; a tiny network stands in for a model. Each run has a
-process of its own. With `--trees` the same is run with the package of each of those working trees in turn, say of this
-commit and of an earlier one, so that both see the same machine.
+Each run has a process of its own. With `--trees` the same is run with the package of each of those working trees in
+turn, say of this commit and of an earlier one, so that both see the same machine.
 
-    python benchmarks/host_work.py sample_data/scene.tif --size 8000x8000 --rounds 3 --trees . ../before
+    python benchmarks/host_work.py --size 8000x8000 --rounds 3 --trees . ../before
+    python benchmarks/host_work.py --raster confidence.tif --measurements
+    python benchmarks/host_work.py --segment sample_data/scene.tif --size 8000x8000
 
-"While rows come" has the reading, the tiles, the stub network, the blending and the spool; with --confidence and
---probabilities, those rasters, too. Linux and macOS.
+The writer gets rows of 384, as a tile of 512 with an overlap of 128 gives them: of a made-up land cover
+(`label_rasters.py`), or of RASTER repeated. With `--segment` the scene is a VRT that repeats a valid part of an image,
+and "while rows come" has the reading, the tiles, the stub network and the blending, too. Linux and macOS.
 """
 
 import argparse
@@ -20,31 +22,32 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from memory import parse_size, tiny_model, write_chip, write_repeating_vrt
+import numpy as np
+from numpy.typing import NDArray
 
+ROWS = 384
 POLL_S = 0.02
+
+Marks = dict[str, tuple[float, float]]
+"""CPU seconds and wall clock at the first row, after the last, and at the end."""
 
 
 def main() -> None:
     """Run each tree in turn, and print a table of medians."""
     options = parse_arguments()
     if options.child:
-        print(json.dumps(measure(options)))
+        print(json.dumps(measure_writer(options) if options.segment is None else measure_segment(options)))
         return
     runs: dict[Path, list[dict[str, float]]] = {tree: [] for tree in options.trees}
     for _ in range(options.rounds):
         for tree in options.trees:
             command = [sys.executable, __file__, *sys.argv[1:], "--child"]
-            done = subprocess.run(
-                command,
-                check=True,
-                stdout=subprocess.PIPE,
-                text=True,
-                env=os.environ | {"PYTHONPATH": str(tree.resolve())},
-            )
+            environment = os.environ | {"PYTHONPATH": str(tree.resolve())}
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
             runs[tree].append(json.loads(done.stdout.splitlines()[-1]))
     names = list(next(iter(runs.values()))[0])
     print(f"| tree | {' | '.join(names)} |\n|---|{'--:|' * len(names)}")
@@ -56,70 +59,150 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    here = Path(__file__).parents[1]
-    parser.add_argument("image", type=Path, nargs="?", default=here / "sample_data" / "scene.tif")
     parser.add_argument("--size", type=parse_size, default=(8000, 8000), help="HEIGHTxWIDTH")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--classes", type=int, default=10)
-    parser.add_argument("--trees", type=Path, nargs="+", default=[here], help="working trees whose package is run")
-    parser.add_argument("--confidence", action="store_true", help="write the confidence raster, too")
-    parser.add_argument("--probabilities", action="store_true", help="write the probabilities, too")
+    parser.add_argument("--trees", type=Path, nargs="+", default=[Path(__file__).parents[1]], help="working trees")
+    parser.add_argument("--raster", type=Path, help="what the writer writes, repeated; by default a made-up land cover")
+    parser.add_argument("--measurements", action="store_true", help="RASTER has no labels: overviews by mean")
+    parser.add_argument("--segment", type=Path, metavar="IMAGE", help="measure `segment` of this image, repeated")
+    parser.add_argument("--classes", type=int, default=10, help="classes of the stub network")
+    parser.add_argument("--confidence", action="store_true", help="`segment` writes the confidence, too")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def measure(options: argparse.Namespace) -> dict[str, float]:
+def parse_size(text: str) -> tuple[int, int]:
+    """Read HEIGHTxWIDTH."""
+    height, width = text.lower().split("x")
+    return int(height), int(width)
+
+
+def measure_writer(options: argparse.Namespace) -> dict[str, float]:
+    """Write one raster, in this process."""
+    marks: Marks = {}
+    with tempfile.TemporaryDirectory(prefix="geodeeplab-host-") as name:
+        warm, run = Path(name) / "warm", Path(name) / "run"
+        write_one(warm, (600, 600), options, {})  # what is compiled and imported
+        run.mkdir()
+        with Disk(run) as disk:
+            write_one(run, options.size, options, marks)
+        return facts_of(marks, options.size, (run / "a.tif").stat().st_size, disk)
+
+
+def write_one(folder: Path, shape: tuple[int, int], options: argparse.Namespace, marks: Marks) -> None:
+    """Spool rows and write the raster, as the package does whose tree this is."""
+    from affine import Affine
+    from rasterio.crs import CRS
+
+    from geodeeplab import raster
+    from label_rasters import CLASSES
+
+    grid = raster.Grid(shape=shape, transform=Affine(1, 0, 5e5, 0, -1, 4e6), crs=CRS.from_epsg(32633))
+    (folder / "spool").mkdir(parents=True)
+    spool = raster.BlockSpool(folder / "spool", shape, [raster.SpoolLayer(name="labels", dtype="uint8")])
+    writing: dict[str, Any] = {}
+    cutter = None
+    if hasattr(raster, "follow_labels"):  # else it makes overviews at the end, and takes rows as they come
+        cutter = raster.BandCutter(shape)
+        is_mean = options.measurements
+        writing["overviews"] = (
+            raster.follow_raster(spool, "labels", nodata=255) if is_mean else raster.follow_labels(spool)
+        )
+    pixels = read_pixels(options.raster)
+    spent, row = 0.0, 0
+    mark(marks, "first row")
+    for rows, seconds in iter_rows(pixels, shape):
+        spent += seconds  # on making them up
+        bands = [(row, {"labels": rows})] if cutter is None else cutter.put(row, {"labels": rows})
+        row += len(rows)
+        if cutter is not None and row == shape[0]:
+            bands += cutter.rest()
+        for start, band in bands:
+            spool.append(raster.encode_block(start, 0, band, count="labels"))
+    mark(marks, "last row")
+    if options.measurements:
+        raster.write_raster(spool, folder / "a.tif", grid=grid, nodata=255, layer="labels", **writing)
+    else:
+        raster.write_label_cog(spool, folder / "a.tif", grid=grid, classes=CLASSES, **writing)
+    mark(marks, "end")
+    marks["first row"] = marks["first row"][0] + spent, marks["first row"][1]
+
+
+def iter_rows(pixels: NDArray[np.uint8], shape: tuple[int, int]) -> Iterator[tuple[NDArray[np.uint8], float]]:
+    """Yield the rows of pixels (h, w) repeated, and the CPU seconds that repeating them took."""
+    height, width = shape
+    for first in range(0, height, ROWS):
+        started = time.thread_time()
+        rows = pixels.take(range(first, min(first + ROWS, height)), axis=0, mode="wrap")
+        rows = np.tile(rows, (1, -(-width // rows.shape[1])))[:, :width]
+        yield rows, time.thread_time() - started
+
+
+def read_pixels(path: Path | None) -> NDArray[np.uint8]:
+    """Read a raster of one band, or make up a land cover."""
+    import rasterio
+
+    from label_rasters import iter_label_rows
+
+    if path is None:
+        return np.vstack(list(iter_label_rows("landcover", (4096, 4096), seed=0, band_rows=512))).astype(np.uint8)
+    with rasterio.open(path) as src:
+        pixels: NDArray[np.uint8] = src.read(1)
+    return pixels
+
+
+def measure_segment(options: argparse.Namespace) -> dict[str, float]:
     """Segment the scene once, in this process."""
     from geodeeplab.cli.process import keep_freed_memory
     from geodeeplab.pipeline.segment import segment
+    from memory import tiny_model, write_chip, write_repeating_vrt
 
     keep_freed_memory()  # as the command line does
     height, width = options.size
     with tempfile.TemporaryDirectory(prefix="geodeeplab-host-") as name:
         folder = Path(name)
         chip, scene, out = folder / "chip.tif", folder / "scene.vrt", folder / "out"
-        write_chip(options.image, chip)
+        write_chip(options.segment, chip)
         out.mkdir()
         rasters: dict[str, Any] = {"label_raster": out / "labels.tif"}
         rasters |= {"confidence": out / "confidence.tif"} if options.confidence else {}
-        rasters |= {"probabilities": out / "probabilities.tif"} if options.probabilities else {}
         model = tiny_model(options.classes)
-        write_repeating_vrt(chip, scene, height=512, width=512)
+        write_repeating_vrt(chip, scene, height=600, width=600)
         segment(scene, label_raster=folder / "warm.tif", model=model, batch_size=1)  # what is compiled and imported
         write_repeating_vrt(chip, scene, height=height, width=width)
-        marks: dict[str, tuple[float, float]] = {}
-
-        def mark(name: str) -> None:
-            marks[name] = cpu_seconds(), time.perf_counter()
+        marks: Marks = {}
 
         def on_rows(done: int, total: int) -> None:
-            if not done:
-                mark("begin")
-            if done == total:
-                mark("last row")
+            if done in (0, total):
+                mark(marks, "last row" if done else "first row")
 
         with Disk(out) as disk:
             segment(scene, model=model, batch_size=1, progress=on_rows, **rasters)
-            mark("end")
-        written = sum(path.stat().st_size for path in out.iterdir())
-    mpx = height * width / 1e6
-    (cpu_0, wall_0), (cpu_1, wall_1), (cpu_2, wall_2) = (marks[one] for one in ("begin", "last row", "end"))
+            mark(marks, "end")
+        return facts_of(marks, (height, width), sum(path.stat().st_size for path in out.iterdir()), disk)
+
+
+def mark(marks: Marks, name: str) -> None:
+    """Take down the CPU time of this process, of all threads, and the wall clock."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    marks[name] = usage.ru_utime + usage.ru_stime, time.perf_counter()
+
+
+def facts_of(marks: Marks, shape: tuple[int, int], written: int, disk: "Disk") -> dict[str, float]:
+    """Give a row of the table."""
+    (cpu_0, wall_0), (cpu_1, wall_1), (cpu_2, wall_2) = (marks[one] for one in ("first row", "last row", "end"))
+    mpx = shape[0] * shape[1] / 1e6
     return {
         "CPU while rows come (ms/Mpx)": 1e3 * (cpu_1 - cpu_0) / mpx,
-        "after the last (ms/Mpx)": 1e3 * (cpu_2 - cpu_1) / mpx,
-        "together (ms/Mpx)": 1e3 * (cpu_2 - cpu_0) / mpx,
+        "after the last": 1e3 * (cpu_2 - cpu_1) / mpx,
+        "together": 1e3 * (cpu_2 - cpu_0) / mpx,
         "wall, rows (s)": wall_1 - wall_0,
-        "wall, after (s)": wall_2 - wall_1,
+        "after (s)": wall_2 - wall_1,
         "result (MB)": written / 1e6,
         "most disk (of the result)": disk.most / written,
+        "before the last row": disk.most_before(wall_1) / written,
         "peak memory (MB)": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
     }
-
-
-def cpu_seconds() -> float:
-    """Give the CPU time of this process, of all threads."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
 
 
 class Disk:
@@ -127,9 +210,18 @@ class Disk:
 
     def __init__(self, folder: Path) -> None:
         """Take the folder."""
-        self.most = 0
         self._folder, self._done = folder, threading.Event()
+        self._seen: list[tuple[float, int]] = [(0.0, 0)]
         self._thread = threading.Thread(target=self._watch)
+
+    @property
+    def most(self) -> int:
+        """The most bytes."""
+        return max(size for _, size in self._seen)
+
+    def most_before(self, wall: float) -> int:
+        """Give the most bytes until then."""
+        return max(size for when, size in self._seen if when <= wall)
 
     def __enter__(self) -> "Disk":
         """Start to watch."""
@@ -150,7 +242,7 @@ class Disk:
                         sizes += os.lstat(os.path.join(folder, name)).st_size
                     except OSError:  # renamed, or gone
                         continue
-            self.most = max(self.most, sizes)
+            self._seen.append((time.perf_counter(), sizes))
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ class BandCutter:
     def __init__(self, shape: tuple[int, int]) -> None:
         """Take the raster's shape (height, width)."""
         self._is_small = most_held_rows(shape) == 0
-        self._held: list[dict[str, NDArray[Any]]] = []
+        self._band: dict[str, NDArray[Any]] | None = None
         self._start = self._stop = 0
 
     def put(self, row_start: int, layers: Layers) -> list[tuple[int, dict[str, NDArray[Any]]]]:
@@ -37,22 +37,30 @@ class BandCutter:
         height = next(iter(layers.values())).shape[-2]
         if self._is_small:
             return [(row_start, dict(layers))]
-        if not self._held:
+        if self._band is None:
             self._start = self._stop = row_start
         assert row_start == self._stop, "rows come one after the other"
         bands, done = [], 0
         while done < height:
-            stop = min(height, done + BLOCK_SIZE - self._stop % BLOCK_SIZE)
-            self._held.append({name: array[..., done:stop, :] for name, array in layers.items()})
-            self._stop, done = self._stop + stop - done, stop
+            if self._band is None:
+                most = BLOCK_SIZE - self._start % BLOCK_SIZE
+                self._band = {
+                    name: np.empty((*array.shape[:-2], most, array.shape[-1]), array.dtype)
+                    for name, array in layers.items()
+                }
+            count = min(height - done, BLOCK_SIZE - self._stop % BLOCK_SIZE)
+            first = self._stop - self._start
+            for name, array in layers.items():
+                self._band[name][..., first : first + count, :] = array[..., done : done + count, :]
+            self._stop, done = self._stop + count, done + count
             if self._stop % BLOCK_SIZE == 0:
                 bands += self.rest()
         return bands
 
     def rest(self) -> list[tuple[int, dict[str, NDArray[Any]]]]:
         """Give the rows that are held as a band, if there are any."""
-        if not self._held:
+        if self._band is None:
             return []
-        start, held = self._start, self._held
-        self._start, self._held = self._stop, []
-        return [(start, {name: np.concatenate([one[name] for one in held], axis=-2) for name in held[0]})]
+        start, count, band = self._start, self._stop - self._start, self._band
+        self._start, self._band = self._stop, None
+        return [(start, {name: array[..., :count, :] for name, array in band.items()})]

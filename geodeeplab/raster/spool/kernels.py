@@ -1,8 +1,7 @@
-"""Kernels compiled with numba: labels are counted, and rasters halved by the most frequent label or by the mean.
+"""Rasters halved by the most frequent label or by the mean; imported where they are used, as numba is slow to import.
 
-Imported where they are used, as numba takes a while to import. Law of the latter two: pixels are those that GDAL's
-resampling MODE and AVERAGE give, ties included; but means of float16 are rounded to the nearest, where GDAL cuts off
-their last bits.
+Law: pixels are those that GDAL's resampling MODE and AVERAGE give, ties included; but means of float16 are rounded to
+the nearest, where GDAL cuts off their last bits.
 """
 
 import math
@@ -115,24 +114,3 @@ def _means(
                     weight += high * wide
             mean = total / weight if weight > 0 else nodata
             out[i, j] = math.floor(mean + half) if half > 0 else mean
-
-
-def count_labels(labels: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Count each value, 0 to 255, of labels (n, w)."""
-    counts = np.zeros((4, 256), dtype=np.int64)
-    _count(np.ascontiguousarray(labels).reshape(-1), counts)
-    total: NDArray[np.int64] = counts.sum(axis=0)
-    return total
-
-
-@compiled
-def _count(labels: NDArray[np.uint8], counts: NDArray[np.int64]) -> None:
-    """Count into four tables in turn, as equal neighbours would wait for each other's sum."""
-    whole = labels.size - labels.size % 4
-    for at in range(0, whole, 4):
-        counts[0, labels[at]] += 1
-        counts[1, labels[at + 1]] += 1
-        counts[2, labels[at + 2]] += 1
-        counts[3, labels[at + 3]] += 1
-    for at in range(whole, labels.size):
-        counts[0, labels[at]] += 1
