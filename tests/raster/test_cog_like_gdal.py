@@ -13,6 +13,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 
+from geodeeplab.errors import OutputError
 from geodeeplab.raster import cog
 from geodeeplab.raster.cog import LabelClass, category_names, follow_labels, write_label_cog, write_raster
 from geodeeplab.raster.grid import Grid
@@ -125,11 +126,11 @@ def write_gdals(pixels: NDArray[Any], path: Path, kind: Kind, grid: Grid) -> Non
 @pytest.mark.parametrize(
     ("name", "shape", "grid_name"),
     [
-        ("labels", (1100, 1301), "north-up"),
+        ("labels", (1027, 601), "north-up"),
         ("labels", (40, 50), "rotated, of its own"),
-        ("confidence", (1025, 601), "rotated, of its own"),
-        ("probabilities", (640, 700), "nowhere"),
-        ("half", (600, 513), "north-up"),
+        ("confidence", (601, 530), "rotated, of its own"),
+        ("probabilities", (320, 530), "nowhere"),
+        ("half", (330, 513), "north-up"),
     ],
 )
 def test_all_is_as_gdal_writes_it(tmp_path: Path, name: str, shape: tuple[int, int], grid_name: str) -> None:
@@ -222,3 +223,25 @@ def test_overviews_made_meanwhile_and_big_files(tmp_path: Path, monkeypatch: pyt
     write_gdals(pixels, want, kind, grid)
     for level in (-1, 0, 1):
         np.testing.assert_array_equal(read_level(path, level), read_level(want, level))
+
+
+@pytest.mark.parametrize("change", ["other codec", "other squares", "cut off"])
+def test_blocks_that_are_not_as_the_raster_are_compressed_again_or_refused(tmp_path: Path, change: str) -> None:
+    kind, (transform, crs) = KINDS["labels"], GRIDS["north-up"]
+    grid, pixels = Grid(shape=(512, 700), transform=transform, crs=crs), pixels_of(kind, (512, 700))
+    write_ours(spool_of(pixels, tmp_path / "want", height=512, width=700), tmp_path / "want.tif", kind, grid)
+    spool = spool_of(pixels, tmp_path / "spool", height=512, width=700)
+    (block,) = (tmp_path / "spool").glob("*.tif")
+    content = block.read_bytes()
+    if change == "cut off":
+        block.write_bytes(content[: len(content) // 2])
+        with pytest.raises(OutputError, match="a-000000000-000000000"):
+            write_ours(spool, tmp_path / "a.tif", kind, grid)
+        return
+    size = 256 if change == "other squares" else 512
+    options = {"tiled": True, "blockxsize": size, "blockysize": size, "compress": "deflate" if size == 256 else "lzw"}
+    profile = {"height": 512, "width": 700, "count": 1, "dtype": "uint8", "transform": Affine.scale(2)}
+    with rasterio.open(block, "w", driver="GTiff", **profile, **options) as dst:
+        dst.write(pixels, 1)
+    write_ours(spool, tmp_path / "a.tif", kind, grid)
+    assert (tmp_path / "a.tif").read_bytes() == (tmp_path / "want.tif").read_bytes()
