@@ -224,6 +224,7 @@ def score(model: Model, args: argparse.Namespace, *, tta: str) -> dict[str, Fact
             gsd_m = "native" if model.contract.gsd_m is None else "model"
             segment(scene, label_raster=labels, model=model, gsd_m=gsd_m, tile_size=TILE_SIZE, overlap=OVERLAP, tta=tta)
             found = evaluate(labels, truth, distance_px=DISTANCE_PX)
+        assert found.counts is not None, "there is ground to count"
         scores[name] = {
             "miou": round(found.mean_iou, 4),
             "boundary_iou": round(found.mean_boundary_iou, 4),

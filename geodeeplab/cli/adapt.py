@@ -11,7 +11,7 @@ import click
 from geodeeplab.cli.batch import are_folders
 from geodeeplab.cli.label_options import label_options
 from geodeeplab.cli.map_option import check_map, map_option
-from geodeeplab.cli.options import Metres, local_only_option
+from geodeeplab.cli.options import local_only_option, read_metres
 from geodeeplab.cli.polygon_options import polygon_options
 from geodeeplab.cli.process import finish_undisturbed
 from geodeeplab.cli.progress import progress_bar, progress_bars, progress_option, tell, tell_done
@@ -46,7 +46,8 @@ READ_BY = ("bands", "tile_size", "overlap", "batch_size", "device", "precision",
 @click.option("--model", default="auto", show_default=True, help="Model to adapt; none: ImageNet's features alone.")
 @click.option(
     "--gsd-m",
-    type=Metres(),
+    metavar="native|METRES",
+    callback=read_metres,
     help="Pixel size that the model sees.  [default: the scenes', from 5 m on half of it]",
 )
 @click.option("--name", help="The model's name.  [default: the file's]")

@@ -23,16 +23,11 @@ local_only_option = click.option(
 """For every command that opens what users name; it holds while the command runs."""
 
 
-class Metres(click.ParamType):
-    """A pixel size in metres, or `native`."""
-
-    name = "native|metres"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float | Literal["native"]:
-        """Read it; words other than `native` are refused as numbers are."""
-        return "native" if value == "native" else float(click.FLOAT.convert(value, param, ctx))
+def read_metres(ctx: click.Context, param: click.Parameter, text: str | None) -> float | Literal["native"] | None:
+    """Read a pixel size in metres, or `native`; other words are refused as those are that are no numbers."""
+    if text is None:
+        return None
+    return "native" if text == "native" else float(click.FLOAT(text, param, ctx))
 
 
 def split_names(text: str | None) -> list[str] | None:
