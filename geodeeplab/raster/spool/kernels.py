@@ -104,13 +104,18 @@ def _means(
                     continue
             total = weight = 0.0
             for row in range(top, bottom):
-                high = row_first[i] if row == top else (row_last[i] if row == bottom - 1 else 1.0)
+                row_total = row_weight = (
+                    0.0  # in GDAL's order, or means that lie between two numbers are rounded otherwise
+                )
                 for col in range(left, right):
                     value = float(pixels[row, col])
                     if has_nodata and (value == nodata or value != value):
                         continue
                     wide = col_first[j] if col == left else (col_last[j] if col == right - 1 else 1.0)
-                    total += high * wide * value
-                    weight += high * wide
+                    row_total += wide * value
+                    row_weight += wide
+                high = row_first[i] if row == top else (row_last[i] if row == bottom - 1 else 1.0)
+                total += high * row_total
+                weight += high * row_weight
             mean = total / weight if weight > 0 else nodata
             out[i, j] = math.floor(mean + half) if half > 0 else mean

@@ -27,7 +27,7 @@ def halves(pixels: NDArray[Any], resampling: Resampling, nodata: float) -> NDArr
     for i in range(height):
         for j in range(width):
             window = pixels[rows.start[i] : rows.stop[i], cols.start[j] : cols.stop[j]]
-            weights = np.outer(*(weights_of(side, at) for side, at in ((rows, i), (cols, j))))
+            high, wide = (weights_of(side, at) for side, at in ((rows, i), (cols, j)))
             valid = ~np.isnan(window) if np.isnan(nodata) else window != nodata
             if not valid.any():
                 continue
@@ -37,7 +37,9 @@ def halves(pixels: NDArray[Any], resampling: Resampling, nodata: float) -> NDArr
                 reached = {label: np.flatnonzero(window.ravel() == label)[votes[label] - 1] for label in best}
                 out[i, j] = min(reached, key=lambda label: reached[label])
             else:
-                mean = float((weights * np.where(valid, window, 0)).sum() / (weights * valid).sum())
+                totals = [float(sum(row)) for row in np.where(valid, window, 0) * wide]
+                weights = [float(sum(row)) for row in valid * wide]
+                mean = sum(high * totals) / sum(high * weights)
                 out[i, j] = np.floor(mean + 0.5) if pixels.dtype.kind == "u" else mean
     return out
 
