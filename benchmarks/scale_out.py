@@ -93,7 +93,8 @@ def record(image: Path, side: int) -> dict[str, Any]:
                 marks.setdefault("segmented", time.process_time())
 
         run: dict[str, Any] = {"model": model, "rescale": (0, 4080), "gsd_m": "native", "device": "cpu"}
-        segment(scene, label_raster=Path(name) / "warm.tif", crop=True, aoi=corner_of(scene), **run)
+        warm = Path(name) / "warm.gpkg"
+        segment(scene, warm, label_raster=warm.with_suffix(".tif"), crop=True, aoi=corner_of(scene), **run)
         began = time.process_time()
         with thread_seconds() as threads:
             facts = segment(

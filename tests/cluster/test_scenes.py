@@ -168,7 +168,8 @@ def test_a_killed_worker_is_replaced_and_its_scene_gone_on_with(
     out, killed = tmp_path / "out", list[int]()
 
     def kill_one() -> None:
-        while not killed:
+        deadline = time.monotonic() + 300
+        while time.monotonic() < deadline:
             for folder in out.glob(".*geodeeplab-work"):
                 if len(list(folder.glob("*.tif"))) > 1:
                     workers = [one for one in psutil.Process().children() if "dask_worker" in "".join(one.cmdline())]
