@@ -25,11 +25,12 @@ demo: $(STAMP)  ## segment the sample scene into out/
 	$(BIN)/geodeeplab demo
 
 test: $(STAMP)  ## run the quick tests
-	$(PYTEST) --timeout 240 -m "not slow and not gpu and not browser"
+	$(PYTEST) --timeout 240 -m "not slow and not workers and not gpu and not browser"
 
-test-programs: $(STAMP)  ## run notebooks, the README's first commands, a killed run, and the bundled models' training
+test-programs: $(STAMP)  ## run notebooks, the README's first commands, Dask workers, a killed run, and the bundled models' training
 	$(PYTEST) -m "slow and not gpu and not browser" tests/notebooks tests/scripts/test_train_bundled.py tests/docs \
 		tests/pipeline/test_kills.py::TestTinyModel::test_kill_9_keeps_the_work
+	$(PYTEST) -m "workers and not slow" tests/cluster tests/adaptation/test_laws.py
 
 test-all: EXAMPLES := full
 test-all: $(STAMP)  ## run the slow tests, too, with all examples of every law

@@ -27,10 +27,11 @@ settings.load_profile("quick")  # unless pytest is given --hypothesis-profile
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one process run all tests that use the Dask workers, which are then started once."""
+    """Let one process run all tests that use the Dask workers, which are then started once; that takes a while."""
     for item in items:
         if "two_workers" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("dask"))
+            item.add_marker(pytest.mark.workers)
 
 
 def pytest_collection_finish() -> None:
