@@ -28,7 +28,8 @@ test: $(STAMP)  ## run the quick tests
 	$(PYTEST) --timeout 240 -m "not slow and not workers and not gpu and not browser"
 
 test-programs: $(STAMP)  ## run notebooks, the README's first commands, Dask workers, a killed run, and the bundled models' training
-	$(PYTEST) -m "slow and not gpu and not browser" tests/notebooks tests/scripts/test_train_bundled.py tests/docs \
+	$(PYTEST) -m "slow and not gpu and not browser" tests/notebooks tests/scripts/test_train_bundled.py \
+		tests/docs/test_commands.py::test_the_first_commands_of_the_readme \
 		tests/pipeline/test_kills.py::TestTinyModel::test_kill_9_keeps_the_work
 	$(PYTEST) -m "workers and not slow" tests/cluster tests/adaptation/test_laws.py
 
