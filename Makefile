@@ -29,7 +29,7 @@ test: $(STAMP)  ## run the quick tests
 
 test-programs: $(STAMP)  ## run notebooks, the README's first commands, Dask workers, a killed run, and the bundled models' training
 	$(PYTEST) -m "slow and not gpu and not browser" tests/notebooks tests/scripts/test_train_bundled.py \
-		tests/docs/test_commands.py::test_the_first_commands_of_the_readme \
+		tests/docs/test_commands.py::test_the_first_commands_of_the_readme tests/test_arcgis_learn.py::test_a_workflow \
 		tests/pipeline/test_kills.py::TestTinyModel::test_kill_9_keeps_the_work
 	$(PYTEST) -m "workers and not slow" tests/cluster tests/adaptation/test_laws.py
 

@@ -88,6 +88,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_workflow(
     data: TrainingData, model: DeepLab, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

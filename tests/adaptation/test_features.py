@@ -150,6 +150,7 @@ def test_of_several_scenes(tmp_path: Path, trained: list[TileFeatures], computed
         adapted.segment(label_raster=tmp_path / "c.tif")
 
 
+@pytest.mark.slow
 def test_of_the_bundled_model_too(tmp_path: Path, trained: list[TileFeatures], computed: set[bytes]) -> None:
     squares = draw_squares(75, 75)
     scene = write_scene(tmp_path / "a.tif", draw_image(truth_of(squares, 75, 75)))
@@ -180,6 +181,7 @@ def test_cells_have_the_class_of_their_polygon(adapted: gdl.Adaptation, drawn: D
     assert {tuple(one) for one in np.stack([cells.row % 2, cells.col % 2]).T} == {(0, 0)}
 
 
+@pytest.mark.slow
 def test_classes_have_the_colours_of_the_model_to_adapt(drawn: Drawn, tiny_model: Path) -> None:
     known = {item.name: item.color for item in gdl.load_model(tiny_model).contract.classes}
     first = next(iter(known))

@@ -50,6 +50,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache" / "features"
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_model_with_and_without_cache(
     drawn: Drawn, folder: Path, forwarded: list[int]
 ) -> None:
@@ -118,6 +119,7 @@ def test_a_cache_that_cannot_be_written_is_warned_of_once(
     check_same(found, adapt(drawn, cache=False))
 
 
+@pytest.mark.slow
 def test_what_has_changed_since_the_round_before(drawn: Drawn, adapted: gdl.Adaptation, tmp_path: Path) -> None:
     with pytest.raises(gdl.OptionError, match="first round: pass `since=`"):
         adapted.changes()
@@ -135,6 +137,7 @@ def test_what_has_changed_since_the_round_before(drawn: Drawn, adapted: gdl.Adap
     assert "c: no longer a class" in fewer.changes()
 
 
+@pytest.mark.slow
 def test_an_adapted_model_is_adapted_again(drawn: Drawn, adapted: gdl.Adaptation, tmp_path: Path) -> None:
     path = adapted.save(tmp_path / "a.safetensors")
     more = drawn.polygons[drawn.polygons["class"] != "c"]

@@ -84,6 +84,7 @@ def test_json_and_a_second_round(run: Run, arguments: list[object], out: Path) -
     assert "0.0% of the ground has another class than before" in second.err
 
 
+@pytest.mark.slow
 def test_several_scenes(run: Run, arguments: list[object], tmp_path: Path, polygons: Path, out: Path) -> None:
     image = draw_image(truth_of(draw_squares(HEIGHT, WIDTH), HEIGHT, WIDTH), seed=1)
     other = write_scene(tmp_path / "other.tif", image)
@@ -185,6 +186,7 @@ def test_a_failure_half_way_leaves_nothing(
     assert list(out.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_map_that_is_complete_is_said_to_be(run: Run, arguments: list[object], out: Path) -> None:
     assert run(*arguments, "--label-raster", out / "a.tif").status == 0
     before = read(out / "a.tif")

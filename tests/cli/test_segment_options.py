@@ -234,6 +234,7 @@ class TestHow:
         facts = json.loads(run(*segment_args, "--tile-size", 48, "--json").out)
         assert (facts["tile_size"], facts["overlap"]) == (48, 24)
 
+    @pytest.mark.slow
     def test_tta_is_blind_to_flips(
         self, labels_of: LabelsOf, make_raster: MakeRaster, blocks: Blocks, run: Run, segment_args: list[object]
     ) -> None:
@@ -321,6 +322,7 @@ class TestScenes:
             assert list(first[0]) == list(second[0])
             assert all(list(a) == list(b) for a, b in zip(first[1], second[1], strict=True))
 
+    @pytest.mark.slow
     def test_an_earlier_scene_lies_on_top(
         self, labels_of: LabelsOf, make_raster: MakeRaster, blocks: Blocks, scene: Path
     ) -> None:

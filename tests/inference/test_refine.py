@@ -91,6 +91,7 @@ def engine_with(refine: CRFRefiner | None, *, batch_size: int = 2) -> Engine:
     return Engine(forward, Decision(class_ids=(1, 2, 3)))
 
 
+@pytest.mark.slow
 def test_shards_and_batches_of_any_size_give_the_same_labels(scene: Scene) -> None:
     lattice = Lattice(shape=(151, 117), tile_size=40, overlap=16)
     expected = run(engine_with(CRFRefiner(SMALL, BYTES)), scene, lattice)

@@ -203,6 +203,7 @@ def test_autocast_reaches_the_head_and_nothing_else() -> None:
     assert torch.allclose(half, plain, atol=0.1)
 
 
+@pytest.mark.slow
 def test_no_step_depends_on_values() -> None:
     torch.manual_seed(0)
     head, coarse, fine = trained_head(6, 3), torch.randn(2, 3, 4, 4), torch.randn(2, 6, 16, 16)

@@ -129,7 +129,8 @@ def test_a_resumed_run_takes_the_batch_that_was_found_before(scene: Path, tiny: 
     assert done.facts["resumed_share"] > 0
 
 
-@pytest.mark.parametrize("limit", [1, pytest.param(400_000, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("limit", [1, 400_000])
 def test_columns_give_the_same_pixels(
     scene: Path, whole: dict[str, NDArray[np.uint8]], tiny: Model, tmp_path: Path, limit: int
 ) -> None:

@@ -59,6 +59,7 @@ class TestTiles:
         assert found is not None
         assert (found.tiles, found.empty_tiles, found.is_count_exact) == (6 * 4, 0, True)
 
+    @pytest.mark.slow
     def test_a_sample_comes_near(self, holed: Path, tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
         exact = preflight_request(small(holed, tiny)).run
         monkeypatch.setattr(coverage, "LOOK_BYTES", 3 * 14 * 128**2)  # 14 tiles with the blocks around them

@@ -112,6 +112,7 @@ def test_a_killed_fit_goes_on_along_the_same_curve(drawn_data: TrainingData, tmp
     check_goes_on(drawn_data, tmp_path / "killed")
 
 
+@pytest.mark.slow
 def test_a_complete_run_has_nothing_to_go_on_with(drawn_data: TrainingData, tmp_path: Path) -> None:
     recipe = dataclasses.replace(RECIPE, epochs=1)
     network, history = fit(drawn_data, tmp_path, recipe=recipe)
@@ -161,6 +162,7 @@ def test_chips_without_a_label_train_nothing_and_break_nothing(tmp_path: Path) -
     assert json.loads((tmp_path / HISTORY).read_text())[0]["miou"] is None
 
 
+@pytest.mark.slow
 def test_early_stopping_ends_a_fit_that_does_not_get_better(drawn_data: TrainingData, tmp_path: Path) -> None:
     recipe = dataclasses.replace(RECIPE, epochs=6, lr=1e-12, ema_decay=0.998, patience=1, schedule="constant")
     recipe = dataclasses.replace(recipe, fixed_statistics=True)
