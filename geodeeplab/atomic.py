@@ -88,6 +88,26 @@ def read_plain(path: str | os.PathLike[str]) -> bytes:
         return file.read()
 
 
+def append_line(path: str | os.PathLike[str], line: bytes) -> None:
+    """Append a line to a plain file; it is on the disk when this returns.
+
+    Where that fails the file is as it was, or ends with a part of the line.
+
+    Raises:
+        OSError: See `open_plain`; or it cannot be written.
+    """
+    with open_plain(path, append=True) as file:
+        before = file.tell()
+        try:
+            while line:  # a raw file may take a part only
+                line = line[file.write(line) :]
+            os.fsync(file.fileno())
+        except BaseException:
+            with suppress(OSError):
+                file.truncate(before)
+            raise
+
+
 def make_fresh_folder(folder: Path) -> None:
     """Make a private folder, in place of one of that name, or of a link, which is removed without being followed.
 

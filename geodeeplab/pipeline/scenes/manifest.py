@@ -8,12 +8,11 @@ its results, which appear together: so whatever has become of the file, it is ma
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from geodeeplab.atomic import open_plain, output_errors, sync_folder, write_file
+from geodeeplab.atomic import append_line, open_plain, output_errors, sync_folder, write_file
 from geodeeplab.errors import OutputError
 from geodeeplab.pipeline.scenes.result import SceneRun
 from geodeeplab.pipeline.scenes.tasks import NAMES, SceneTask
@@ -43,17 +42,8 @@ class Manifest:
         Raises:
             OutputError: it cannot be written.
         """
-        with output_errors(self.path), open_plain(self.path, append=True) as file:
-            before = file.tell()
-            try:
-                line = _to_line(run)
-                while line:  # a raw file may take a part only
-                    line = line[file.write(line) :]
-                os.fsync(file.fileno())
-            except BaseException:
-                with suppress(OSError):
-                    file.truncate(before)
-                raise
+        with output_errors(self.path):
+            append_line(self.path, _to_line(run))
 
 
 def manifest_path(tasks: Sequence[SceneTask]) -> Path:

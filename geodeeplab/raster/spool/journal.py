@@ -5,15 +5,13 @@ in writing, or damaged since, is known as such; the others stand for themselves.
 """
 
 import json
-import os
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from geodeeplab.atomic import open_plain, read_plain, sync_folder, write_file
+from geodeeplab.atomic import append_line, open_plain, read_plain, sync_folder, write_file
 from geodeeplab.errors import OutputError
 from geodeeplab.raster.outputs.checks import output_errors
 from geodeeplab.raster.outputs.commit import is_whole_number
@@ -51,17 +49,8 @@ def append_record(path: Path, record: Mapping[str, object]) -> None:
     Raises:
         OutputError: The line cannot be written; then the journal is as it was, or ends with a line that does not count.
     """
-    with output_errors(path), open_plain(path, append=True) as file:
-        before = file.tell()
-        try:
-            line = _to_line(record).encode()
-            while line:  # a raw file may take a part only
-                line = line[file.write(line) :]
-            os.fsync(file.fileno())
-        except BaseException:
-            with suppress(OSError):
-                file.truncate(before)
-            raise
+    with output_errors(path):
+        append_line(path, _to_line(record).encode())
 
 
 def read_journal(path: Path) -> Journal | None:

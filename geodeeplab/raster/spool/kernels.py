@@ -104,9 +104,7 @@ def _means(
                     continue
             total = weight = 0.0
             for row in range(top, bottom):
-                row_total = row_weight = (
-                    0.0  # in GDAL's order, or means that lie between two numbers are rounded otherwise
-                )
+                row_total = row_weight = 0.0  # row by row, as GDAL: else means half-way are rounded otherwise
                 for col in range(left, right):
                     value = float(pixels[row, col])
                     if has_nodata and (value == nodata or value != value):
