@@ -78,14 +78,14 @@ def prepare(args: argparse.Namespace) -> TrainingData:
     options = {"chip_size": args.chip_size, "batch_size": args.batch, "seed": args.seed}
     options["epoch_chips"] = args.epoch_steps * args.batch
     folder = args.out / "data"
+    recolour = (0.5 if args.name == BUILDINGS else 0.0) if args.recolour is None else args.recolour
+    augmentation = Augmentation(strength=args.strength, recolour_share=recolour)
     if args.name == BUILDINGS:
-        augmentation = Augmentation(strength=args.strength, recolour_share=0.5)
         return buildings.prepare_buildings(args.data, folder, augmentation=augmentation, **options)
     if args.name == SATELLITE:
         changes = Augmentation(strength=args.strength, scale=satellite.SCALES, optional_bands=satellite.OPTIONAL_BANDS)
         return satellite.prepare_satellite(args.data, folder, augmentation=changes, **options)
     teacher = None if args.teacher is None else load_model(args.teacher)
-    augmentation = Augmentation(strength=args.strength)
     return landcover.prepare_landcover(
         args.data, folder, drawn=args.drawn, teacher=teacher, augmentation=augmentation, **options
     )
@@ -217,6 +217,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--backbone-lr", type=float, help="by default a tenth of --lr where the backbone is pretrained")
     parser.add_argument("--ema", type=float, default=0.998)
     parser.add_argument("--strength", type=float, default=0.6, help="of the changes of light and colour")
+    parser.add_argument("--recolour", type=float, help="share of chips whose bands are mixed; buildings have half")
     parser.add_argument("--arch", default="deeplabv3")
     parser.add_argument("--backbone", default="efficientnet_lite0")
     parser.add_argument("--weights", default="imagenet", help="that the backbone starts from; none: random ones")
