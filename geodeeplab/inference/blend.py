@@ -5,6 +5,7 @@ So the weights sum to one on every pixel, the scene's corners included, and noth
 row hands to the next are the `overlap` rows they share: K × overlap × width × 4 bytes.
 """
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -40,7 +41,7 @@ def ramp(overlap: int, blend: str, *, margin: int = 0) -> np.ndarray:
 
 
 class RollingBand:
-    """Blend the tiles of a shard, given from left to right and row by row.
+    """Blend the tiles of a shard, given from left to right and row by row, several of a row at a time.
 
     Products and sums are separate operations on purpose: a fused multiply-add rounds differently in the vectorised and
     the scalar part of a loop, and labels would depend on where a pixel lies in memory.
@@ -73,36 +74,48 @@ class RollingBand:
         self._below: Tensor = self._make(partial(torch.zeros, num_classes, lattice.overlap, width, device=device))
         self._right: Tensor | None = None
 
-    def add(self, tile: Tile, logits: Tensor | None) -> Tensor | None:
-        """Add a tile's logits (K, T, T), float32, changed in place; give the final ones of the span that it owns.
+    def add(self, tiles: Sequence[Tile], logits: Tensor | None) -> Tensor | None:
+        """Add tiles that follow each other in a row; give the final logits (n, K, h, w) of the spans that they own.
 
-        A tile without valid pixels comes as None and gives None: every pixel that it shares is invalid.
+        The number of kernels depends neither on the number of tiles nor on that of classes. Law: nor do the bits.
+
+        Args:
+            tiles: n of them; the last one of the lattice's row comes alone, as it owns another width.
+            logits: (n, K, T, T) float32, changed in place; None for tiles without valid pixels, which gives None, as
+                every pixel that they share is invalid.
         """
         stride, overlap = self.lattice.cols.stride, self.lattice.overlap
         right, self._right = self._right, None
         if logits is None:
             return None
-        if right is not None and tile.col != self.tile_cols[0]:
-            logits[:, :, :overlap] = self._mix(right, self._leave, logits[:, :, :overlap], self._enter)
-        is_last = tile.col == self.lattice.cols.count - 1
+        first, entering = tiles[0], logits[..., :overlap]
+        if right is not None and first.col != self.tile_cols[0]:
+            self._mix(right, self._leave, entering[0], self._enter)
+        is_last = first.col == self.lattice.cols.count - 1
         if not is_last:
-            self._right = self._make(logits[:, :, stride:].clone)
-        strip = logits if is_last else logits[:, :, :stride]
-        start = tile.col_start - self._origin
-        below = self._below[:, :, start : start + strip.shape[2]]
-        if tile.row != self.tile_rows[0]:
-            strip[:, :overlap] = self._mix(below, self._leave[:, None], strip[:, :overlap], self._enter[:, None])
-        below.copy_(strip[:, stride:])
-        row_start, row_stop = self.lattice.rows.owned(tile.row)
-        col_start, col_stop = self.lattice.cols.owned(tile.col)
-        return strip[:, : row_stop - row_start, : col_stop - col_start]
+            self._right = self._make(logits[-1, ..., stride:].clone)
+        if len(tiles) > 1:
+            self._mix(logits[:-1, ..., stride:], self._leave, entering[1:], self._enter)
+        strip = logits if is_last else logits[..., :stride]
+        width = strip.shape[3]
+        start = first.col_start - self._origin
+        below = self._below[..., start : start + len(tiles) * width].unflatten(2, (len(tiles), width)).movedim(2, 0)
+        if first.row != self.tile_rows[0]:
+            self._mix(below, self._leave[:, None], strip[:, :, :overlap], self._enter[:, None])
+        below.copy_(strip[:, :, stride:])
+        row_start, row_stop = self.lattice.rows.owned(first.row)
+        col_start, col_stop = self.lattice.cols.owned(first.col)
+        return strip[:, :, : row_stop - row_start, : col_stop - col_start]
 
-    def _mix(self, leaving: Tensor, leave: Tensor, entering: Tensor, enter: Tensor) -> Tensor:
-        mixed: Tensor = self._make(partial(self._mixed, leaving, leave, entering, enter))
-        return mixed
+    def _mix(self, leaving: Tensor, leave: Tensor, entering: Tensor, enter: Tensor) -> None:
+        """Put what both tiles together have into `entering`; what `leaving` holds is lost."""
+        if self._skips_nan:
+            entering.copy_(self._make(partial(_mixed_numbers, leaving, leave, entering, enter)))
+        else:
+            entering.mul_(enter).add_(leaving.mul_(leave))  # no memory is taken, and little is moved
 
-    def _mixed(self, leaving: Tensor, leave: Tensor, entering: Tensor, enter: Tensor) -> Tensor:
-        mixed = leaving * leave + entering * enter
-        if not self._skips_nan:
-            return mixed
-        return torch.where(mixed.isnan(), torch.where(leaving.isnan(), entering, leaving), mixed)
+
+def _mixed_numbers(leaving: Tensor, leave: Tensor, entering: Tensor, enter: Tensor) -> Tensor:
+    """Give the same, but of a tile alone where the other one has NaN."""
+    mixed = leaving * leave + entering * enter
+    return torch.where(mixed.isnan(), torch.where(leaving.isnan(), entering, leaving), mixed)

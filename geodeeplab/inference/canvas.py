@@ -34,31 +34,33 @@ class Canvas:
             for name, (dtype, bands) in decision.layers.items()
         }
 
-    def paint(self, col_start: int, block: Mapping[str, Tensor]) -> None:
-        """Put a tile's owned block (…, h, w), whose first column is `col_start` in the scene, where it belongs."""
+    def paint(self, col_start: int, blocks: Mapping[str, Tensor]) -> None:
+        """Put n neighbours' owned blocks (n, …, h, w), which begin at `col_start` in the scene, where they belong."""
         height, width = self.shape
+        count, *_, cols_each = blocks["labels"].shape
         first = max(col_start, self._col_start)
-        stop = min(col_start + block["labels"].shape[-1], self._col_start + width)
+        stop = min(col_start + count * cols_each, self._col_start + width)
         if stop <= first or not height:
             return
         rows, cols = slice(self._skip, self._skip + height), slice(first - col_start, stop - col_start)
         target = slice(first - self._col_start, stop - self._col_start)
-        for name, pixels in block.items():
-            self._maps[name][..., target] = pixels[..., rows, cols]
+        for name, pixels in blocks.items():
+            side_by_side = pixels[..., rows, :].movedim(0, -2).flatten(-2)  # (…, h, n · w)
+            self._maps[name][..., target] = side_by_side[..., cols]
 
-    def to_host(self, lost: Sequence[tuple[Tile, Tensor]] = ()) -> "OnTheWay":
-        """Begin to copy the rows to the host, with flags (a scalar each) of tiles that may have lost a pixel."""
+    def to_host(self, lost: Sequence[tuple[Sequence[Tile], Tensor]] = ()) -> "OnTheWay":
+        """Begin to copy the rows to the host, with flags (n,) of tiles that may have lost a pixel."""
         return OnTheWay(self._maps, lost)
 
 
 class OnTheWay:
     """Maps that are being copied to the host; the device goes on working meanwhile."""
 
-    def __init__(self, maps: Mapping[str, Tensor], lost: Sequence[tuple[Tile, Tensor]] = ()) -> None:
+    def __init__(self, maps: Mapping[str, Tensor], lost: Sequence[tuple[Sequence[Tile], Tensor]] = ()) -> None:
         """Begin the copies."""
         self._maps, self._arrived = dict(maps), None
-        self._tiles = [tile for tile, _ in lost]
-        self._lost = torch.stack([flag for _, flag in lost]) if lost else torch.zeros(0, dtype=torch.bool)
+        self._tiles = [tile for tiles, _ in lost for tile in tiles]
+        self._lost = torch.cat([flags for _, flags in lost]) if lost else torch.zeros(0, dtype=torch.bool)
         if any(pixels.is_cuda for pixels in maps.values()):
             self._maps = {name: _pinned(pixels) for name, pixels in maps.items()}
             self._lost = _pinned(self._lost) if lost else self._lost

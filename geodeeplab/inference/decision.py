@@ -1,6 +1,5 @@
 """From blended logits to what is written: labels, confidence, probabilities."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -62,20 +61,32 @@ class Decision:
             layers["probabilities"] = (self.probabilities, len(self.class_ids))
         return layers
 
-    def __call__(self, logits: Tensor, wanted: Tensor) -> dict[str, Tensor]:
-        """Give the outputs, (h, w) or (K, h, w), of logits (K, h, w) and `wanted` (h, w); of equals the first class."""
-        best, labels = _first_best(logits, self._labels())
+    def table(self, device: torch.device | str = "cpu") -> Tensor:
+        """Give the label (K,), uint8, of each channel; on a GPU the host waits for it, so once a run is enough."""
+        labels = [label if self.kept is None or label in self.kept else self.other for label in self.class_ids]
+        return torch.tensor(labels, dtype=torch.uint8, device=device)
+
+    def __call__(self, logits: Tensor, wanted: Tensor, table: Tensor | None = None) -> dict[str, Tensor]:
+        """Give the outputs, (..., h, w) or (..., K, h, w), each pixel's by itself; of equals the first class counts.
+
+        Args:
+            logits: (..., K, h, w) float32.
+            wanted: (..., h, w), True where a label is wanted.
+            table: that of `table`, where the logits are; made here by default.
+        """
+        best, channels = logits.max(-3)  # one kernel for all classes; of equals the first
+        labels = (self.table(logits.device) if table is None else table).take(channels)
         out = {"labels": labels}
         if self.with_confidence or self.min_confidence > 0 or self.probabilities:
-            shares = self._shares(logits - best)
-            confidence = 1 / shares.sum(0)
+            shares = self._shares(logits - best.unsqueeze(-3))
+            confidence = 1 / shares.sum(-3)
             if self.min_confidence > 0:
                 labels.masked_fill_(confidence < self.min_confidence, self.other)
             if self.with_confidence:
                 out["confidence"] = (100 * confidence).round().to(torch.uint8)
                 out["confidence"].masked_fill_(~wanted, CONFIDENCE_NODATA)
             if self.probabilities:
-                out["probabilities"] = self._probabilities(shares * confidence, wanted)
+                out["probabilities"] = self._probabilities(shares * confidence.unsqueeze(-3), wanted.unsqueeze(-3))
         labels.masked_fill_(~wanted, NODATA_LABEL)
         return out
 
@@ -86,27 +97,10 @@ class Decision:
         return NODATA_LABEL if layer == "labels" else CONFIDENCE_NODATA
 
     def _shares(self, behind: Tensor) -> Tensor:
-        """Give what each probability is of the largest, of logits (K, h, w) less the largest; in place."""
+        """Give what each probability is of the largest, of logits less the largest; in place."""
         return (behind if self.temperature == 1 else behind.div_(self.temperature)).exp_()
-
-    def _labels(self) -> list[int]:
-        """Give the label of each channel."""
-        return [label if self.kept is None or label in self.kept else self.other for label in self.class_ids]
 
     def _probabilities(self, probs: Tensor, wanted: Tensor) -> Tensor:
         as_integers = self.probabilities == "uint8"
         probs = (100 * probs).round().to(torch.uint8) if as_integers else probs.half()
         return probs.masked_fill_(~wanted, self.fill("probabilities"))
-
-
-def _first_best(logits: Tensor, label_of: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Give the largest of logits (K, h, w) and the label (h, w), uint8, of its channel, of equal ones the first.
-
-    Labels come as numbers with each operation: a table of them would have to be copied to the device, which waits.
-    """
-    best = logits[0].clone()
-    labels = torch.full_like(best, label_of[0], dtype=torch.uint8)
-    for index in range(1, len(logits)):
-        labels.masked_fill_(logits[index] > best, label_of[index])
-        torch.maximum(best, logits[index], out=best)
-    return best, labels

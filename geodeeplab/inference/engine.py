@@ -24,7 +24,7 @@ from geodeeplab.inference.finite import check_non_finite, describe_lost, mark_lo
 from geodeeplab.inference.forward import Forward
 from geodeeplab.inference.lanes import Lanes, torch_threads
 from geodeeplab.inference.memory import with_room
-from geodeeplab.inference.tiles import TileBatch, Wanted, iter_batches
+from geodeeplab.inference.tiles import TileBatch, Wanted, iter_batches, iter_neighbours
 from geodeeplab.raster import Scene
 from geodeeplab.stages import Stage
 from geodeeplab.tiling import Lattice, Shard, Tile
@@ -196,10 +196,10 @@ class Engine:
 
     def _blend(
         self, batches: Iterable[TileBatch], lattice: Lattice, shard: Shard, facts: RunFacts
-    ) -> Generator[tuple[Canvas, list[tuple[Tile, Tensor]]]]:
+    ) -> Generator[tuple[Canvas, list[tuple[Sequence[Tile], Tensor]]]]:
         """Blend the logits of all tiles; give each tile row's canvas when its last tile is in.
 
-        With it come flags on the device, True for the tiles that have a pixel to label without finite logits.
+        With it come flags (n,) on the device, True for the tiles that have a pixel to label without finite logits.
         """
         device = self.device.torch_device
         make = partial(with_room, device=device)
@@ -213,25 +213,26 @@ class Engine:
             device=device,
         )
         canvas: Canvas | None = None
-        doubtful: list[tuple[Tile, Tensor]] = []
+        doubtful: list[tuple[Sequence[Tile], Tensor]] = []
+        table = self.decision.table(device)
         lanes = Lanes(
             self._timed_forward, lanes=self.device.lanes, threads=self.device.threads, is_busy=self.forward.is_busy
         )
         for done in lanes.map(batches):
             facts.forward_s += done.seconds
-            for tile, slot in done.tiles:
+            for tiles, slots in iter_neighbours(done.tiles, alone=lattice.cols.count - 1):
                 started = time.perf_counter()
-                canvas = canvas or make(partial(Canvas, lattice, shard, tile.row, self.decision, device=device))
-                facts.tiles_forwarded += slot is not None
-                facts.tiles_skipped += slot is None
+                canvas = canvas or make(partial(Canvas, lattice, shard, tiles[0].row, self.decision, device=device))
+                facts.tiles_forwarded += 0 if slots is None else len(tiles)
+                facts.tiles_skipped += len(tiles) if slots is None else 0
                 with torch.inference_mode():
-                    final = band.add(tile, None if slot is None or done.logits is None else done.logits[slot])
-                    if final is not None and slot is not None:
+                    final = band.add(tiles, None if slots is None or done.logits is None else done.logits[slots])
+                    if final is not None and slots is not None:
                         if done.lost is not None:
-                            doubtful.append((tile, done.lost[slot]))
-                        canvas.paint(tile.col_start, make(partial(self._decide, final, done, slot)))
+                            doubtful.append((tiles, done.lost[slots]))
+                        canvas.paint(tiles[0].col_start, make(partial(self._decide, final, done, slots, table)))
                 facts.blend_s += time.perf_counter() - started
-                if tile.col == band.tile_cols[-1]:
+                if tiles[-1].col == band.tile_cols[-1]:
                     if canvas.shape[0]:  # the first tile row may lie above the shard, but for its overlap
                         yield canvas, doubtful
                         doubtful = []
@@ -253,7 +254,7 @@ class Engine:
         wanted = self.forward.to_device(batch.wanted)
         return wanted, mark_lost(logits[: batch.filled], wanted[: batch.filled])
 
-    def _decide(self, final: Tensor, done: "_Forwarded", slot: int) -> dict[str, Tensor]:
-        """Decide on the final logits (K, h, w) of the tile in a slot."""
-        wanted = done.wanted[slot, : final.shape[1], : final.shape[2]]
-        return self.decision(final, wanted if done.lost is None else wanted & ~final[0].isnan())
+    def _decide(self, final: Tensor, done: "_Forwarded", slots: slice, table: Tensor) -> dict[str, Tensor]:
+        """Decide on the final logits (n, K, h, w) of the tiles in some slots."""
+        wanted = done.wanted[slots, : final.shape[2], : final.shape[3]]
+        return self.decision(final, wanted if done.lost is None else wanted & ~final[:, 0].isnan(), table)

@@ -1,6 +1,6 @@
 """Reading a shard's tiles in batches of one fixed shape."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,6 +77,28 @@ def iter_batches(
                     batch = _Batch(scene, size, batch_size, pin=pin)
         if batch.tiles:
             yield batch.finish()
+
+
+def iter_neighbours(
+    tiles: Sequence[tuple[Tile, int | None]], *, alone: int
+) -> Iterator[tuple[list[Tile], slice | None]]:
+    """Yield the tiles of a batch in parts that are blended at once: neighbours in a row, with their slots.
+
+    Args:
+        tiles: those of a `TileBatch`; where there is no slot, the part has none.
+        alone: a column of the lattice whose tiles are parts of their own.
+    """
+    part: list[Tile] = []
+    first: int | None = None
+    for tile, slot in tiles:
+        follows = bool(part) and (tile.row, tile.col) == (part[-1].row, part[-1].col + 1)
+        if part and not (follows and tile.col != alone and (slot is None) == (first is None)):
+            yield part, None if first is None else slice(first, first + len(part))
+            part = []
+        first = first if part else slot
+        part.append(tile)
+    if part:
+        yield part, None if first is None else slice(first, first + len(part))
 
 
 def device_dtype(dtype: np.dtype) -> np.dtype:

@@ -53,7 +53,9 @@ class SegmentationNetwork(nn.Module):
         """
         coarse, fine = self.coarse_and_fine(images)
         if self.point_head is None:
-            return resize(coarse.float(), images.shape[-2:])  # (N, K, H, W)
+            return resize(
+                coarse.float().contiguous(), images.shape[-2:]
+            )  # (N, K, H, W), as they are decided on by planes
         return subdivide(self.point_head, coarse, fine, shape=images.shape[-2:], valid=valid)  # (N, K, H, W)
 
     def coarse_and_fine(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:

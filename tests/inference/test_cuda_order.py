@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from geodeeplab.errors import GeoDeepLabWarning, ModelError, OptionError
-from geodeeplab.inference import RunFacts, decision, pick_device
+from geodeeplab.inference import Decision, RunFacts, pick_device
 from geodeeplab.models import Contract, Model, ModelBand, ModelClass, PointHead, subdivide
 from geodeeplab.models.crf import DenseCRF
 from geodeeplab.pipeline.plan import Plan, open_plan
@@ -123,8 +123,8 @@ def test_nobody_waits_for_a_tile(cuda: Machine, name: str) -> None:
     with open_plan(ask("cuda:1", **RUNS[name], rows=2 * HEIGHT)) as plan:
         cuda.waits.clear()
         pixels(plan)
-    assert sum(cuda.waits.values()) <= 2, "but for the two ramps of the blending, once"
-    assert all("inference/blend.py" in where for where in cuda.waits)
+    assert sum(cuda.waits.values()) <= 3, "but for the two ramps of the blending and the table of labels, once"
+    assert all("inference/blend.py" in where or "inference/decision.py" in where for where in cuda.waits)
     assert cuda.arrivals == plan.lattice.rows.count, "the host waits for each row of tiles, once"
 
 
@@ -176,23 +176,22 @@ def test_it_shows_what_is_taken_away(
 
 
 def test_it_shows_a_table_that_is_made_for_each_tile(cuda: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = decision._first_best
+    decide = Decision.__call__
 
-    def with_table(logits: Tensor, label_of: list[int]) -> tuple[Tensor, Tensor]:
-        best, channel = before(logits, list(range(len(label_of))))
-        return best, torch.tensor(label_of, dtype=torch.uint8, device=logits.device)[channel.long()]
+    def with_table(self: Decision, logits: Tensor, wanted: Tensor, table: Tensor) -> dict[str, Tensor]:
+        return decide(self, logits, wanted)
 
-    monkeypatch.setattr(decision, "_first_best", with_table)
+    monkeypatch.setattr(Decision, "__call__", with_table)
     with open_plan(ask("cuda:0")) as plan:
         cuda.waits.clear()
         pixels(plan)
-    assert sum(cuda.waits.values()) > 10
+    assert sum(cuda.waits.values()) > 3 + plan.lattice.rows.count
 
 
 # Memory.
 
 CUBLAS = "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"
-ALLOCATING = ("abs", "add", "clone", "eq", "gt", "mul", "zeros")
+ALLOCATING = ("abs", "add", "clone", "eq", "gt", "max", "mul", "zeros")
 """Operations that the package asks for beside the network, and that make tensors."""
 
 
@@ -237,7 +236,7 @@ def out_of_memory_in(place: str, *, times: int) -> Callable[[str, Sequence[Tenso
     return refuse
 
 
-@pytest.mark.parametrize("file", few(["inference/blend.py", "inference/decision.py", "inference/finite.py"], 1))
+@pytest.mark.parametrize("file", few(["inference/memory.py", "inference/decision.py", "inference/finite.py"], 1))
 def test_memory_that_runs_out_beside_the_network_is_freed_once(cuda: Machine, file: str) -> None:
     expected = run("cpu")
     with open_plan(ask("cuda:1")) as plan:

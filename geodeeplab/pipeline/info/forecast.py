@@ -189,6 +189,7 @@ def _time_blending(plan: Plan, logits: Tensor) -> float:
     lattice = Lattice(shape=(2 * stride + overlap,) * 2, tile_size=plan.lattice.tile_size, overlap=overlap)
     tiles = [lattice.tile(row, col) for row in range(2) for col in range(2)]
     decision, device = plan.engine.decision, logits.device
+    table = decision.table(device)
     wanted = torch.ones(logits.shape[1:], dtype=torch.bool, device=device)
     seconds = []
     with torch.inference_mode(), torch_threads(plan.engine.device.threads):
@@ -197,10 +198,10 @@ def _time_blending(plan: Plan, logits: Tensor) -> float:
             copies = [logits.clone() for _ in tiles]
             started = time.perf_counter()
             for tile, copy in zip(tiles, copies, strict=True):
-                final = band.add(tile, copy)
+                final = band.add([tile], copy[None])
                 assert final is not None
-                labels = decision(final, wanted[: final.shape[1], : final.shape[2]])["labels"]
-            labels[0, 0].item()  # wait for the device
+                labels = decision(final, wanted[None, : final.shape[2], : final.shape[3]], table)["labels"]
+            labels[0, 0, 0].item()  # wait for the device
             seconds.append((time.perf_counter() - started) / len(tiles))
     return statistics.median(seconds)
 
