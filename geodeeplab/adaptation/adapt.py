@@ -26,7 +26,19 @@ from geodeeplab.pipeline.gsd import ground_of
 from geodeeplab.pipeline.outputs import OutputPath, model_paths
 from geodeeplab.pipeline.plan import open_plan
 from geodeeplab.pipeline.request import Request
-from geodeeplab.raster import AoiLike, Grid, Scene, SceneLike, local_files_only, open_scene, paths_in, to_aoi
+from geodeeplab.raster import (
+    AoiLike,
+    Grid,
+    MaskLike,
+    Scene,
+    SceneLike,
+    local_files_only,
+    mask_rasters,
+    open_scene,
+    paths_in,
+    to_aoi,
+    with_mask,
+)
 from geodeeplab.raster.classes import some_color
 from geodeeplab.raster.polygons.burn import Overlap
 from geodeeplab.tiling import Shard
@@ -51,6 +63,7 @@ def adapt(
     ignore_unknown: bool = False,
     background: str | None = None,
     labelled: AoiLike | None = None,
+    mask: MaskLike | None = None,
     aoi: AoiLike | None = None,
     crop: bool | None = None,
     on_overlap: Overlap = "last",
@@ -90,6 +103,7 @@ def adapt(
         background: name of the class of ground without a label; by default such ground is ignored. To learn from
             polygons of a single class, it is needed: this class against the rest.
         labelled: polygons of what was labelled; outside of them everything is ignored.
+        mask: what hides pixels, as clouds, see `segment`: no polygon tells anything of them, and maps leave them out.
         aoi: the area that is to be mapped. Where it is cropped to, the ground that statistics, principal components and
             the report stand for is that around it, and not all of the scene; polygons outside of it count, too.
         crop: see `segment`.
@@ -150,11 +164,12 @@ def adapt(
         precision=precision,
         threads=threads,
         bands=bands,
+        mask=mask,
         local_only=local_only,
     )
     with ExitStack() as stack:
         stack.enter_context(local_files_only(local_only))
-        opened = [_open(one, bands, stack) for one in scene_list]
+        opened = [_open(one, bands, mask, stack) for one in scene_list]
         blocks = [_block(one, aoi, crop) for one in opened]
         facts = _measure(opened, blocks)
         own_m, seen_m = choose_gsd(
@@ -208,7 +223,7 @@ def adapt(
         grids=tuple(seen),
         cache=features,
         since=since,
-        inputs=tuple([*paths_in(scene_list, labels, labelled, aoi, since), *_base_paths(model)]),
+        inputs=tuple([*paths_in(scene_list, labels, labelled, aoi, since, *mask_rasters(mask)), *_base_paths(model)]),
     )
 
 
@@ -242,11 +257,11 @@ def choose_gsd(grids: Sequence[Grid], wanted: float | Literal["native"] | None) 
     return mean, wanted
 
 
-def _open(scene: SceneLike, bands: Sequence[str | int] | None, stack: ExitStack) -> Scene:
+def _open(scene: SceneLike, bands: Sequence[str | int] | None, mask: MaskLike | None, stack: ExitStack) -> Scene:
     """Open a scene for as long as the stack lives; an open one stays its owner's."""
     if isinstance(scene, Scene):
-        return scene if bands is None else scene.select(list(bands))
-    return stack.enter_context(open_scene(scene, bands=bands))
+        return stack.enter_context(with_mask(scene if bands is None else scene.select(list(bands)), mask))
+    return stack.enter_context(open_scene(scene, bands=bands, mask=mask))
 
 
 def _base_paths(model: BaseModel) -> list[OutputPath]:

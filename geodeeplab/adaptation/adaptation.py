@@ -35,7 +35,18 @@ if TYPE_CHECKING:
 
 METRIC = "polygons left out"
 """Under this name a model file has the report among its scores."""
-READ_BY = ("tile_size", "overlap", "batch_size", "device", "precision", "threads", "bands", "gsd_m", "local_only")
+READ_BY = (
+    "tile_size",
+    "overlap",
+    "batch_size",
+    "device",
+    "precision",
+    "threads",
+    "bands",
+    "mask",
+    "gsd_m",
+    "local_only",
+)
 """What a map of the scenes takes over from how their features were read."""
 
 
@@ -106,7 +117,8 @@ class Adaptation:
             overwrite: replace outputs that exist.
             progress: called with pixels done and pixels in all.
             aoi: where labels are wanted.
-            options: the others of `segment`; tiles, bands, device and precision are those that features were read by.
+            options: the others of `segment`; tiles, bands, masks, device and precision are by default those that
+                features were read by.
 
         Raises:
             OptionError: the model was made from several scenes, and none is named; or an output is one of the files

@@ -95,6 +95,7 @@ def command(
     command again.
     """
     from geodeeplab.pipeline.outputs import model_paths
+    from geodeeplab.raster import mask_rasters
     from geodeeplab.raster.sources.opening import check_is_there, read_ahead
 
     outputs = {"polygons": polygons, "label_raster": label_raster, "confidence": confidence}
@@ -106,6 +107,7 @@ def command(
         *labels,
         *base,
         *(one for one in (label_options.get("labelled"), since, options.get("aoi")) if one is not None),
+        *mask_rasters(options.get("mask")),
     ]
     if map_path is not None:
         is_batch = len(scenes) > 1 or are_folders(wanted, scenes)
@@ -130,6 +132,7 @@ def command(
             licence=licence,
             seed=seed,
             since=since,
+            mask=stated["mask"],
             aoi=stated["aoi"],
             crop=stated["crop"],
             cache=not no_cache,

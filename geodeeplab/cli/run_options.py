@@ -22,6 +22,10 @@ OPTIONS = (
         "--gsd-m", metavar="native|model|METRES", help="Pixel size that the model sees.  [default: see the guide]"
     ),
     click.option("--grid-crs", metavar="CRS", help="Warp the scenes to this CRS first, such as EPSG:32633."),
+    click.option(
+        "--mask", multiple=True, metavar="RASTER[:V,…]|PRESET",
+        help="Pixels to leave out, as clouds: clouds.tif:1,2, qa_pixel:bit3, scl:3,8, sentinel-2, landsat or hls.",
+    ),
     click.option("--aoi", type=click.Path(path_type=Path), help="Vector file with the area of interest, in any CRS."),
     click.option(
         "--crop/--no-crop", default=None,
@@ -79,6 +83,8 @@ def _with_options(command: Command, left_out: Collection[str]) -> Command:
             raise click.UsageError("--crf-params and --crf-bands need --crf")
         stated: dict[str, Any] = {name: arguments.pop(name) for name in names}
         stated |= {name: split_names(stated[name]) for name in ("bands", "classes", "crf_bands") if name in stated}
+        if "mask" in stated:
+            stated["mask"] = list(stated["mask"]) or None
         options: RunOptions = {**stated, "crf": crf if parameters is None else _parse_crf(parameters)}  # type: ignore[typeddict-item]
         return command(options=options, **arguments)
 

@@ -94,6 +94,7 @@ def command(
             outputs,
             model=model,
             contract=options["contract"],
+            mask=options["mask"],
             aoi=options["aoi"],
             shards=shards,
             overwrite=overwrite or resume,

@@ -11,7 +11,7 @@ from torch import nn
 from geodeeplab.errors import OptionError
 from geodeeplab.models import Contract, Model, find_model, iter_bundled
 from geodeeplab.pipeline.request import Request
-from geodeeplab.raster import SceneLike
+from geodeeplab.raster import Mask, MaskLike, SceneLike, mask_rasters, to_masks
 
 Value = TypeVar("Value")
 ContractLike = Contract | str | os.PathLike[str] | Mapping[str, Any]
@@ -27,6 +27,7 @@ def to_portable(request: Request) -> Request:
     return replace(
         request,
         scene=_scene(request.scene),
+        mask=portable_masks(request.mask),
         aoi=to_absolute(request.aoi),
         model=model,
         contract=to_absolute(contract),
@@ -39,6 +40,30 @@ def to_absolute(value: Value) -> Value | str:
         return value
     path = os.fspath(cast(str, value))
     return os.path.abspath(path) if os.path.exists(path) else path
+
+
+def portable_masks(mask: MaskLike | None) -> tuple[Mask, ...] | None:
+    """Give masks with absolute paths.
+
+    Raises:
+        OptionError: for an array.
+    """
+    if mask is None:
+        return None
+    for one in mask_rasters(mask):
+        if not isinstance(one, str | os.PathLike):
+            raise OptionError(
+                f"Dask workers open a mask by its path or URL, not a {type(one).__name__} in this process: "
+                "write it to a file first, or leave Dask out"
+            )
+    return tuple(replace(one, raster=_mask_path(one)) for one in to_masks(mask))
+
+
+def _mask_path(mask: Mask) -> str:
+    """Make the path of a mask absolute, one that stands for several too; leave names of bands, and URLs."""
+    path = os.fspath(mask.raster)
+    is_relative = mask.has_places and not path.startswith("{folder}") and "://" not in path and path[:4] != "/vsi"
+    return os.path.abspath(path) if is_relative else str(to_absolute(path))
 
 
 def _scene(scene: SceneLike) -> SceneLike:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geodeeplab.cluster.portable import to_absolute
+from geodeeplab.cluster.portable import portable_masks, to_absolute
 from geodeeplab.cluster.running import dask_errors, wait_for_some, wait_for_workers
 from geodeeplab.cluster.scene_worker import SceneJob, segment_whole_scene
 from geodeeplab.pipeline.run_options import RunOptions
@@ -30,7 +30,11 @@ class _Task:
 
 def portable_call(call: SceneCall) -> SceneCall:
     """Give the same call for a process with another working folder; its model goes with the run."""
-    options: RunOptions = {**call.options, "aoi": to_absolute(call.options.get("aoi"))}
+    options: RunOptions = {
+        **call.options,
+        "aoi": to_absolute(call.options.get("aoi")),
+        "mask": portable_masks(call.options.get("mask")),
+    }
     options.pop("model", None)
     return replace(
         call,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from geodeeplab.models import find_model
 from geodeeplab.pipeline.outputs import OutputPath, check_outputs, model_paths
-from geodeeplab.raster import AoiLike, paths_in
+from geodeeplab.raster import AoiLike, MaskLike, mask_rasters, paths_in
 from geodeeplab.raster.sources.opening import check_is_there
 
 if TYPE_CHECKING:  # its module loads torch
@@ -22,6 +22,7 @@ def check_early(
     *,
     model: str,
     contract: "ContractLike | None",
+    mask: MaskLike | None,
     aoi: AoiLike | None,
     shards: OutputPath | None,
     overwrite: bool,
@@ -33,6 +34,7 @@ def check_early(
         outputs: paths by the arguments of `segment`.
         model: its name or path.
         contract: its contract, as `segment` takes it.
+        mask: what hides pixels, as `segment` takes it.
         aoi: the area of interest, as `segment` takes it.
         shards: folder of the label raster in pieces.
         overwrite: outputs may exist.
@@ -47,7 +49,7 @@ def check_early(
         probabilities=outputs.get("probabilities"),
         shards=shards,
         overwrite=overwrite,
-        inputs=[*paths_in(list(scenes), aoi), *model_paths(model, contract)],
+        inputs=[*paths_in(list(scenes), aoi, *mask_rasters(mask)), *model_paths(model, contract)],
     )
     find_model(model)
     for scene in scenes:

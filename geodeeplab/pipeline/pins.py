@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import torch
 
 import geodeeplab
+from geodeeplab.raster.sources.mask import to_masks
 from geodeeplab.raster.sources.side_file import SUFFIX, digest_side_file
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def pins_of(plan: "Plan") -> dict[str, Any]:
         "rescale": None if values.clip is None or values.limits is None else [list(pair) for pair in values.limits],
         "values": None if values.is_identity else [list(pair) for pair in values.pairs],
         "gsd_m": plan.zoom.gsd_m if plan.zoom else None,
+        "mask": [one.facts for one in to_masks(request.mask)],
         "aoi": plan.aoi.fingerprint if plan.aoi else None,
         "model": plan.model.contract.name,
         "model_checksum": plan.model.checksum,

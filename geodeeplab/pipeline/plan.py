@@ -1,7 +1,7 @@
 """A run made ready: scene and model opened, fitted to each other, and the engine that takes one through the other."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -42,6 +42,7 @@ from geodeeplab.raster import (
     names_stac,
     open_scene,
     to_aoi,
+    with_mask,
 )
 from geodeeplab.tiling import Lattice, Shard
 
@@ -324,9 +325,11 @@ def _decision(contract: Contract, request: Request, classes: Sequence[LabelClass
 def _open(request: Request, contract: Contract) -> AbstractContextManager[Scene]:
     """Open the scene; one that is open already stays so."""
     if isinstance(request.scene, Scene) and request.grid_crs is None:
-        return nullcontext(request.scene)
+        return with_mask(request.scene, request.mask)
     bands = (request.bands or contract.band_names) if names_stac(request.scene) else None  # of its assets only these
-    return open_scene(request.scene, bands=bands, grid_crs=request.grid_crs, gsd_m=_metres(request.gsd_m))
+    return open_scene(
+        request.scene, bands=bands, grid_crs=request.grid_crs, gsd_m=_metres(request.gsd_m), mask=request.mask
+    )
 
 
 def _two_views(scene: Scene, zoom: Zoom) -> tuple[Scene, Scene]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from geodeeplab.errors import OptionError
-from geodeeplab.raster import AoiLike, SceneLike
+from geodeeplab.raster import AoiLike, MaskLike, SceneLike
 
 if TYPE_CHECKING:  # their package loads torch, and whoever looks at a scene alone needs none
     from geodeeplab.models import ContractLike, ModelLike
@@ -28,6 +28,8 @@ class Request:
     """The coordinate reference system to warp the scene to, or None."""
     gsd_m: str | float | None = None
     """`native`, `model`, metres, or None: the model's where both are known and differ by more than a quarter."""
+    mask: MaskLike | None = None
+    """What hides pixels of the scene, as clouds: they are nodata; see `open_scene`."""
     aoi: AoiLike | None = None
     """Where labels are wanted; None for everywhere."""
     crop: bool | None = None

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
 
 from geodeeplab.pipeline.request import Request
-from geodeeplab.raster import AoiLike, SceneLike
+from geodeeplab.raster import AoiLike, MaskLike, SceneLike
 
 if TYPE_CHECKING:
     from geodeeplab.models import ContractLike, ModelLike
@@ -25,6 +25,7 @@ class RunOptions(TypedDict, total=False):
 
     grid_crs: str | None
     gsd_m: str | float | None
+    mask: MaskLike | None
     aoi: AoiLike | None
     crop: bool | None
     bands: Sequence[str | int] | None

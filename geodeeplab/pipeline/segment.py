@@ -25,6 +25,7 @@ from geodeeplab.raster import (
     EncodedBlock,
     SceneLike,
     Workspace,
+    mask_rasters,
     open_workspace,
     paths_in,
 )
@@ -88,6 +89,10 @@ def segment(
               model's, where it and the scene's are known and differ by more than a quarter. Outputs stay on the
               scene's grid.
             - `grid_crs`: warp the scene to this coordinate reference system first; outputs lie on the warped grid.
+            - `mask`: what hides pixels, as clouds do; they are nodata in all outputs. A raster on any grid, and which
+              values count: `clouds.tif` (all but 0), `clouds.tif:1,2`, `qa.tif:bit3,bit4`; a band of the scene or an
+              asset of a STAC item, such as `scl:3,8,9,10`; a preset, `sentinel-2`, `landsat` or `hls`; an array; or a
+              list of these. `{folder}` and `{name}` in a path stand for each scene's own.
             - `aoi`: where labels are wanted: a vector file in any CRS, or a geometry in the scene's.
             - `crop`: put outputs on the window of the scene's grid around that area, and not on all of it; the labels
               are the same. By default where the window has less than 1 % of the scene's pixels.
@@ -132,7 +137,7 @@ def segment(
         shards=shards,
         overwrite=overwrite or resume,
         inputs=[
-            *paths_in(scene, options.get("aoi")),
+            *paths_in(scene, options.get("aoi"), *mask_rasters(options.get("mask"))),
             *model_paths(options.get("model", DEFAULT_MODEL), options.get("contract")),
         ],
     )
@@ -303,6 +308,7 @@ def _pieces(plan: Plan, shards: Sequence[Shard]) -> list[Window]:
 def _nothing_found(plan: Plan) -> str:
     """Say why there is no label, and what to do."""
     where = "" if plan.aoi is None else " within the area of interest"
+    where += "" if plan.request.mask is None else " outside of its masks"
     rest = plan.request.classes is not None or plan.request.min_confidence > 0
     if rest:
         return f"scene '{plan.scene.path}' has no pixel{where} with these classes and this confidence: ask for less"

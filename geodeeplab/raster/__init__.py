@@ -20,8 +20,10 @@ from geodeeplab.raster.polygons.burn import OVERLAPS, Overlap, burn
 from geodeeplab.raster.polygons.features import LayerLike, is_vector
 from geodeeplab.raster.polygons.layer import PolygonLayer, read_polygon_layer
 from geodeeplab.raster.rows import RowReader, reflect_indices
-from geodeeplab.raster.scene import Scene, SceneLike, names_stac, open_array, open_scene, open_stack
+from geodeeplab.raster.scene import Scene
+from geodeeplab.raster.scene_opening import SceneLike, names_stac, open_array, open_scene, open_stack, with_mask
 from geodeeplab.raster.sources.local_only import local_files_only
+from geodeeplab.raster.sources.mask import Mask, MaskLike, mask_rasters, to_masks
 from geodeeplab.raster.sources.scaled import ScaledSource, first_at, scaled_indices
 from geodeeplab.raster.sources.source import LockedSource, Pixels, Source
 from geodeeplab.raster.sources.zarr import is_zarr
@@ -55,6 +57,8 @@ __all__ = [
     "LabelClass",
     "LayerLike",
     "LockedSource",
+    "Mask",
+    "MaskLike",
     "Overlap",
     "Overviews",
     "Pixels",
@@ -87,6 +91,7 @@ __all__ = [
     "iter_rows",
     "label_nodata",
     "local_files_only",
+    "mask_rasters",
     "most_held_rows",
     "names_stac",
     "open_array",
@@ -104,7 +109,9 @@ __all__ = [
     "shard_paths",
     "stored_pins",
     "to_aoi",
+    "to_masks",
     "wait_for_workspace",
+    "with_mask",
     "workspace_folder",
     "write_label_cog",
     "write_label_shards",

@@ -7,7 +7,8 @@ import numpy as np
 
 from geodeeplab.errors import GeoDeepLabWarning, SceneError
 from geodeeplab.raster.rows import RowReader
-from geodeeplab.raster.scene import Scene, SceneLike, open_scene
+from geodeeplab.raster.scene import Scene
+from geodeeplab.raster.scene_opening import SceneLike, open_scene
 from geodeeplab.raster.sources.lossy import lossy_compression
 from geodeeplab.raster.sources.whole_numbers import as_labels
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 import geodeeplab as gdl
 from geodeeplab.cli import commands
 from geodeeplab.errors import GeoDeepLabError
-from geodeeplab.raster.scene import open_stack
+from geodeeplab.raster.scene_opening import open_stack
 from geodeeplab.raster.sources.local_only import is_local_only
 
 REFUSED = "cannot be opened with `local_only=True`"

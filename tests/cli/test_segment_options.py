@@ -92,6 +92,22 @@ class TestWhere:
         facts = json.loads(run("segment", scene, *argv, "--label-raster", out / "b.tif", "--json", "--overwrite").out)
         assert facts["tiles"]["skipped"] > 0, "tiles without a pixel in the area cost nothing"
 
+    def test_masks(
+        self, run: Run, labels_of: LabelsOf, expect_refused: Refused, segment_args: list[object], scene: Path
+    ) -> None:
+        with rasterio.open(scene) as src:
+            rows, cols = np.mgrid[: src.height, : src.width]
+            profile = src.profile | {"count": 1, "photometric": "minisblack"}
+        for name, values in (("clouds", rows % 40 < 9), ("qa", np.where(cols % 50 < 7, 8, 4))):
+            with rasterio.open(scene.parent / f"{name}.tif", "w", **profile) as dst:
+                dst.write(values.astype(np.uint8), 1)
+        clouds, qa = scene.parent / "clouds.tif", f"{scene.parent / 'qa.tif'}:bit3"
+        labels = labels_of(scene, "--mask", clouds, "--mask", qa)
+        np.testing.assert_array_equal(labels == 0, (rows % 40 < 9) | (cols % 50 < 7))
+        assert f"unless mask {qa} hides it" in run("info", scene, "--mask", qa).out
+        expect_refused(*segment_args, "--mask", scene.parent / "none.tif", match=r"mask .*none\.tif' does not exist")
+        expect_refused(*segment_args, "--mask", clouds, "--label-raster", clouds, "--overwrite", match="also an input")
+
     def test_crop(self, run: Run, scene: Path, tmp_path: Path, tiny_model: Path) -> None:
         small = tmp_path / "small.gpkg"
         wkb = shapely.to_wkb(np.array([shapely.box(500_040, 4_999_940, 500_050, 4_999_950)], dtype=object))

@@ -53,6 +53,7 @@ def fill_folder(folder: Path) -> None:
     for name in ("west", "east"):
         shutil.copyfile(folder / f"{name}.tif", folder / "scenes" / f"{name}.tif")
     _write_items(folder)
+    _write_masks(folder, profile)
     for name in ("labels", "a_labels"):
         _write(folder / f"{name}.tif", truth[None], profile | {"nodata": 0})
     chosen = np.random.default_rng(0).random(truth.shape) < 0.02
@@ -69,11 +70,24 @@ def _write_items(folder: Path) -> None:
         {
             "type": "Feature",
             "id": name,
-            "assets": {"image": {"href": f"{name}.tif", "roles": ["data"], "type": "image/tiff"}},
+            "assets": {
+                "image": {"href": f"{name}.tif", "roles": ["data"], "type": "image/tiff"},
+                "qa_pixel": {"href": "qa.tif", "roles": ["cloud"], "type": "image/tiff"},
+            },
         }
         for name in ("west", "east")
     ]
     (folder / "items.json").write_text(json.dumps({"type": "FeatureCollection", "features": items}))
+
+
+def _write_masks(folder: Path, profile: dict[str, object]) -> None:
+    """Write masks at half the resolution: of clouds in one corner, and of bits."""
+    clouds = np.zeros((1, SIDE // 2, SIDE // 2), np.uint8)
+    clouds[0, :20, :10], clouds[0, 30:40, -8:] = 1, 2
+    coarse = profile | {"transform": profile["transform"] @ rasterio.Affine.scale(2)}
+    for name in ("clouds", "west_clouds", "east_clouds"):
+        _write(folder / f"{name}.tif", clouds, coarse)
+    _write(folder / "qa.tif", clouds * 8, coarse)
 
 
 def _piece() -> tuple[NDArray[np.uint8], NDArray[np.uint8], dict[str, object]]:

@@ -22,8 +22,8 @@ PAGES = (
     *(
         f"docs/{name}.md"
         for name in (
-            "index", "install", "guide", "adapting", "maps", "evaluating", "gallery", "chips", "training", "programs",
-            "cluster", "web-services", "qgis", "arcgis-learn",
+            "index", "install", "guide", "masks", "adapting", "maps", "evaluating", "gallery", "chips", "training",
+            "programs", "cluster", "web-services", "qgis", "arcgis-learn",
         )
     ),
 )  # fmt: skip

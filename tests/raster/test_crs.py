@@ -201,7 +201,7 @@ def test_geojson_in_another_crs_is_refused_before_any_work(make_raster: MakeRast
 
 def test_the_database_of_another_program(make_raster: MakeRaster, tmp_path: Path) -> None:
     path = make_raster(np.ones((1, 8, 8), np.uint8))
-    code = f"import geodeeplab.raster.scene as s; s.open_scene({str(path)!r})"
+    code = f"import geodeeplab.raster.scene_opening as s; s.open_scene({str(path)!r})"
     for name in ("PROJ_DATA", "PROJ_LIB"):
         kept = {key: value for key, value in os.environ.items() if key not in ("PROJ_DATA", "PROJ_LIB")}
         run = subprocess.run(

@@ -9,7 +9,7 @@ import os
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from geodeeplab.errors import ContractError, GeoDeepLabWarning, OptionError, SceneError
 from geodeeplab.pipeline.info.scene_facts import SceneFacts, describe_scene
 from geodeeplab.pipeline.run_options import RunOptions, make_request, stated_options, with_run_options
-from geodeeplab.raster import Scene, SceneLike, local_files_only, open_scene
+from geodeeplab.raster import MaskLike, Scene, SceneLike, local_files_only, open_scene, to_masks, with_mask
 
 if TYPE_CHECKING:
     from geodeeplab.models import Contract
@@ -112,11 +112,11 @@ def preflight(
     outputs = [path for path in (polygons, label_raster, confidence, probabilities) if path is not None]
     with _each_warning_once():
         if options.get("model") is None:
-            _refuse_without_model(
-                [name for name in stated_options(options) if name not in ("model", "grid_crs", "gsd_m", "local_only")]
-            )
+            _refuse_without_model([name for name in stated_options(options) if name not in LOOKED_WITH])
             with local_files_only(options.get("local_only", False)):
-                facts = _look(scene, grid_crs=options.get("grid_crs"), gsd_m=options.get("gsd_m"))
+                facts = _look(
+                    scene, grid_crs=options.get("grid_crs"), gsd_m=options.get("gsd_m"), mask=options.get("mask")
+                )
             return Preflight(scene=facts, model=None, run=None, needs=(), notes=())
 
         request = make_request(
@@ -145,11 +145,12 @@ def _check(request: "Request", *, folder: str | os.PathLike[str]) -> Preflight:
     with ExitStack() as stack:
         plan, needs = _open(request, stack)
         if plan is None:
-            facts = _look(request.scene, grid_crs=request.grid_crs, gsd_m=request.gsd_m)
+            facts = _look(request.scene, grid_crs=request.grid_crs, gsd_m=request.gsd_m, mask=None)
             return Preflight(
                 scene=facts, model=_fit(model.contract, None, is_settled=False), run=None, needs=needs, notes=()
             )
-        facts = replace(describe_scene(plan.scene), gsd_m=ground_of(plan.scene.grid, plan.area).gsd_m)
+        facts = describe_scene(plan.scene, masks=to_masks(request.mask))
+        facts = replace(facts, gsd_m=ground_of(plan.scene.grid, plan.area).gsd_m)
         fit = _fit(model.contract, plan, is_settled=not needs)
         run = forecast(plan, folder=folder)
         distance = None if needs else measure_distance(plan)  # else nobody knows what the scene's numbers mean
@@ -177,12 +178,15 @@ def _open(request: "Request", stack: ExitStack) -> "tuple[Plan | None, tuple[str
     return None, needs
 
 
-def _look(scene: SceneLike, *, grid_crs: str | None, gsd_m: str | float | None) -> SceneFacts:
+def _look(scene: SceneLike, *, grid_crs: str | None, gsd_m: str | float | None, mask: MaskLike | None) -> SceneFacts:
     """Describe a scene, one with a palette, too."""
-    if isinstance(scene, Scene) and grid_crs is None:
-        return describe_scene(scene)
-    with open_scene(scene, allow_palette=True, grid_crs=grid_crs, gsd_m=_metres(gsd_m)) as opened:
-        return describe_scene(opened)
+    opened: AbstractContextManager[Scene] = (
+        with_mask(scene, mask)
+        if isinstance(scene, Scene) and grid_crs is None
+        else open_scene(scene, allow_palette=True, grid_crs=grid_crs, gsd_m=_metres(gsd_m), mask=mask)
+    )
+    with opened as one:
+        return describe_scene(one, masks=to_masks(mask))
 
 
 def _fit(contract: "Contract", plan: "Plan | None", *, is_settled: bool) -> ModelFit:
@@ -204,6 +208,7 @@ def _fit(contract: "Contract", plan: "Plan | None", *, is_settled: bool) -> Mode
 def _no_pixel(plan: "Plan", *, is_certain: bool) -> str:
     """Say that there is nothing to label."""
     where = "" if plan.aoi is None else " within the area of interest"
+    where += "" if plan.request.mask is None else " outside of its masks"
     found = "has no valid pixel" if is_certain else "has no valid pixel where it was looked at"
     return f"scene '{plan.scene.path}' {found}{where} in these bands: check its nodata value or mask"
 
@@ -222,6 +227,8 @@ def _metres(gsd_m: str | float | None) -> float | None:
         return None
 
 
+LOOKED_WITH = ("model", "grid_crs", "gsd_m", "mask", "local_only")
+"""Options that say something of the scene alone, too."""
 _recording = threading.Lock()
 """One after the other: who records warnings puts back the list of filters that was there before."""
 

@@ -2,10 +2,11 @@
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from geodeeplab.errors import SceneError
-from geodeeplab.raster import Band, Scene
+from geodeeplab.raster import Band, Mask, Scene
 from geodeeplab.raster.sources.opening import open_dataset
 from geodeeplab.raster.sources.remote import gdal_path, is_remote, remote_env
 
@@ -54,8 +55,8 @@ class _Storage:
     has_mask: bool = False
 
 
-def describe_scene(scene: Scene) -> SceneFacts:
-    """Tell what a scene holds; of a single file, its headers are read once more."""
+def describe_scene(scene: Scene, *, masks: Sequence[Mask] = ()) -> SceneFacts:
+    """Tell what a scene holds, that was opened with these masks; of a file, its headers are read once more."""
     source, grid = scene.source, scene.grid
     storage = _storage(source.path, source.files)
     return SceneFacts(
@@ -72,11 +73,11 @@ def describe_scene(scene: Scene) -> SceneFacts:
         gsd_m=grid.gsd_m,
         bounds=grid.bounds,
         bands=source.bands,
-        valid=_describe_validity(scene, has_mask=storage.has_mask),
+        valid=_describe_validity(scene, has_mask=storage.has_mask, masks=masks),
     )
 
 
-def _describe_validity(scene: Scene, *, has_mask: bool) -> str:
+def _describe_validity(scene: Scene, *, has_mask: bool, masks: Sequence[Mask]) -> str:
     """Say which pixels of the scene's bands are valid."""
     if scene.is_all_valid:
         return "everywhere"
@@ -97,6 +98,7 @@ def _describe_validity(scene: Scene, *, has_mask: bool) -> str:
         unless.append("the file's mask is 0")
     if scene.source.driver == "mosaic":
         unless.append("no file covers it")
+    unless += [f"mask {one} hides it" for one in masks]
     return f"everywhere unless {' or '.join(unless)}" if unless else "where a mask says so"
 
 

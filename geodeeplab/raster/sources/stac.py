@@ -9,9 +9,12 @@ from typing import Any
 from geodeeplab.errors import SceneError
 from geodeeplab.raster.bands import Band, common_name, describe_bands, find_bands
 from geodeeplab.raster.sources.local_only import within_folder
+from geodeeplab.raster.sources.mask import Mask
+from geodeeplab.raster.sources.masked import masked_member
 from geodeeplab.raster.sources.members import Member, lazy_member
 from geodeeplab.raster.sources.source import Source
 from geodeeplab.raster.sources.stac_item import StacBand, StacItem, is_stac, read_stac
+from geodeeplab.raster.sources.stac_mask import open_item_mask
 from geodeeplab.raster.sources.stacked import StackedBand, StackedSource, open_part, stacked_band
 
 __all__ = ["is_stac", "open_item", "open_stac", "read_stac", "stac_parts"]
@@ -35,9 +38,22 @@ def open_stac(document: str | PathLike[str] | Mapping[str, Any], *, bands: Wante
     return open_item(items[0], bands=bands)
 
 
-def stac_parts(document: str | PathLike[str] | Mapping[str, Any], *, bands: Wanted = None) -> list[Member]:
-    """Give the items of a STAC item or item collection as parts of a mosaic, in their order; see `open_stac`."""
-    return [lazy_member(partial(open_item, item, bands=bands)) for item in read_stac(document)]
+def stac_parts(
+    document: str | PathLike[str] | Mapping[str, Any], *, bands: Wanted = None, masks: Sequence[Mask] = ()
+) -> list[Member]:
+    """Give the items of a STAC item or item collection as parts of a mosaic, in their order; see `open_stac`.
+
+    Args:
+        document: see `open_stac`.
+        bands: see `open_item`.
+        masks: of each item, see `open_item_mask`.
+    """
+    return [
+        masked_member(
+            lazy_member(partial(open_item, item, bands=bands)), [partial(open_item_mask, item, one) for one in masks]
+        )
+        for item in read_stac(document)
+    ]
 
 
 def open_item(item: StacItem, *, bands: Wanted = None) -> StackedSource:

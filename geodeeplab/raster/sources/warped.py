@@ -22,6 +22,7 @@ POSITION_QUANTUM = 2.0**-16  # pixels of the source; absorbs the noise of arithm
 CHUNK_SHAPE = (512, 2048)  # pixels that are computed in one go
 LARGEST_READ = 1 << 24  # pixels of the source that are read in one go, where the window can be split
 BLOCK_SHAPE = (256, 256)
+SAMPLED_LINES = 257  # along each axis, by which is told how much of a grid a source reaches
 LEAST_ROWS = 512  # the blocks of the source under two reads are decoded for both: taller reads have fewer of them
 
 
@@ -78,6 +79,16 @@ class WarpedSource:
     def close(self) -> None:
         """Close the source."""
         self._source.close()
+
+    def reached_share(self) -> float:
+        """Give the share of the grid's pixels whose centres lie in the source, from a sample of them."""
+        height, width = self._source.grid.shape
+        rows, cols = (
+            np.unique(np.linspace(0, length - 1, min(length, SAMPLED_LINES)).astype(np.int64)).astype(np.float64) + 0.5
+            for length in self.grid.shape
+        )
+        x, y = self._exact(cols[None, :], rows[:, None])
+        return float(((x >= 0) & (y >= 0) & (x < width) & (y < height)).mean())
 
     def positions(self, window: Window) -> Points:
         """Give where the pixel centres of a window lie in the source.
