@@ -10,7 +10,7 @@ from rasterio.windows import Window
 from torch import Tensor
 
 from geodeeplab.inference.memory import host_tensor
-from geodeeplab.raster import RowReader, Scene
+from geodeeplab.raster import Pixels, RowReader, Scene
 from geodeeplab.tiling import Lattice, Shard, Tile
 
 TORCH_DTYPES = {"uint8", "int8", "uint16", "int16", "int32", "float32"}
@@ -31,7 +31,7 @@ class TileBatch:
     valid: Tensor
     """(B, T, T) bool, True where there is data."""
     wanted: Tensor
-    """(B, T, T) bool, True where there is data and a label is wanted."""
+    """(B, T, T) bool, True where there is data and a label is wanted; `valid` itself where one is wanted everywhere."""
 
     @property
     def filled(self) -> int:
@@ -68,13 +68,13 @@ def iter_batches(
         ahead_to=min(lattice.rows.start(tile_rows[-1]) + size, scene.shape[0]),
     )
     with reader:
-        batch = _Batch(scene, size, batch_size, pin=pin)
+        batch = _Batch(scene, size, batch_size, wanted=wanted, pin=pin)
         for row in tile_rows:
             for col in tile_cols:
-                batch.add(lattice.tile(row, col), reader, wanted)
+                batch.add(lattice.tile(row, col), reader)
                 if batch.filled == batch_size:
                     yield batch.finish()
-                    batch = _Batch(scene, size, batch_size, pin=pin)
+                    batch = _Batch(scene, size, batch_size, wanted=wanted, pin=pin)
         if batch.tiles:
             yield batch.finish()
 
@@ -107,33 +107,36 @@ def device_dtype(dtype: np.dtype) -> np.dtype:
 
 
 class _Batch:
-    """A batch that is being filled."""
+    """A batch that is being filled: tiles are cut straight into its slots."""
 
-    def __init__(self, scene: Scene, size: int, slots: int, *, pin: bool) -> None:
+    def __init__(self, scene: Scene, size: int, slots: int, *, wanted: Wanted | None, pin: bool) -> None:
         dtype = getattr(torch, device_dtype(scene.dtype).name)
+        self._wanted_where = wanted
         self.tiles: list[tuple[Tile, int | None]] = []
         self.filled = 0
         self._size, self._shape = size, scene.shape
-        self._pixels = host_tensor((slots, len(scene.bands), size, size), dtype, pin=pin).zero_()
-        self._valid, self._wanted = (host_tensor((slots, size, size), torch.bool, pin=pin).zero_() for _ in range(2))
+        self._pixels = host_tensor((slots, len(scene.bands), size, size), dtype, pin=pin)
+        self._valid = host_tensor((slots, size, size), torch.bool, pin=pin)
+        self._wanted = self._valid if wanted is None else host_tensor((slots, size, size), torch.bool, pin=pin)
 
-    def add(self, tile: Tile, reader: RowReader, wanted: Wanted | None) -> None:
-        """Read a tile into the next slot, if it has a pixel to label."""
-        here = None if wanted is None else self._wanted_in(tile, wanted)
+    def add(self, tile: Tile, reader: RowReader) -> None:
+        """Read a tile into the next slot, if it has a pixel to label; else the next one will be read there."""
+        here = None if self._wanted_where is None else self._wanted_in(tile, self._wanted_where)
         if here is None or here.any():
-            size = self._size
-            read = reader.read(tile.row_start, tile.row_start + size, tile.col_start, tile.col_start + size)
-            here = read.valid if here is None else here & read.valid
-            if here.any():
+            slot = Pixels(array=self._pixels.numpy()[self.filled], valid=self._valid.numpy()[self.filled])
+            reader.read_into(slot, tile.row_start, tile.col_start)
+            if here is not None:
+                np.logical_and(here, slot.valid, out=self._wanted.numpy()[self.filled])
+            if self._wanted.numpy()[self.filled].any():
                 self.tiles.append((tile, self.filled))
-                self._pixels.numpy()[self.filled] = read.array
-                self._valid.numpy()[self.filled], self._wanted.numpy()[self.filled] = read.valid, here
                 self.filled += 1
                 return
         self.tiles.append((tile, None))
 
     def finish(self) -> TileBatch:
-        """Give the batch."""
+        """Give the batch, its empty slots filled with 0."""
+        for tensor in (self._pixels, self._valid, self._wanted):
+            tensor[self.filled :].zero_()
         return TileBatch(tiles=tuple(self.tiles), pixels=self._pixels, valid=self._valid, wanted=self._wanted)
 
     def _wanted_in(self, tile: Tile, wanted: Wanted) -> NDArray[np.bool_]:

@@ -111,7 +111,18 @@ class RowReader:
         """
         col_start = self.col_start if col_start is None else col_start
         col_stop = self.col_stop if col_stop is None else col_stop
-        self._check(row_start, row_stop, col_start, col_stop)
+        _check_range("rows", row_start, row_stop)
+        _check_range("columns", col_start, col_stop)
+        shape = row_stop - row_start, col_stop - col_start
+        array = np.empty((len(self.scene.bands), *shape), dtype=self.scene.dtype)
+        pixels = Pixels(array=array, valid=np.empty(shape, dtype=np.bool_))
+        self.read_into(pixels, row_start, col_start)
+        return pixels
+
+    def read_into(self, out: Pixels, row_start: int, col_start: int) -> None:
+        """Read the window of `out`'s shape that begins here, into it, as `read` does; its type may be another one."""
+        row_stop, col_stop = row_start + out.valid.shape[0], col_start + out.valid.shape[1]
+        self._check(row_start)
         height, width = self.scene.shape
         rows, cols = reflect_indices(row_start, row_stop, height), reflect_indices(col_start, col_stop, width)
         if cols.min() < self._first_col or cols.max() >= self._stop_col:
@@ -124,17 +135,22 @@ class RowReader:
         # What later windows reach: from this one's first row on, and what the lower end reflects into them.
         first = max(0, min(row_start, height - self._tallest))
         self._hold(min(first, int(rows.min())), int(rows.max()) + 1)
-        pixels = self._cut(int(rows.min()), int(rows.max()) + 1, int(cols.min()), int(cols.max()) + 1)
-        array, valid = pixels.array, pixels.valid
+        if 0 <= row_start and row_stop <= height and 0 <= col_start and col_stop <= width:
+            self._cut(out, row_start, col_start)
+            return
+        first_row, first_col = int(rows.min()), int(cols.min())
+        shape = int(rows.max()) + 1 - first_row, int(cols.max()) + 1 - first_col
+        array = np.empty((len(self.scene.bands), *shape), dtype=self.scene.dtype)
+        inner = Pixels(array=array, valid=np.empty(shape, dtype=np.bool_))
+        self._cut(inner, first_row, first_col)
+        array, valid = inner.array, inner.valid
         if row_start < 0 or row_stop > height:
-            array, valid = array[:, rows - rows.min()], valid[rows - rows.min()]
+            array, valid = array[:, rows - first_row], valid[rows - first_row]
         if col_start < 0 or col_stop > width:
-            array, valid = array[:, :, cols - cols.min()], valid[:, cols - cols.min()]
-        return Pixels(array=array, valid=valid)
+            array, valid = array[:, :, cols - first_col], valid[:, cols - first_col]
+        out.array[:], out.valid[:] = array, valid
 
-    def _check(self, row_start: int, row_stop: int, col_start: int, col_stop: int) -> None:
-        _check_range("rows", row_start, row_stop)
-        _check_range("columns", col_start, col_stop)
+    def _check(self, row_start: int) -> None:
         if self._last_start is not None and row_start < self._last_start:
             raise OptionError(
                 f"windows are read downwards, got row {row_start} after {self._last_start}: open another reader"
@@ -167,19 +183,16 @@ class RowReader:
         self._ahead = (rows.stop, decoder.submit(self._decode, rows.stop)) if rows.stop < self._ahead_to else None
         return rows
 
-    def _cut(self, row_start: int, row_stop: int, col_start: int, col_stop: int) -> Pixels:
-        """Copy a window that lies within the rows and columns held."""
-        shape = (row_stop - row_start, col_stop - col_start)
-        array = np.empty((len(self.scene.bands), *shape), dtype=self.scene.dtype)
-        valid = np.empty(shape, dtype=np.bool_)
-        cols = slice(col_start - self._first_col, col_stop - self._first_col)
+    def _cut(self, out: Pixels, row_start: int, col_start: int) -> None:
+        """Copy the window of `out`'s shape that begins here; it lies within the rows and columns held."""
+        row_stop = row_start + out.valid.shape[0]
+        cols = slice(col_start - self._first_col, col_start - self._first_col + out.valid.shape[1])
         for held in self._held:
             first, stop = max(row_start, held.start), min(row_stop, held.stop)
             if first < stop:
                 src, dst = slice(first - held.start, stop - held.start), slice(first - row_start, stop - row_start)
-                array[:, dst] = held.pixels.array[:, src, cols]
-                valid[dst] = held.pixels.valid[src, cols]
-        return Pixels(array=array, valid=valid)
+                out.array[:, dst] = held.pixels.array[:, src, cols]
+                out.valid[dst] = held.pixels.valid[src, cols]
 
 
 def _rows_at_once(scene: Scene) -> int:

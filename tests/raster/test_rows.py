@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rasterio.windows import Window
 
 from geodeeplab.errors import GeoDeepLabError, OptionError
-from geodeeplab.raster import RowReader, Scene, open_scene, reflect_indices
+from geodeeplab.raster import Pixels, RowReader, Scene, open_array, open_scene, reflect_indices
 from geodeeplab.raster.decoding import iter_blocks
 from geodeeplab.raster.sources.file import LEAST_ROWS, LEAST_ROWS_VRT, FileSource
 from tests.examples import examples
@@ -286,3 +286,12 @@ def test_real_files_read_as_rasterio_does_or_are_refused_for_a_reason(shared_dat
     assert refused.keys() == REFUSED.keys()
     for name, reason in REFUSED.items():
         assert reason in refused[name]
+
+
+def test_a_window_is_read_into_whatever_type_and_place_it_is_wanted_in() -> None:
+    with open_array(numbered(2, 9, 11), valid=numbered(1, 9, 11)[0] % 3 > 0) as scene:
+        expected = RowReader(scene).read(5, 12, 8, 14)
+        out = Pixels(array=np.full((2, 7, 10), -1.0, dtype="float32")[..., 2:8], valid=np.zeros((7, 6), dtype=bool))
+        RowReader(scene, col_stop=14).read_into(out, 5, 8)
+        assert np.array_equal(out.array, expected.array)
+        assert np.array_equal(out.valid, expected.valid)

@@ -111,8 +111,8 @@ class Normalisation(nn.Module):
 
     def forward(self, pixels: Tensor, valid: Tensor) -> Tensor:
         """Give images (N, C, H, W) float32 of pixels (N, B, H, W) of any dtype and `valid` (N, H, W)."""
-        x = (self.scene_to_model(pixels.float()) - self.mean) / self.std
-        x = torch.where(valid.unsqueeze(1), x, torch.zeros((), device=x.device))  # (N, B, H, W)
+        x: Tensor = self.scene_to_model(pixels.float()) - self.mean  # (N, B, H, W), and the rest in place
+        x = x.div_(self.std).masked_fill_(~valid.unsqueeze(1), 0.0)
         if len(self.channels) == self.bands:
             return x
         images = x.new_zeros(len(x), self.bands, *x.shape[2:])
