@@ -27,6 +27,7 @@ class PolygonWriter:
         folder: Path,
         path: Path,
         metadata: Mapping[str, str],
+        threads: int,
     ) -> None:
         """Take what to write; nothing is begun yet.
 
@@ -37,7 +38,9 @@ class PolygonWriter:
             folder: for what others have traced.
             path: where to write; replaced if it exists.
             metadata: the layer's metadata.
+            threads: threads that trace.
         """
+        self._threads = threads
         self._plan, self._spool, self._shards, self._path, self._metadata = plan, spool, shards, path, metadata
         self._traced = TracedParts(folder)
         self.tracing = Tracing(connectivity=plan.options.connectivity, take=self._traced.put)
@@ -78,7 +81,7 @@ class PolygonWriter:
                 with_confidence=True,
                 metadata=self._metadata,
                 overwrite=True,
-                threads=1,  # the rest is the network's
+                threads=self._threads,
             )
         except BaseException as error:
             self._error = error

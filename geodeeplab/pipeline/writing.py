@@ -1,6 +1,7 @@
 """Write the outputs of a run from its spool, all or none; polygons while it is filled."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -35,6 +36,9 @@ from geodeeplab.raster import (
 )
 from geodeeplab.tiling import Shard
 from geodeeplab.vector import LabelRows
+
+TRACERS = max(1, min(4, (os.cpu_count() or 1) // 4))
+"""Threads that trace polygons while a GPU computes; on a CPU it is one, as the rest is the network's."""
 
 Lap = Callable[[str], None]
 """Called with an output's name when it is written."""
@@ -86,6 +90,7 @@ class OutputWriter:
                 folder=self._workspace.folder / "traced",
                 path=self._early_path,
                 metadata=tags,
+                threads=TRACERS if self._plan.engine.device.torch_device.type == "cuda" else 1,
             )
             self._writer.start()
         return None if self._writer is None else self._writer.tracing

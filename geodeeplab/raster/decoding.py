@@ -1,5 +1,6 @@
 """Decoding windows of a file with GDAL: what it needs to be told and where it has to be worked around."""
 
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,11 @@ from rasterio.windows import Window
 
 # GDAL keeps decoded blocks up to 5 % of the machine's memory, though ours are read once.
 BLOCK_CACHE_BYTES = 64 << 20
+
+THREADS = max(1, min(8, (os.cpu_count() or 1) // 4))
+"""Threads in which GDAL decodes the blocks of one read, where the format allows it; few cores are the network's."""
+THREADED_SUFFIXES = (".tif", ".tiff", ".jp2")
+"""Of files decoded so. A VRT is not, nor what lies on a network: settings of a thread do not reach GDAL's own."""
 
 GDAL_ERRORS = (RasterioError, CRSError, CPLE_BaseError, UnicodeDecodeError)
 """What rasterio raises for a file that is missing, broken or strange; the last of text in it that is not UTF-8."""
@@ -55,8 +61,16 @@ def describe_window(window: Window) -> str:
     )
 
 
+def decoding_env(path: str | None = None) -> rasterio.Env:
+    """Give GDAL `THREADS` to open and to read a file with, unless the user has said how many."""
+    is_one = THREADS == 1 or path is None or not path.lower().endswith(THREADED_SUFFIXES) or not os.path.isfile(path)
+    if is_one or get_gdal_config("GDAL_NUM_THREADS") is not None:
+        return rasterio.Env()
+    return rasterio.Env(GDAL_NUM_THREADS=str(THREADS))
+
+
 @contextmanager
-def small_block_cache() -> Iterator[None]:
+def small_block_cache(path: str | None = None) -> Iterator[None]:
     """Keep GDAL from holding on to decoded blocks: at most `BLOCK_CACHE_BYTES`, then what it was set to before.
 
     GDAL has one such number for all threads: the first that enters sets it, the last that leaves puts it back. Within
@@ -64,7 +78,7 @@ def small_block_cache() -> Iterator[None]:
     """
     _block_cache.enter()
     try:
-        with rasterio.Env():
+        with decoding_env(path):
             yield
     finally:
         _block_cache.leave()

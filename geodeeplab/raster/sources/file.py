@@ -67,12 +67,13 @@ class FileSource:
     def read(self, window: Window, numbers: Sequence[int]) -> Pixels:
         """Read bands of a window, see `Source.read`."""
         try:
-            with small_block_cache():
+            with small_block_cache(self._src.name):
                 return self._read(window, numbers)
         except GDAL_ERRORS as error:
+            place, cause = self._first_bad_block(window, numbers, error)
             raise SceneError(
-                f"scene '{self.path}' cannot be read in {self._first_bad_block(window, numbers)} "
-                f"({root_cause(error)}): {DAMAGED if self.driver not in SERVICES else NOT_SERVED}"
+                f"scene '{self.path}' cannot be read in {place} "
+                f"({root_cause(cause)}): {DAMAGED if self.driver not in SERVICES else NOT_SERVED}"
             ) from error
 
     def is_all_valid(self, numbers: Sequence[int]) -> bool:
@@ -134,14 +135,17 @@ class FileSource:
         shared = [number for number, names in flags.items() if "per_dataset" in names and "alpha" not in names]
         return own + shared[:1]
 
-    def _first_bad_block(self, window: Window, numbers: Sequence[int]) -> str:
-        """Name the first block in a window that cannot be read; called after a failure only."""
+    def _first_bad_block(self, window: Window, numbers: Sequence[int], error: Exception) -> tuple[str, Exception]:
+        """Name the first block in a window that cannot be read, and give its error; called after a failure only.
+
+        Where several blocks fail in threads, the error of the whole read may be that of any.
+        """
         for block in iter_blocks(window, block_shape=self.block_shape(numbers), shape=self.grid.shape):
             try:
                 self._read(block, numbers)
-            except GDAL_ERRORS:
-                return f"the block of {describe_window(block)}"
-        return describe_window(window)  # a second attempt went well: the file is being written, or on a network
+            except GDAL_ERRORS as found:
+                return f"the block of {describe_window(block)}", found
+        return describe_window(window), error  # a second attempt went well: the file is being written, or on a network
 
 
 def _find_measured(src: DatasetReader, flagged: Sequence[int]) -> frozenset[int]:

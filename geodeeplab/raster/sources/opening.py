@@ -18,7 +18,7 @@ from geodeeplab.errors import GeoDeepLabWarning, SceneError
 from geodeeplab.quiet import ignore_warnings
 from geodeeplab.raster.bands import Band
 from geodeeplab.raster.crs import body_of, check_database, crs_name
-from geodeeplab.raster.decoding import GDAL_ERRORS
+from geodeeplab.raster.decoding import GDAL_ERRORS, decoding_env
 from geodeeplab.raster.grid import Grid
 from geodeeplab.raster.sources.local_only import check_raster
 
@@ -47,7 +47,7 @@ def open_dataset(path: str) -> DatasetReader:
     with ignore_warnings(NotGeoreferencedWarning):  # `warn_if_not_georeferenced` says it in our words
         check_database()
         driver = check_raster(path)
-        with opening(path):
+        with opening(path), decoding_env(path):
             src = rasterio.open(path, driver=driver)
             try:
                 _refuse_subdatasets(src, path)
