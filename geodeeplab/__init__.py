@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         load_pretrained,
         save_model,
     )
+    from geodeeplab.pipeline.appending import Append
     from geodeeplab.pipeline.evaluating.evaluate import evaluate
     from geodeeplab.pipeline.evaluating.result import Evaluation
     from geodeeplab.pipeline.info.preflight import Preflight, preflight
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Adaptation",
+    "Append",
     "Augmentation",
     "Contract",
     "ContractError",
@@ -114,6 +116,7 @@ _HOMES = {
         "load_pretrained",
         "save_model",
     ],
+    "pipeline.appending": ["Append"],
     "pipeline.evaluating.evaluate": ["evaluate"],
     "pipeline.evaluating.result": ["Evaluation"],
     "pipeline.polygons": ["PolygonOptions"],

@@ -16,6 +16,7 @@ def test_the_surface_is_pinned() -> None:
     assert gdl.__all__ == sorted(gdl.__all__)
     assert set(gdl.__all__) == {
         "Adaptation",
+        "Append",
         "Augmentation",
         "Contract",
         "ContractError",

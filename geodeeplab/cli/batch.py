@@ -10,6 +10,7 @@ from geodeeplab.cli.progress import tell, tell_failed, tell_warning
 from geodeeplab.cli.text import as_options
 from geodeeplab.errors import OptionError
 from geodeeplab.pipeline.scenes.result import SceneRun
+from geodeeplab.raster.sources.stac_item import is_stac
 
 
 def are_folders(outputs: Mapping[str, str | None], scenes: Sequence[str]) -> bool:
@@ -26,6 +27,21 @@ def are_folders(outputs: Mapping[str, str | None], scenes: Sequence[str]) -> boo
     if not folders and any(_is_folder_of_scenes(scene) for scene in scenes):
         raise OptionError("a folder of scenes needs a folder of results: give one, such as -o results/")
     return bool(folders)
+
+
+def are_appended(outputs: Mapping[str, str | None], scenes: Sequence[str]) -> bool:
+    """Tell whether the polygons of several scenes are appended to one layer, and other outputs are folders.
+
+    Raises:
+        OptionError: if some of these are none.
+    """
+    others = [path for name, path in outputs.items() if name != "polygons" and path is not None]
+    is_several = len(scenes) > 1 or any(_is_folder_of_scenes(scene) or is_stac(scene) for scene in scenes)
+    folders = [path for path in others if _is_folder(path)]
+    if len(folders) < len(others) and (folders or is_several):
+        file = next(path for path in others if path not in folders)
+        raise OptionError(f"several scenes have rasters in folders, and {file} is none: end a new folder with /")
+    return is_several or bool(folders)
 
 
 def tell_runs(

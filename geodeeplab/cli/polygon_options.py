@@ -31,6 +31,7 @@ OPTIONS = (
         help="Whether pixels that touch at a corner only are one polygon (8).",
     ),
     click.option("--max-vertices", type=int, metavar="N", help="Cut polygons with more vertices into parts."),
+    click.option("--layer-name", metavar="NAME", default="landcover", show_default=True, help="Name of the layer."),
     click.option("--out-crs", metavar="CRS", help="CRS of the polygons.  [default: the raster's]"),
 )  # fmt: skip
 
@@ -53,6 +54,7 @@ def polygon_options(command: Command) -> Command:
             fill_holes=arguments.pop("fill_holes"),
             connectivity=8 if arguments.pop("connectivity") == "8" else 4,
             max_vertices=arguments.pop("max_vertices"),
+            layer_name=arguments.pop("layer_name"),
             out_crs=arguments.pop("out_crs"),
         )
         return command(polygon_options=options, **arguments)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from geodeeplab.cli.batch import are_folders, tell_runs
+from geodeeplab.cli.append_options import append_options
+from geodeeplab.cli.batch import are_appended, are_folders, tell_runs
 from geodeeplab.cli.map_option import check_map, map_option
 from geodeeplab.cli.options import local_only_option
 from geodeeplab.cli.polygon_options import polygon_options
@@ -19,6 +20,7 @@ from geodeeplab.cli.run_options import run_options
 from geodeeplab.errors import GeoDeepLabError
 
 if TYPE_CHECKING:
+    from geodeeplab.pipeline.appending import Append
     from geodeeplab.pipeline.polygons import PolygonOptions
     from geodeeplab.pipeline.run_options import RunOptions
     from geodeeplab.pipeline.scenes.result import SceneRun
@@ -43,6 +45,7 @@ MOST_NAMED = 20
 @run_options
 @click.option("--dask", metavar="N|ADDRESS", help="Compute on N local processes, or on a Dask cluster.")
 @polygon_options
+@append_options
 @click.option("--sieve-labels", is_flag=True, help="Apply the minimum area to the label raster, too.")
 @click.option("--resume", is_flag=True, help="Go on with a run that was cut off.")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
@@ -64,6 +67,7 @@ def command(
     options: "RunOptions",
     dask: str | None,
     polygon_options: "PolygonOptions",
+    append: "Append | None",
     sieve_labels: bool,
     resume: bool,
     overwrite: bool,
@@ -73,7 +77,8 @@ def command(
 
     Several SCENEs are one mosaic, earlier ones on top. Where the outputs are folders, each SCENE, each raster in a
     SCENE that is a folder, and each item of a STAC item collection gets results of its own; those that are there
-    already are left out, and with --dask each worker takes one at a time.
+    already are left out, and with --dask each worker takes one at a time. With --append each SCENE is one of its own,
+    too, and the polygons of all go to one layer.
     """
     from geodeeplab.models import find_model
     from geodeeplab.pipeline.early import check_early
@@ -81,11 +86,12 @@ def command(
 
     outputs = {"polygons": polygons or output, "label_raster": label_raster or labels}
     outputs |= {"confidence": confidence, "probabilities": probabilities}
-    is_batch = are_folders(outputs, scenes)
+    is_batch = are_folders(outputs, scenes) if append is None else are_appended(outputs, scenes)
     if is_batch and shards is not None:
         raise click.UsageError("--shards is for the result of one scene: leave it out, or give files as outputs")
     if map_path is not None:
-        check_map(map_path, outputs, inputs=scenes, is_batch=is_batch, overwrite=overwrite or resume)
+        is_shared = is_batch or append is not None
+        check_map(map_path, outputs, inputs=scenes, is_batch=is_shared, overwrite=overwrite or resume)
     if is_batch:
         find_model(model)
     else:
@@ -97,7 +103,7 @@ def command(
             mask=options["mask"],
             aoi=options["aoi"],
             shards=shards,
-            overwrite=overwrite or resume,
+            overwrite=overwrite or resume or append is not None,
         )
     read_ahead([str(find_model(model)), *scenes])
     from geodeeplab.cluster import parse_dask  # it and what follows load torch
@@ -108,6 +114,7 @@ def command(
     told: dict[str, Any] = {
         "probability_dtype": probability_dtype,
         "polygon_options": polygon_options,
+        "append": append or False,
         "sieve_labels": sieve_labels,
     }
     told |= {"executor": workers, "resume": resume, "overwrite": overwrite}
@@ -170,7 +177,8 @@ def _segment_many(
     from geodeeplab.pipeline.scenes.many import iter_runs, takes_scenes
     from geodeeplab.pipeline.scenes.tasks import list_tasks
 
-    tasks = list_tasks(scenes, outputs)
+    append_to = told["polygon_options"].layer_name if told["append"] else None
+    tasks = list_tasks(scenes, outputs, append_to=append_to)
     runs = iter_runs(tasks, watch=_watch, **told)
     if takes_scenes(told["executor"], tasks):
         runs = _counted(runs, len(tasks))

@@ -91,7 +91,7 @@ def segment_whole_scene(job: SceneJob, call: SceneCall, *, lost: int = 0) -> Sce
     with portable_errors(), one_at_a_time:
         model = _model_of(job)
         if lost:
-            wait_for_workspace(next(iter(call.outputs.values())), seconds=PATIENCE_S)
+            wait_for_workspace(call.first_output, seconds=PATIENCE_S)
 
         def check_ended(done: int, total: int) -> None:
             if job.run_id in ended_runs:

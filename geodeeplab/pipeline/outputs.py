@@ -30,6 +30,7 @@ from geodeeplab.raster import (
 from geodeeplab.text import parse_json
 from geodeeplab.vector import POLYGON_SUFFIXES
 from geodeeplab.vector.layers import read_layer_metadata
+from geodeeplab.vector.layers.appending import read_records
 
 if TYPE_CHECKING:  # they load torch
     from geodeeplab.models import ContractLike, ModelLike
@@ -57,6 +58,8 @@ class Outputs:
     """Path and window of each piece, once they are known."""
     inputs: tuple[OutputPath, ...] = ()
     """What the run reads."""
+    appended: Mapping[str, str] | None = None
+    """How the polygons were made that are in the layer that they go to; None where none are, or there is no layer."""
 
     @property
     def paths(self) -> list[Path]:
@@ -85,11 +88,13 @@ class Outputs:
         Raises:
             OutputError: if all are there, and one was made otherwise.
         """
-        if not finished_before(self.paths):
+        left = [path for path in self.paths if self.appended is None or path != self.polygons]
+        if left and not finished_before(left):
             return False
         now = _as_json({key: value for key, value in pins.items() if key not in NOT_COMPARED})
         for path in self.paths:
-            facts, polygons = read_facts(path)
+            is_appended = path not in left
+            facts, polygons = parse_facts(self.appended or {}) if is_appended else read_facts(path)
             before = {key: value for key, value in facts.items() if key not in NOT_COMPARED}
             difference = describe_difference(before, now) if facts else "something else"
             if facts and path == self.polygons:
@@ -120,13 +125,21 @@ def stored_batch_size(first: Path) -> int | None:
 
 def read_facts(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Read the pins that `segment` wrote into an output, and the options of its polygons; empty if it wrote none."""
-    tags: Mapping[str, str] = {}
+    tags: dict[str, str] = {}
     with suppress(Exception):  # a damaged file, or somebody else's, has none
         if path.suffix.lower() in POLYGON_SUFFIXES:
             tags = read_layer_metadata(path)
+            records = read_records(path) if path.suffix.lower() == ".gpkg" else {}
+            if len(records) == 1:  # one that was ready to be appended
+                tags |= next(iter(records.values()))
         else:
             with rasterio.Env(), rasterio.open(path) as src:
                 tags = src.tags()
+    return parse_facts(tags)
+
+
+def parse_facts(tags: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read the same from the tags of a file; empty if they do not have it."""
     found = []
     for key in ("GEODEEPLAB", "GEODEEPLAB_POLYGONS"):
         try:

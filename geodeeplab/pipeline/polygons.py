@@ -1,6 +1,7 @@
 """Label rows → a layer of polygons: the minimum mapping unit, tracing, generalising, measuring, writing."""
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from geodeeplab.pipeline.output_crs import check_output_crs, choose_output_crs, 
 from geodeeplab.raster import Grid, LabelClass
 from geodeeplab.stages import Stage
 from geodeeplab.vector import (
+    LAYER_NAME,
     Generalisation,
     LabelRows,
     LineRule,
@@ -31,6 +33,8 @@ from geodeeplab.vector import (
 from geodeeplab.vector import write_polygons as write_batches
 
 METRIC_CELL_PX = 256
+RESERVED = ("gpkg_", "rtree_", "sqlite_", "layer_styles")
+"""Beginnings of names that tables of a GeoPackage have."""
 
 MinimumArea = float | Mapping[str | int, float]
 """One area for all classes, or areas by class name or id; 0 for classes that are not there."""
@@ -63,6 +67,8 @@ class PolygonOptions:
     """Cut polygons with more vertices than this into parts; None leaves them whole."""
     out_crs: str | None = None
     """Coordinate reference system to write; by default the raster's (GeoJSON: longitude and latitude)."""
+    layer_name: str = LAYER_NAME
+    """Name of the layer, in formats that name layers."""
 
     def __post_init__(self) -> None:
         """Check what can be checked without a raster.
@@ -82,6 +88,11 @@ class PolygonOptions:
             for area in areas.values() if isinstance(areas, Mapping) else [] if areas is None else [areas]:
                 if not 0 <= area < float("inf"):
                     raise OptionError(f"`{name}=` is an area of 0 or more, not {area}")
+        if not re.fullmatch(r"[^\W\d][\w -]{0,60}", self.layer_name) or self.layer_name.lower().startswith(RESERVED):
+            raise OptionError(
+                f"a layer is named by a letter, then up to 60 letters, digits, blanks, - and _, and not after "
+                f"{' or '.join(RESERVED)}, got {self.layer_name!r}: choose another `layer_name=`"
+            )
         if self.simplify not in ("vw", "dp"):
             raise OptionError(f"lines are simplified by vw or dp, not {self.simplify!r}")
         if self.connectivity not in (4, 8):
@@ -132,6 +143,8 @@ class PolygonPlan:
     """How lines are generalised."""
     minimum: Mapping[int, float] | float | None
     """The minimum mapping unit, by class id."""
+    scene: tuple[str, str] | None = None
+    """A column, and the name of the scene that stands in it."""
     areas: NDArray[np.float64] | None
     """Ground area of a pixel by row, where the minimum is in m²."""
 
@@ -214,6 +227,8 @@ class PolygonPlan:
                 dst_path,
                 crs=self.crs,
                 classes=self.classes,
+                layer=self.options.layer_name,
+                scene=self.scene,
                 metadata={**metadata, **options},
                 max_vertices=self.options.max_vertices,
                 measure=ruler.measure_arcs,
@@ -222,7 +237,13 @@ class PolygonPlan:
 
 
 def plan_polygons(
-    options: PolygonOptions, *, grid: Grid, classes: Sequence[LabelClass], nodata: int, dst_path: Path
+    options: PolygonOptions,
+    *,
+    grid: Grid,
+    classes: Sequence[LabelClass],
+    nodata: int,
+    dst_path: Path,
+    scene: tuple[str, str] | None = None,
 ) -> PolygonPlan:
     """Plan the polygons of a label raster.
 
@@ -251,6 +272,7 @@ def plan_polygons(
         crs=crs,
         lines=lines,
         minimum=None if area is None else _by_id(area, classes, nodata if options.fill_holes else None),
+        scene=scene,
         areas=None if options.min_area_m2 is None else row_areas(grid),
     )
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from geodeeplab.errors import GeoDeepLabError, OptionError
 from geodeeplab.raster import Scene, SceneLike
+from geodeeplab.vector import LAYER_NAME
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -30,17 +31,24 @@ class Segmentation:
     """What the run did: grid, pins, tiles, pixels per class, seconds by stage."""
     scene: SceneLike | None = field(default=None, repr=False, compare=False)
     """What was segmented."""
+    appended_as: tuple[str, str] | None = None
+    """Column and name of the scene, where the polygons were appended to a layer of many scenes."""
 
     @property
     def polygons(self) -> "gpd.GeoDataFrame":
-        """The polygons, read from their file.
+        """The polygons, read from their file; of a layer of many scenes those of this one.
 
         Raises:
             OptionError: if no vector output was asked for.
         """
         if self.polygons_path is None:
             raise OptionError("this run wrote no polygons: give segment an output such as landcover.gpkg")
-        return read_polygons(self.polygons_path)
+        name = self.facts.get("polygon_options", {}).get("layer_name", LAYER_NAME)
+        polygons = read_polygons(self.polygons_path, layer=name)
+        if self.appended_as is None:
+            return polygons
+        column, scene = self.appended_as
+        return polygons[polygons[column] == scene].reset_index(drop=True)
 
     def class_areas_m2(self) -> dict[str, float]:
         """Sum the geodesic areas of the polygons by class, in square metres; NaN where the scene has no CRS.
@@ -103,13 +111,14 @@ class Vectorization:
     @property
     def polygons(self) -> "gpd.GeoDataFrame":
         """The polygons, read from their file."""
-        return read_polygons(self.polygons_path)
+        name = self.facts.get("options", {}).get("layer_name", LAYER_NAME)
+        return read_polygons(self.polygons_path, layer=name)
 
 
-def read_polygons(path: Path) -> "gpd.GeoDataFrame":
+def read_polygons(path: Path, *, layer: str = LAYER_NAME) -> "gpd.GeoDataFrame":
     """Read a vector file that GeoDeepLab wrote."""
     import geopandas as gpd
 
     if path.suffix.lower() == ".parquet":
         return gpd.read_parquet(path)
-    return gpd.read_file(path, layer="landcover")
+    return gpd.read_file(path, layer=layer)

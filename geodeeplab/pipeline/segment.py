@@ -13,6 +13,7 @@ from rasterio.windows import Window
 from geodeeplab.errors import GeoDeepLabWarning, OptionError, SceneError
 from geodeeplab.inference import RunFacts
 from geodeeplab.models import DEFAULT_MODEL
+from geodeeplab.pipeline.appending import Append, Appending, plan_append
 from geodeeplab.pipeline.executor import Executor, InThisProcess, repeated_tiles
 from geodeeplab.pipeline.outputs import OutputPath, Outputs, check_outputs, model_paths, stored_batch_size
 from geodeeplab.pipeline.plan import Plan, open_plan
@@ -25,6 +26,7 @@ from geodeeplab.raster import (
     EncodedBlock,
     SceneLike,
     Workspace,
+    check_not_inputs,
     mask_rasters,
     open_workspace,
     paths_in,
@@ -49,6 +51,7 @@ def segment(
     probability_dtype: str = "uint8",
     shards: OutputPath | None = None,
     polygon_options: PolygonOptions | None = None,
+    append: bool | Append = False,
     sieve_labels: bool = False,
     executor: Executor | None = None,
     resume: bool = False,
@@ -73,6 +76,9 @@ def segment(
             squares of 8192 px.
         polygon_options: what the polygons look like: tolerance, minimum area and so on; by default the pixels'
             outlines.
+        append: add the polygons to the layer that is in `polygons`, a GeoPackage that need not exist yet, in one
+            transaction: it has all of them or none, with the scene's name in a column. A scene that is there already is
+            refused, and replaced with `overwrite`; `Append` says how scene and column are called.
         sieve_labels: apply the minimum area to the label raster, too.
         executor: who computes; by default this process.
         resume: go on with a run of these outputs that was cut off; with nothing to resume it starts afresh.
@@ -129,6 +135,14 @@ def segment(
         raise OptionError(
             "`polygons=` is the path of the file to write: what they look like goes into `polygon_options=`"
         )
+    appending = None
+    if append:
+        how, look = Append() if append is True else append, polygon_options or PolygonOptions()
+        appending = plan_append(how, polygons, scene, look, overwrite=overwrite)
+        polygons = appending.part
+        if not resume:
+            appending.check_free()
+            appending.check_unfinished()
     outputs = check_outputs(
         polygons=polygons,
         label_raster=label_raster,
@@ -141,6 +155,9 @@ def segment(
             *model_paths(options.get("model", DEFAULT_MODEL), options.get("contract")),
         ],
     )
+    if appending is not None:
+        check_not_inputs([appending.target.path], outputs.inputs)
+        outputs = replace(outputs, appended=appending.record)
     if options.get("threads") is None:
         options["threads"] = executor.threads_per_pass
     request = make_request(
@@ -158,7 +175,10 @@ def segment(
             classes=plan.classes,
             nodata=NODATA_LABEL,
             dst_path=outputs.polygons or Path("none.gpkg"),
+            scene=None if appending is None else appending.column,
         )
+        if appending is not None:
+            appending.check_layer(layer)
         if sieve_labels and layer.minimum is None:
             raise OptionError(
                 "`sieve_labels=` applies the minimum area to the labels: give `min_area_px=` or `min_area_m2=`"
@@ -169,18 +189,26 @@ def segment(
             layer,
             executor,
             clock,
+            appending=appending,
             sieve_labels=sieve_labels,
             resume=resume,
             overwrite=overwrite,
             progress=progress or _no_progress,
         )
+    final = outputs.polygons
+    if appending is not None:
+        final = appending.part if not how.commits else appending.target.path
+        if how.commits:
+            appending.commit()
+        facts["outputs"] = [str(final if path == str(appending.part) else path) for path in facts["outputs"]]
     return Segmentation(
-        polygons_path=outputs.polygons,
+        polygons_path=final,
         label_raster_path=outputs.label_raster,
         confidence_path=outputs.confidence,
         probabilities_path=outputs.probabilities,
         facts=facts,
         scene=scene,
+        appended_as=None if appending is None else appending.column,
     )
 
 
@@ -191,6 +219,7 @@ def _run(
     executor: Executor,
     clock: "_Clock",
     *,
+    appending: Appending | None,
     sieve_labels: bool,
     resume: bool,
     overwrite: bool,
@@ -201,6 +230,8 @@ def _run(
     outputs = outputs.with_windows(_pieces(plan, shards), read=plan.scene.source.files)
     if resume and outputs.were_made(plan.pins, layer.options.facts()):
         return _facts_of_done(plan, outputs, shards, layer, clock)
+    if appending is not None:
+        appending.check_free()
     header = plan.pins | {"shards": [(shard.shape, shard.row_start, shard.col_start) for shard in shards]}
     clock.lap("open")
     with (

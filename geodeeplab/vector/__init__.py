@@ -2,7 +2,7 @@
 
 from geodeeplab.vector.generalise.arcs import Generalisation, Metric
 from geodeeplab.vector.generalise.generaliser import LineRule
-from geodeeplab.vector.layers import OUTPUT_CRS, POLYGON_SUFFIXES, check_layer_crs, write_polygons
+from geodeeplab.vector.layers import LAYER_NAME, OUTPUT_CRS, POLYGON_SUFFIXES, check_layer_crs, write_polygons
 from geodeeplab.vector.measure.ruler import Ruler, metric_table, row_areas
 from geodeeplab.vector.sieve.rows import sieve_rows
 from geodeeplab.vector.trace.assembly import ToOutput
@@ -12,6 +12,7 @@ from geodeeplab.vector.trace.strips import LabelRows, Part, Strip, iter_strips, 
 from geodeeplab.vector.tracer import StripRow, iter_strip_rows, trace_polygons
 
 __all__ = [
+    "LAYER_NAME",
     "OUTPUT_CRS",
     "POLYGON_SUFFIXES",
     "Generalisation",

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
@@ -243,3 +244,24 @@ def test_a_zarr_store_is_one_scene(tmp_path: Path) -> None:
     (tmp_path / "a.zarr" / "zarr.json").write_text("{}")
     assert not are_folders({"polygons": "a.gpkg"}, [store])
     assert [one.scene for one in list_tasks([store], {"polygons": f"{tmp_path / 'out'}/"})] == [store]
+
+
+def test_one_layer_of_many_scenes(
+    run: Run, expect_refused: Refused, scenes: Path, tiny_model: Path, out: Path, tmp_path: Path
+) -> None:
+    layer, rasters = out / "all.gpkg", f"{out / 'rasters'}/"
+    argv: list[object] = ["--model", tiny_model, "--append", "-o", layer]
+    ran = run("segment", scenes, *argv, "--label-raster", rasters)
+    assert ran.status == 0, ran.err
+    table = gpd.read_file(layer, layer="landcover")
+    assert set(table["scene"]) == {"a", "b", "c"}
+    assert sorted(path.name for path in (out / "rasters").glob("*.tif")) == ["a.tif", "b.tif", "c.tif"]
+    assert run("segment", scenes, *argv, "--label-raster", rasters).status == 0
+    expect_refused("segment", scenes / "a.tif", *argv, match="has polygons of scene 'a' already: pass --overwrite")
+    expect_refused("segment", scenes, *argv, "--label-raster", out / "a.tif", match="several scenes have rasters in")
+    expect_refused("segment", scenes / "a.tif", *argv[:-1], out / "a.geojson", match="appended to a GeoPackage")
+    wrong = run("segment", scenes, "-o", out, "--scene-name", "a", "--model", tiny_model)
+    assert (wrong.status, "need --append" in wrong.err) == (2, True)
+    ran = run("segment", scenes / "a.tif", *argv, "--scene-name", "again", "--overwrite")
+    assert ran.status == 0, ran.err
+    assert len(gpd.read_file(layer, layer="landcover")) == len(table) + (table["scene"] == "a").sum()

@@ -3,11 +3,13 @@
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, Unpack, runtime_checkable
 
-from geodeeplab.errors import GeoDeepLabWarning
+from geodeeplab.errors import GeoDeepLabError, GeoDeepLabWarning
 from geodeeplab.models import DEFAULT_MODEL, as_model
+from geodeeplab.pipeline.appending import Append, part_path, plan_append
 from geodeeplab.pipeline.executor import Executor
 from geodeeplab.pipeline.outputs import OutputPath
 from geodeeplab.pipeline.polygons import PolygonOptions
@@ -51,6 +53,7 @@ def segment_scenes(
     probabilities: OutputPath | None = None,
     probability_dtype: str = "uint8",
     polygon_options: PolygonOptions | None = None,
+    append: bool | Append = False,
     sieve_labels: bool = False,
     executor: Executor | None = None,
     resume: bool = False,
@@ -75,6 +78,8 @@ def segment_scenes(
         probabilities: folder for rasters of every class's probability.
         probability_dtype: see `segment`.
         polygon_options: see `segment`.
+        append: append the polygons of all scenes to one layer, in the GeoPackage that `polygons` is then, as they end;
+            scenes that are in it are left out. See `segment`.
         sieve_labels: see `segment`.
         executor: who computes; by default this process, one scene after the other.
         resume: go on within scenes that were cut off, too; without it they are refused, as in `segment`.
@@ -91,12 +96,13 @@ def segment_scenes(
     several = [scenes] if not isinstance(scenes, Sequence) or isinstance(scenes, str) else list(scenes)
     folders = {"polygons": polygons, "label_raster": label_raster}
     folders |= {"confidence": confidence, "probabilities": probabilities}
-    tasks = list_tasks(several, folders)
+    tasks = list_tasks(several, folders, append_to=layer_of(polygon_options) if append else None)
     done: list[SceneRun] = []
     runs = iter_runs(
         tasks,
         probability_dtype=probability_dtype,
         polygon_options=polygon_options,
+        append=append,
         sieve_labels=sieve_labels,
         executor=executor,
         resume=resume,
@@ -118,6 +124,7 @@ def iter_runs(
     *,
     probability_dtype: str,
     polygon_options: PolygonOptions | None,
+    append: bool | Append,
     sieve_labels: bool,
     executor: Executor | None,
     resume: bool,
@@ -131,6 +138,7 @@ def iter_runs(
         tasks: the scenes.
         probability_dtype: see `segment_scenes`, as for what follows.
         polygon_options: what polygons look like.
+        append: whether polygons are appended to one layer.
         sieve_labels: whether labels are sieved.
         executor: who computes.
         resume: go on within scenes.
@@ -156,6 +164,7 @@ def iter_runs(
             resume=resume and _was_begun(task),
             overwrite=overwrite,
             options=shared,
+            append=_append_of(task, append),
         )
         for task in tasks
         if task.name not in before
@@ -167,7 +176,7 @@ def iter_runs(
         runs = executor.iter_scenes(calls, manifest=manifest.path)
     else:
         runs = _iter_here(tasks, calls, executor, watch)
-    yield from _noted(runs, manifest)
+    yield from _noted(runs, manifest, calls)
 
 
 def takes_scenes(executor: Executor | None, tasks: Sequence[SceneTask]) -> bool:
@@ -177,8 +186,22 @@ def takes_scenes(executor: Executor | None, tasks: Sequence[SceneTask]) -> bool:
 
 def _was_begun(task: SceneTask) -> bool:
     """Tell whether there is something to resume: others need not say that there is not."""
-    first = next(iter(task.outputs.values()))
-    return workspace_folder(first).is_dir() or any(path.exists() for path in task.outputs.values())
+    own = {name: path for name, path in task.outputs.items() if name != "polygons" or task.appended_as is None}
+    if task.appended_as is not None:
+        own = {"polygons": part_path(task.outputs["polygons"], task.appended_as), **own}
+    return workspace_folder(next(iter(own.values()))).is_dir() or any(path.exists() for path in own.values())
+
+
+def layer_of(options: PolygonOptions | None) -> str:
+    """Give the name of the layer that polygons go to."""
+    return (options or PolygonOptions()).layer_name
+
+
+def _append_of(task: SceneTask, append: bool | Append) -> Append | None:
+    """Say how the polygons of a scene are appended; they are made anywhere, and move into the layer here."""
+    if not append or task.appended_as is None:
+        return None
+    return replace(Append() if append is True else append, scene_name=task.appended_as, commits=False)
 
 
 def _shared_options(options: RunOptions) -> RunOptions:
@@ -201,8 +224,24 @@ def _iter_here(
         yield run
 
 
-def _noted(runs: Iterator[SceneRun], manifest: Manifest) -> Iterator[SceneRun]:
+def _noted(runs: Iterator[SceneRun], manifest: Manifest, calls: Sequence[SceneCall]) -> Iterator[SceneRun]:
+    """Note what becomes of scenes, when their polygons are in the layer that they may go to."""
+    appended = {call.name: call for call in calls if call.append is not None}
     with closing(runs):  # type: ignore[type-var]  # a generator
         for run in runs:
-            manifest.add(run)
-            yield run
+            told = _committed(run, appended[run.scene]) if run.scene in appended else run
+            manifest.add(told)
+            yield told
+
+
+def _committed(run: SceneRun, call: SceneCall) -> SceneRun:
+    """Move the polygons of a scene into the layer."""
+    if run.status == "failed" or call.append is None:
+        return run
+    path, look = call.outputs["polygons"], call.polygon_options or PolygonOptions()
+    try:
+        plan_append(call.append, path, call.scene, look, overwrite=call.overwrite).commit()
+    except GeoDeepLabError as error:
+        return replace(run, status="failed", error=str(error), facts=None)
+    outputs = [str(path), *(str(one) for name, one in call.outputs.items() if name != "polygons")]
+    return replace(run, outputs=tuple(outputs), facts=None if run.facts is None else {**run.facts, "outputs": outputs})

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from geodeeplab.errors import GeoDeepLabError
+from geodeeplab.pipeline.appending import Append, part_path
 from geodeeplab.pipeline.executor import Executor
 from geodeeplab.pipeline.polygons import PolygonOptions
 from geodeeplab.pipeline.run_options import RunOptions
@@ -32,6 +33,14 @@ class SceneCall:
     resume: bool
     overwrite: bool
     options: RunOptions
+    append: Append | None = None
+
+    @property
+    def first_output(self) -> Path:
+        """The output beside which the run does its work."""
+        if self.append is not None and self.append.scene_name is not None:
+            return part_path(self.outputs["polygons"], self.append.scene_name)
+        return next(iter(self.outputs.values()))
 
 
 def segment_scene(call: SceneCall, *, executor: Executor | None = None, progress: Progress | None = None) -> SceneRun:
@@ -53,6 +62,7 @@ def segment_scene(call: SceneCall, *, executor: Executor | None = None, progress
             probabilities=call.outputs.get("probabilities"),
             probability_dtype=call.probability_dtype,
             polygon_options=call.polygon_options,
+            append=call.append or False,
             sieve_labels=call.sieve_labels,
             executor=executor,
             resume=call.resume,

@@ -10,6 +10,7 @@ from typing import Any
 from geodeeplab.errors import OptionError, OutputError
 from geodeeplab.raster import check_distinct, check_not_inputs, is_zarr, names_stac, paths_in
 from geodeeplab.raster.sources.stac_collection import split_collection
+from geodeeplab.vector.layers.appending import read_records
 
 RASTER_ENDINGS = (".tif", ".tiff", ".vrt", ".jp2", ".img", ".png", ".jpg", ".jpeg")
 """What counts as a scene in a folder."""
@@ -37,11 +38,16 @@ class SceneTask:
     """Path or URL of the scene, or a STAC item."""
     outputs: Mapping[str, Path]
     """Path of each result, by argument of `segment`."""
+    appended_as: str | None = None
+    """Name of the scene in the layer that its polygons are appended to; None where they have a file of their own."""
+    is_appended: bool = False
+    """True where they are in the layer."""
 
     @property
     def is_done(self) -> bool:
         """True where all results are there: they appear together."""
-        return all(path.exists() for path in self.outputs.values())
+        own = [path for name, path in self.outputs.items() if name != "polygons" or self.appended_as is None]
+        return all(path.exists() for path in own) and (self.appended_as is None or self.is_appended)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +63,11 @@ def is_folder_of_scenes(path: str | os.PathLike[str]) -> bool:
 
 
 def list_tasks(
-    scenes: Sequence[Document], outputs: Mapping[str, str | os.PathLike[str] | None], *, split_collections: bool = True
+    scenes: Sequence[Document],
+    outputs: Mapping[str, str | os.PathLike[str] | None],
+    *,
+    split_collections: bool = True,
+    append_to: str | None = None,
 ) -> list[SceneTask]:
     """List the scenes, those in folders and item collections too, with their results; makes the folders.
 
@@ -65,6 +75,7 @@ def list_tasks(
         scenes: paths and URLs, folders of rasters, STAC items and item collections.
         outputs: folders of results, by argument of `segment`.
         split_collections: each item of a collection is a scene; else a collection is one, the mosaic of its items.
+        append_to: name of the layer that polygons of all scenes are appended to; that output is a GeoPackage then.
 
     Raises:
         OptionError: if there is no scene, two would have results of the same name, a result is one of the scenes, or
@@ -77,7 +88,9 @@ def list_tasks(
         told = ", ".join(str(one) if isinstance(one, str | os.PathLike) else "a STAC document" for one in scenes)
         raise OptionError(f"no scene in {told or 'nothing'}: rasters end with {', '.join(RASTER_ENDINGS)}")
     folders = {name: Path(path) for name, path in outputs.items() if path is not None}
-    if not folders:
+    layer = None if append_to is None else folders.pop("polygons", None)
+    records = {} if layer is None else read_records(layer)
+    if not folders and layer is None:
         raise OptionError("nothing to write: give a folder as `polygons=`, `label_raster=` or `confidence=`")
     parents = {Path(one.scene).resolve().parent for one in found if isinstance(one.scene, str)}
     for name, folder in folders.items():
@@ -99,11 +112,14 @@ def list_tasks(
         SceneTask(
             name=one.name,
             scene=one.scene,
-            outputs={name: folder / NAMES[name].format(one.stem) for name, folder in folders.items()},
+            outputs=({} if layer is None else {"polygons": layer})
+            | {name: folder / NAMES[name].format(one.stem) for name, folder in folders.items()},
+            appended_as=None if layer is None else one.stem,
+            is_appended=(append_to, one.stem) in records,
         )
         for one in found
     ]
-    results = [path for task in tasks for path in task.outputs.values()]
+    results = list(dict.fromkeys(path for task in tasks for path in task.outputs.values()))
     check_distinct(results)
     check_not_inputs(results, paths_in([one.scene for one in found]))
     return tasks

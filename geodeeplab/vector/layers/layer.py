@@ -40,6 +40,8 @@ class Layer:
     """The features have a column `confidence`."""
     has_confidence_min: bool = False
     """The features have a column `confidence_min`."""
+    scene: tuple[str, str] | None = None
+    """Name of a column, and the name of the scene that all its rows have; formats of GDAL's only."""
 
     @property
     def geometry_type(self) -> str:
@@ -92,6 +94,8 @@ class Layer:
             fields.append(pa.field("confidence", pa.float32()))
         if self.has_confidence_min:
             fields.append(pa.field("confidence_min", pa.float32()))
+        if self.scene is not None:
+            fields.append(pa.field(self.scene[0], pa.string()))
         return pa.schema([*fields, pa.field(GEOMETRY, pa.binary())])
 
     def arrow_batch(self, batch: PolygonBatch) -> "pa.RecordBatch":
@@ -108,6 +112,8 @@ class Layer:
                 pa.binary(), len(batch), [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(buffer)]
             ),
         }
+        if self.scene is not None:
+            arrays[self.scene[0]] = pa.repeat(self.scene[1], len(batch))
         for name, values in self.columns(batch).items():
             arrays[name] = pa.array(values, schema.field(name).type, from_pandas=True)
         return pa.RecordBatch.from_arrays([arrays[field.name] for field in schema], schema=schema)

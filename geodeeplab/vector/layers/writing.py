@@ -45,6 +45,8 @@ FORMATS = {
 }
 
 POLYGON_SUFFIXES = tuple(FORMATS)
+LAYER_NAME = "landcover"
+"""Of a layer that nobody names."""
 
 OUTPUT_CRS: Mapping[str, str] = {".geojson": "OGC:CRS84"}
 """The CRS that the coordinates must be in, for formats that know only one."""
@@ -56,7 +58,8 @@ def write_polygons(
     *,
     crs: CRS | None,
     classes: Sequence[LabelClass],
-    layer: str = "landcover",
+    layer: str = LAYER_NAME,
+    scene: tuple[str, str] | None = None,
     metadata: Mapping[str, str] | None = None,
     max_vertices: int | None = None,
     measure: Measure | None = None,
@@ -80,6 +83,7 @@ def write_polygons(
         crs: CRS of the coordinates; None stays missing in the file. GeoJSON takes WGS 84 only (`OUTPUT_CRS`).
         classes: The classes whose names and colours are written.
         layer: Name of the layer.
+        scene: Name of a column, and the name of the scene that stands in it; for a GeoPackage.
         metadata: Metadata of the layer, say its provenance.
         max_vertices: Cut polygons with more points than this (see `subdivide`).
         measure: Measures the parts of polygons that were cut; without it, their area and perimeter are null.
@@ -109,6 +113,7 @@ def write_polygons(
             is_multi=first.feature_offsets is not None,
             has_confidence_mean=first.confidence_mean is not None,
             has_confidence_min=first.confidence_min is not None,
+            scene=scene,
         )
         features = _Features(chain([first], rest), path=path, target=target, max_vertices=max_vertices, measure=measure)
         target.write(iter_slices(features), temporary[path], described)
