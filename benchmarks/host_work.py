@@ -5,11 +5,13 @@ turn, say of this commit and of an earlier one, so that both see the same machin
 
     python benchmarks/host_work.py --size 8000x8000 --rounds 3 --trees . ../before
     python benchmarks/host_work.py --raster confidence.tif --measurements
-    python benchmarks/host_work.py --segment sample_data/scene.tif --size 8000x8000
+    python benchmarks/host_work.py --segment sample_data/scene.tif --size 8000x8000 --polygons --lanes 2
 
 The writer gets rows of 384, as a tile of 512 with an overlap of 128 gives them: of a made-up land cover
 (`label_rasters.py`), or of RASTER repeated. With `--segment` the scene is a VRT that repeats a valid part of an image,
-and "while rows come" has the reading, the tiles, the stub network and the blending, too. Linux and macOS.
+and "while rows come" has the reading, the tiles, the stub network and the blending, too; a column for each thread says
+what the CPU did there (in `lane` with several lanes the network, in `forward` then blending and deciding; `MainThread`
+compresses). Linux and macOS; threads on Linux only.
 """
 
 import argparse
@@ -31,6 +33,8 @@ from numpy.typing import NDArray
 
 ROWS = 384
 POLL_S = 0.02
+
+THREADS = ("decode", "read", "lane", "forward", "MainThread", "overview", "trace", "prefetch", "polygons")
 
 Marks = dict[str, tuple[float, float]]
 """CPU seconds and wall clock at the first row, after the last, and at the end."""
@@ -66,6 +70,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--measurements", action="store_true", help="RASTER has no labels: overviews by mean")
     parser.add_argument("--segment", type=Path, metavar="IMAGE", help="measure `segment` of this image, repeated")
     parser.add_argument("--classes", type=int, default=10, help="classes of the stub network")
+    parser.add_argument("--polygons", action="store_true", help="`segment` writes polygons, too")
+    parser.add_argument("--lanes", type=int, default=1, help="forward passes side by side, and torch's threads")
     parser.add_argument("--confidence", action="store_true", help="`segment` writes the confidence, too")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -153,11 +159,14 @@ def read_pixels(path: Path | None) -> NDArray[np.uint8]:
 
 def measure_segment(options: argparse.Namespace) -> dict[str, float]:
     """Segment the scene once, in this process."""
+    import torch
+
     from geodeeplab.cli.process import keep_freed_memory
     from geodeeplab.pipeline.segment import segment
     from memory import tiny_model, write_chip, write_repeating_vrt
 
     keep_freed_memory()  # as the command line does
+    torch.set_num_threads(options.lanes)
     height, width = options.size
     with tempfile.TemporaryDirectory(prefix="geodeeplab-host-") as name:
         folder = Path(name)
@@ -168,7 +177,8 @@ def measure_segment(options: argparse.Namespace) -> dict[str, float]:
         rasters |= {"confidence": out / "confidence.tif"} if options.confidence else {}
         model = tiny_model(options.classes)
         write_repeating_vrt(chip, scene, height=600, width=600)
-        segment(scene, label_raster=folder / "warm.tif", model=model, batch_size=1)  # what is compiled and imported
+        warm = folder / "warm.gpkg" if options.polygons else None
+        segment(scene, warm, label_raster=folder / "warm.tif", model=model, batch_size=1)  # what is compiled, imported
         write_repeating_vrt(chip, scene, height=height, width=width)
         marks: Marks = {}
 
@@ -176,10 +186,13 @@ def measure_segment(options: argparse.Namespace) -> dict[str, float]:
             if done in (0, total):
                 mark(marks, "last row" if done else "first row")
 
-        with Disk(out) as disk:
-            segment(scene, model=model, batch_size=1, progress=on_rows, **rasters)
+        polygons = out / "polygons.gpkg" if options.polygons else None
+        with Disk(out) as disk, Threads() as threads:
+            segment(scene, polygons, model=model, batch_size=1, progress=on_rows, **rasters)
             mark(marks, "end")
-        return facts_of(marks, (height, width), sum(path.stat().st_size for path in out.iterdir()), disk)
+        facts = facts_of(marks, (height, width), sum(path.stat().st_size for path in out.iterdir()), disk)
+        seconds = marks["end"][1] - marks["first row"][1]
+        return {"Mpx/s": height * width / 1e6 / seconds} | facts | threads.milliseconds(height * width / 1e6)
 
 
 def mark(marks: Marks, name: str) -> None:
@@ -203,6 +216,47 @@ def facts_of(marks: Marks, shape: tuple[int, int], written: int, disk: "Disk") -
         "before the last row": disk.most_before(wall_1) / written,
         "peak memory (MB)": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
     }
+
+
+class Threads:
+    """Watches the CPU time of each thread of this process, by name; on Linux."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._done = threading.Event()
+        self._first: dict[int, int] = {}
+        self._last: dict[int, int] = {}
+        self._names: dict[int, str] = {}
+        self._thread = threading.Thread(target=self._watch, name="watch")
+
+    def milliseconds(self, mpx: float) -> dict[str, float]:
+        """Give those of each name for a megapixel; what a thread did before it was seen first is lost."""
+        spent: dict[str, float] = {}
+        for number, last in self._last.items():
+            name = self._names.get(number, "other").split("-")[0].split("_")[0].split(" ")[0]
+            spent[name] = spent.get(name, 0.0) + (last - self._first[number]) / 1e6 / mpx
+        return {name: spent.get(name, 0.0) for name in THREADS}
+
+    def __enter__(self) -> "Threads":
+        """Start to watch."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop."""
+        self._done.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._done.wait(POLL_S):
+            self._names |= {one.native_id: one.name for one in threading.enumerate() if one.native_id is not None}
+            for task in Path("/proc/self/task").glob("*/schedstat"):
+                try:
+                    spent = int(task.read_text().split()[0])
+                except (OSError, IndexError):  # it has ended
+                    continue
+                self._first.setdefault(int(task.parent.name), spent)
+                self._last[int(task.parent.name)] = spent
 
 
 class Disk:

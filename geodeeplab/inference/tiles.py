@@ -135,8 +135,9 @@ class _Batch:
 
     def finish(self) -> TileBatch:
         """Give the batch, its empty slots filled with 0."""
-        for tensor in (self._pixels, self._valid, self._wanted):
-            tensor[self.filled :].zero_()
+        if self.filled < len(self._pixels):
+            for tensor in (self._pixels, self._valid, self._wanted):
+                tensor[self.filled :].zero_()
         return TileBatch(tiles=tuple(self.tiles), pixels=self._pixels, valid=self._valid, wanted=self._wanted)
 
     def _wanted_in(self, tile: Tile, wanted: Wanted) -> NDArray[np.bool_]:

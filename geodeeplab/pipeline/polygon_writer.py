@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -150,7 +151,7 @@ def follow_bands(
         if spool.wait_for_row(bottom - 1, abandoned=abandoned) < bottom:
             return
         parts = [Part(rows=(top, bottom), cols=span) for span in pairwise(cols)]
-        yield [traced.take(part) or _read_strip(spool, part) for part in parts]
+        yield [traced.take(part) or partial(_read_strip, spool, part) for part in parts]  # read by who traces
 
 
 def _read_strip(spool: BlockSpool, part: Part) -> Strip:

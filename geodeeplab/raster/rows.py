@@ -124,7 +124,10 @@ class RowReader:
         row_stop, col_stop = row_start + out.valid.shape[0], col_start + out.valid.shape[1]
         self._check(row_start)
         height, width = self.scene.shape
-        rows, cols = reflect_indices(row_start, row_stop, height), reflect_indices(col_start, col_stop, width)
+        is_inside = 0 <= row_start and row_stop <= height and 0 <= col_start and col_stop <= width
+        rows, cols = np.array([row_start, row_stop - 1]), np.array([col_start, col_stop - 1])
+        if not is_inside:
+            rows, cols = reflect_indices(row_start, row_stop, height), reflect_indices(col_start, col_stop, width)
         if cols.min() < self._first_col or cols.max() >= self._stop_col:
             raise OptionError(
                 f"this reader holds columns {self._first_col}-{self._stop_col - 1}, "
@@ -135,7 +138,7 @@ class RowReader:
         # What later windows reach: from this one's first row on, and what the lower end reflects into them.
         first = max(0, min(row_start, height - self._tallest))
         self._hold(min(first, int(rows.min())), int(rows.max()) + 1)
-        if 0 <= row_start and row_stop <= height and 0 <= col_start and col_stop <= width:
+        if is_inside:
             self._cut(out, row_start, col_start)
             return
         first_row, first_col = int(rows.min()), int(cols.min())

@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
@@ -34,8 +34,8 @@ ALL_ROWS = 1 << 62
 BITS_IN_MEMORY = 256 << 20
 """Bytes of the corners' bits that are kept in memory alone: 46,000 × 46,000 px."""
 
-StripRow = Sequence[Strip | PackedBlock]
-"""Strips side by side that are as wide as the scene together, each traced already or not."""
+StripRow = Sequence[Strip | PackedBlock | Callable[[], Strip]]
+"""Strips side by side that are as wide as the scene together, each traced already, or not, or not even read."""
 
 
 def iter_strip_rows(rows: Iterable[LabelRows], *, shape: tuple[int, int], nodata: int = 0) -> Iterator[StripRow]:
@@ -149,12 +149,13 @@ def trace_ahead(
     bits of one word would lose some: there this thread sets them.
     """
 
-    def trace(strip: Strip | PackedBlock, marks: bool) -> TracedBlock:
-        if isinstance(strip, PackedBlock):
-            block = unpack_block(strip)
+    def trace(part: Strip | PackedBlock | Callable[[], Strip], marks: bool) -> TracedBlock:
+        if isinstance(part, PackedBlock):
+            block = unpack_block(part)
             if marks and bits is not None:
                 mark_vertices(block, bits)
             return block
+        strip = part if isinstance(part, Strip) else part()
         row = strip.first_row
         words = None if bits is None or not marks else bits.words[row - bits.first_row :][: len(strip.labels) + 1]
         return trace_block(
