@@ -17,6 +17,7 @@ from geodeeplab.raster.grid import Grid
 from geodeeplab.raster.sources.array import ArraySource, from_xarray
 from geodeeplab.raster.sources.mask import Mask
 from geodeeplab.raster.sources.members import Member
+from geodeeplab.raster.sources.repeated import RepeatedSource, has_same_axes
 from geodeeplab.raster.sources.source import Pixels, Source
 from geodeeplab.raster.sources.stacked import open_part
 from geodeeplab.raster.sources.warped import WarpedSource
@@ -63,10 +64,7 @@ class MaskedSource:
         self._seen: list[Source] = []
         for one in masks:
             with _as_mask():
-                is_same = one.is_own or one.source.grid == source.grid
-                self._seen.append(
-                    one.source if is_same else WarpedSource(one.source, source.grid, resampling="nearest")
-                )
+                self._seen.append(one.source if one.is_own else _on_grid(one.source, source.grid))
         self.least_rows = max(source.least_rows, *(seen.least_rows for seen in self._seen))
         self.files = tuple(dict.fromkeys([*source.files, *(file for one in masks for file in one.source.files)]))
 
@@ -105,9 +103,9 @@ class MaskedSource:
             SceneError: it reaches none.
         """
         for one, seen in zip(self.masks, self._seen, strict=True):
-            if not isinstance(seen, WarpedSource):
+            if seen is one.source:
                 continue
-            share = seen.reached_share()
+            share = WarpedSource(one.source, self.grid, resampling="nearest").reached_share()
             if not share and not WarpedSource(self._source, one.source.grid, resampling="nearest").reached_share():
                 raise SceneError(
                     f"mask '{one.mask.name}' lies elsewhere than scene '{self.path}': it covers "
@@ -216,6 +214,15 @@ def _mask(source: Source, masks: Sequence[OpenMask]) -> MaskedSource:
             if not band.is_own:
                 band.source.close()
         raise
+
+
+def _on_grid(source: Source, grid: Grid) -> Source:
+    """Give a mask on a grid, by nearest."""
+    if source.grid == grid:
+        return source
+    if has_same_axes(source.grid, grid):
+        return RepeatedSource(source, grid)
+    return WarpedSource(source, grid, resampling="nearest")
 
 
 def _hidden(one: MaskBand, seen: Source, window: Window) -> npt.NDArray[np.bool_]:
