@@ -15,6 +15,7 @@ from geodeeplab.inference.device import Device, fitting_batch
 from geodeeplab.inference.exact import exact_arithmetic
 from geodeeplab.inference.memory import free_bytes, free_cached
 from geodeeplab.inference.tiles import TileBatch
+from geodeeplab.inference.weights import rounded_once
 from geodeeplab.models.files.trial import is_out_of_memory
 
 Result = TypeVar("Result")
@@ -55,6 +56,7 @@ class Forward:
         self.device = device
         if device.torch_device.type == "mps":
             network = known_to_metal(network)
+        network = rounded_once(network, device.autocast_dtype)
         self.network = network.eval().to(device.torch_device).to(memory_format=torch.channels_last)
         self.normalise = normalise.to(device.torch_device)
         self.batch_size = batch_size or device.default_batch
