@@ -53,11 +53,12 @@ def show_models(name: str | None, *, as_json: bool) -> None:
                 head = f"{numbers.arch} {numbers.backbone}{' + PointRend' if numbers.pointrend else ''}"
             else:
                 head = f"adapted from {numbers.sources}"
+        int8 = ", prepared for int8" if contract.int8_ranges else ""
         gsd = f", {contract.gsd_m:g} m" if contract.gsd_m else ""
         bands = ", ".join(f"{band.name} (optional)" if band.is_optional else band.name for band in contract.bands)
         classes = ", ".join(f"{item.id} {item.name}" for item in contract.classes)
         return (
-            f"{contract.name}: {head}\n  reads   {bands} ({contract.dtype}{gsd})\n"
+            f"{contract.name}: {head}{int8}\n  reads   {bands} ({contract.dtype}{gsd})\n"
             f"  gives   {classes}\n  licence {contract.licence or 'not stated'}"
         )
 

@@ -67,6 +67,7 @@ if TYPE_CHECKING:
 @click.option("--tensorboard/--no-tensorboard", default=None, help="Write TensorBoard's files.  [default: off]")
 @click.option("--name", help="The model's name.  [default: the file's]")
 @click.option("--licence", help="Licence of the weights.")
+@click.option("--int8/--no-int8", default=None, help="Prepare the model for --precision int8.  [default: off]")
 @click.option("--run-folder", "folder", help="Folder of the checkpoints.  [default: beside the model]")
 @click.option("--resume", is_flag=True, help="Go on with a run that was cut off.")
 @click.option("--overwrite", is_flag=True, help="Replace a model and a run that exist.")
@@ -108,6 +109,7 @@ def command(
         path,
         name=model["name"],
         licence=model["licence"],
+        int8=model["int8"],
         provenance={"configuration": _plain(tables)},
         overwrite=overwrite or resume,
     )

@@ -15,13 +15,13 @@ Tables = dict[str, dict[str, Any]]
 
 NOT_TOLD = {"network", "checkpoint", "progress", "after_step", "announce", "resume", "overwrite", "data", "path"}
 """Arguments that no file gives, or that the command line alone does."""
-MODEL_KEYS = {"output": None, "name": None, "licence": ""}
+MODEL_KEYS = {"output": None, "name": None, "licence": "", "int8": False}
 LEARNER_KEYS = {"from_model": None, "freeze": False, "lr_find": False}
 KEY_TYPES: Tables = {
     "data": {},
     "learner": {"from_model": str, "freeze": bool, "lr_find": bool},
     "fit": {},
-    "model": dict.fromkeys(MODEL_KEYS, str),
+    "model": {**dict.fromkeys(MODEL_KEYS, str), "int8": bool},
 }
 """Types of the keys that are no arguments' names."""
 

@@ -6,7 +6,9 @@ import torch
 
 from geodeeplab.errors import OptionError
 
-PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": None}
+BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1}
+"""Of a weight, by precision."""
 DEFAULT_BATCH = {"cpu": 1, "mps": 4, "cuda": 16}
 LARGE_WEIGHTS = 100_000_000
 """Bytes of weights beyond which one forward pass on all cores is faster than one on each (measured on two cores)."""
@@ -23,7 +25,7 @@ class Device:
     torch_device: torch.device
     """CPU, CUDA or MPS."""
     precision: str
-    """`fp32`, `bf16` or `fp16`; autocast for the last two."""
+    """`fp32`, `bf16` or `fp16`, autocast for the last two; `int8` is the network's own matter."""
     lanes: int = 1
     """Forward passes side by side."""
     threads: int = 1
@@ -31,7 +33,7 @@ class Device:
 
     @property
     def autocast_dtype(self) -> torch.dtype | None:
-        """The dtype to autocast to, or None for plain float32."""
+        """The dtype to autocast to, or None where torch computes in plain float32."""
         return PRECISIONS[self.precision]
 
     @property
@@ -51,24 +53,26 @@ def pick_device(
 
     Args:
         name: `auto` (CUDA, then MPS, then CPU) or a torch device such as `cpu`, `cuda:1`, `mps`.
-        precision: `auto` (bf16 or fp16 where the device is fast at it, else fp32), `fp32`, `bf16` or `fp16`.
+        precision: `auto` (bf16 or fp16 where the device is fast at it, else fp32), `fp32`, `bf16`, `fp16`, or on
+            a CPU `int8`.
         threads: threads of each forward pass on a CPU; by default as above.
         parameters: how many parameters the network has.
 
     Raises:
-        OptionError: for a device that is not there, or an unknown precision.
+        OptionError: for a device that is not there, a precision that is unknown, or one that the device has not.
     """
     device = _numbered(torch.device(_best_available()) if name == "auto" else _named(name))
     if precision == "auto":
         precision = _fast_precision(device)
     if precision not in PRECISIONS:
         raise OptionError(f"precision is one of auto, {', '.join(PRECISIONS)}, not {precision!r}")
+    if precision == "int8" and device.type != "cpu":
+        raise OptionError(f"int8 runs on a CPU, not on {device}: pass `device='cpu'`, or leave the precision at auto")
     if device.type != "cpu":
         return Device(torch_device=device, precision=precision)
     cores = torch.get_num_threads()
     if threads is None:
-        size = 4 if precision == "fp32" else 2
-        threads = cores if size * parameters > LARGE_WEIGHTS else 1
+        threads = cores if BYTES[precision] * parameters > LARGE_WEIGHTS else 1
     if threads < 1:
         raise OptionError(f"a forward pass has at least one thread, not {threads}: choose 1 or more")
     return Device(torch_device=device, precision=precision, lanes=max(1, cores // threads), threads=threads)

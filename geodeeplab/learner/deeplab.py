@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from geodeeplab.errors import OptionError
 from geodeeplab.inference.device import pick_device
 from geodeeplab.learner.building import (
     NOTHING,
@@ -159,6 +160,8 @@ class DeepLab(TrainedNetwork):
         source = None if pretrained_path is None or network is not None else load_model(find_saved(pretrained_path))
         data = data if source is None else keep_statistics(data, source.contract)
         seed = data.seed if seed is None else seed
+        if precision == "int8":
+            raise OptionError("int8 is for `segment` and `predict`: learn at auto, fp32, bf16 or fp16")
         place = pick_device(device, precision)
         objective = make_objective(
             data,

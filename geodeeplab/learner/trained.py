@@ -36,6 +36,7 @@ from geodeeplab.training.arcgis_words import (
 )
 from geodeeplab.training.data import TrainingData
 from geodeeplab.training.loop.ground import describe_ground
+from geodeeplab.training.loop.int8 import measure_chips
 from geodeeplab.training.loop.lr_find import RateSweep
 from geodeeplab.training.loop.model_facts import class_table, make_contract, validation_metrics
 from geodeeplab.training.loop.objective import Objective, find_ignored
@@ -182,6 +183,7 @@ class TrainedNetwork:
         name: str | None = None,
         licence: str = "",
         provenance: Mapping[str, Any] | None = None,
+        int8: bool = False,
         overwrite: bool = False,
     ) -> Path:
         """Write one model file, to segment with at once.
@@ -194,6 +196,7 @@ class TrainedNetwork:
             name: the model's; by default the file's.
             licence: of the weights. State it where others get the file: data and ImageNet's weights have theirs.
             provenance: what else there is to say of where the model comes from.
+            int8: prepare it for `precision="int8"`: measure what its convolutions read on some training chips.
             overwrite: replace a file that exists.
 
         Raises:
@@ -204,6 +207,9 @@ class TrainedNetwork:
         contract = self._contract(name or path.stem, licence, provenance or {}, metrics)
         ground = describe_ground(self.data.train, contract)
         contract = dataclasses.replace(contract, temperature=self._temperature, appearance=ground)
+        if int8:
+            ranges = measure_chips(self.network, self.data.train, contract)
+            contract = dataclasses.replace(contract, int8_ranges=ranges)
         save_model(self.network, contract, path)
         return path
 

@@ -31,6 +31,7 @@ from geodeeplab.models.contract_parts import (
     read_band,
     read_class,
 )
+from geodeeplab.models.int8.ranges import Ranges, read_ranges
 from geodeeplab.text import parse_json, read_json
 
 FORMAT_VERSION = 1
@@ -77,6 +78,9 @@ class Contract:
     nobody measured it."""
     appearance: Appearance | None = None
     """What the training ground looks like, so that one can tell how far a scene lies from it; None where nobody looked.
+    """
+    int8_ranges: Ranges = field(default_factory=dict)
+    """What each convolution reads on training chips, so that the network can run in int8; empty where nobody measured.
     """
     licence: str = ""
     """Licence of the weights."""
@@ -143,7 +147,7 @@ class Contract:
         """Write the contract as one JSON object.
 
         What only later readers know is left out where it says nothing (a band's scale and offset, that it is optional,
-        `output`, `positive`, a temperature of 1, `appearance`), so that earlier ones take the file, too.
+        `output`, `positive`, a temperature of 1, `appearance`, `int8_ranges`), so that earlier ones take the file, too.
         """
         values = dataclasses.asdict(self)
         for stated, band in zip(values["bands"], self.bands, strict=True):
@@ -151,8 +155,8 @@ class Contract:
                 del stated["scale"], stated["offset"]
             if not band.is_optional:
                 del stated["is_optional"]
-        for key in ("output", "positive", "appearance"):
-            if values[key] is None:
+        for key in ("output", "positive", "appearance", "int8_ranges"):
+            if values[key] in (None, {}):
                 del values[key]
         if self.temperature == 1:
             del values["temperature"]
@@ -196,6 +200,8 @@ class Contract:
                 plain["value_range"] = tuple(listed(plain["value_range"], "value_range"))
             if plain.get("appearance") is not None:
                 plain["appearance"] = read_appearance(plain["appearance"])
+            if "int8_ranges" in plain:
+                plain["int8_ranges"] = read_ranges(plain["int8_ranges"])
             if "overlap" not in plain and isinstance(plain.get("tile_size"), int):
                 plain["overlap"] = min(cls.overlap, plain["tile_size"] // 2)
             return cls(**plain)
@@ -234,6 +240,7 @@ class Contract:
         check_number(self.temperature, "temperature")
         if self.appearance is not None:
             check_appearance(self.appearance, bands=len(self.bands))
+        read_ranges(self.int8_ranges)
         if self.output not in (None, *OUTPUTS):
             raise TypeError(f"output is {' or '.join(OUTPUTS)}, not {shown(self.output)}")
 

@@ -52,11 +52,13 @@ class SegmentationNetwork(nn.Module):
         `valid` (N, H, W), True where the image has data, keeps PointRend's points from being spent on nodata.
         """
         coarse, fine = self.coarse_and_fine(images)
+        return self.finish(coarse, fine, shape=images.shape[-2:], valid=valid)  # (N, K, H, W)
+
+    def finish(self, coarse: Tensor, fine: Sequence[Tensor], *, shape: Sequence[int], valid: Tensor | None) -> Tensor:
+        """Give logits (N, K, H, W), float32, of coarse logits (N, K, h, w), fine levels and `shape` (H, W)."""
         if self.point_head is None:
-            return resize(
-                coarse.float().contiguous(), images.shape[-2:]
-            )  # (N, K, H, W), as they are decided on by planes
-        return subdivide(self.point_head, coarse, fine, shape=images.shape[-2:], valid=valid)  # (N, K, H, W)
+            return resize(coarse.float().contiguous(), shape)  # (N, K, H, W), as they are decided on by planes
+        return subdivide(self.point_head, coarse, fine, shape=shape, valid=valid)  # (N, K, H, W)
 
     def coarse_and_fine(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Give coarse logits (N, K, h, w), fused over the scales, and the fine levels (N, F_i, h_i, w_i)."""

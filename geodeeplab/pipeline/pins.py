@@ -28,6 +28,7 @@ def pins_of(plan: "Plan") -> dict[str, Any]:
         "geodeeplab": geodeeplab.__version__,
         "torch": torch.__version__,
         "torchvision": version("torchvision"),
+        "openvino": version("openvino") if device.precision == "int8" else None,
         "cudnn": cudnn_version() if device.torch_device.type == "cuda" else None,
         "scene": plan.scene.path,
         "scene_files": files_of(plan.scene),

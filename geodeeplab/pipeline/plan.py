@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 from rasterio.windows import Window
+from torch import nn
 
 from geodeeplab.errors import ContractError, OptionError
 from geodeeplab.inference import (
     NODATA_LABEL,
     Decision,
+    Device,
     Engine,
     FinishedRows,
     Forward,
@@ -21,8 +23,9 @@ from geodeeplab.inference import (
     Wanted,
     pick_device,
 )
-from geodeeplab.models import Contract, Model, OnnxNetwork, ValueMap, as_model
+from geodeeplab.models import Contract, Model, OnnxNetwork, SegmentationNetwork, ValueMap, as_model
 from geodeeplab.models.files.trial import check_tiles
+from geodeeplab.models.int8.network import Int8Network
 from geodeeplab.pipeline.crf import CRFPlan, plan_crf
 from geodeeplab.pipeline.crop import Crop, area_of, choose_crop, crop_grid
 from geodeeplab.pipeline.fit import lacking_note, parse_rescale, parse_scale, select_bands, value_map
@@ -221,6 +224,7 @@ def open_plan(request: Request, *, processes_per_device: int = 1) -> Iterator[Pl
     contract = model.contract
     if request.compiled and isinstance(model.network, OnnxNetwork):
         raise OptionError("an ONNX file is run by its own runtime, which has compiled it: leave out `compiled=True`")
+    network = model.network if precision != "int8" else _in_int8(model, device, compiled=request.compiled)
     classes = label_classes(contract, request)
     with ExitStack() as stack:
         stack.enter_context(local_files_only(request.local_only))
@@ -254,7 +258,7 @@ def open_plan(request: Request, *, processes_per_device: int = 1) -> Iterator[Pl
             overlap = min(contract.overlap, tile_size // 2)
         lattice = Lattice(shape=seen.shape, tile_size=tile_size, overlap=overlap)
         forward = Forward(
-            model.network,
+            network,
             model.preparation(values),
             device=device,
             batch_size=model.settle_batch_size(request.batch_size),
@@ -283,6 +287,14 @@ def open_plan(request: Request, *, processes_per_device: int = 1) -> Iterator[Pl
             crf=crf,
             values=values,
         )
+
+
+def _in_int8(model: Model, device: Device, *, compiled: bool) -> nn.Module:
+    """Give the network of a model that is prepared for int8, as OpenVINO runs it."""
+    if compiled:
+        raise OptionError("int8 is run by OpenVINO, which compiles by itself: leave out `compiled=True`")
+    assert isinstance(model.network, SegmentationNetwork), "others have no int8"
+    return Int8Network(model.network, model.contract.int8_ranges, lanes=device.lanes, threads=device.threads)
 
 
 def label_classes(contract: Contract, request: Request) -> tuple[LabelClass, ...]:

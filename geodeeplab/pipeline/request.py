@@ -73,7 +73,7 @@ class Request:
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:N` or `mps`."""
     precision: str = "auto"
-    """`auto`, `fp32`, `bf16` or `fp16`."""
+    """`auto`, `fp32`, `bf16`, `fp16`, or `int8` (a CPU, the extra `openvino`, a model that is prepared for it)."""
     threads: int | None = None
     """Threads of each forward pass on a CPU; None for what suits the network."""
     compiled: bool = False

@@ -115,7 +115,8 @@ def segment(
               three principal components of the scene.
             - `batch_size`: tiles per forward; by default what suits the device.
             - `device`: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
-            - `precision`: `auto`, `fp32`, `bf16` or `fp16`.
+            - `precision`: `auto`, `fp32`, `bf16`, `fp16`, or `int8` (a CPU, the extra `openvino`, a model that is
+              prepared for it).
             - `non_finite`: what becomes of pixels whose logits are not finite, as where half precision overflows:
               `error` ends the run and names the tile, `nodata` leaves them without a label, with a warning.
             - `threads`: threads of each forward pass on a CPU, where passes run side by side on the rest; by default

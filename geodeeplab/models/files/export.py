@@ -126,7 +126,7 @@ def export_onnx(
             f"an exported file gives logits, and the network of '{contract.name}' probabilities by its contract: "
             "export the network and the contract of gdl.as_model"
         )
-    contract = dataclasses.replace(contract, output=None, positive=None)  # of what is inside
+    contract = dataclasses.replace(contract, output=None, positive=None, int8_ranges={})  # of what is inside
     contract = with_tile_size(contract, contract.tile_size if tile_size is None else tile_size)
     if target != "plain":
         contract = dataclasses.replace(contract, overlap=program_overlap(contract))

@@ -14,6 +14,7 @@ from geodeeplab.models.contract import MAX_TILE_SIZE, Contract
 from geodeeplab.models.files.header import ONNX_SUFFIX
 from geodeeplab.models.files.normalise import Normalisation, RawPixels, ValueMap
 from geodeeplab.models.files.onnx_graph import find_weight_files
+from geodeeplab.models.network import SegmentationNetwork
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +73,9 @@ class Model:
         Raises:
             OptionError: if the network cannot run at it.
         """
+        if precision == "int8":
+            self._check_int8()
+            return precision
         if precision == "auto":
             return self.precisions[0] if len(self.precisions) == 1 else "auto"
         if precision in Model.precisions and precision not in self.precisions:  # an unknown name is the device's matter
@@ -80,6 +84,23 @@ class Model:
                 "leave the precision at auto"
             )
         return precision
+
+    def _check_int8(self) -> None:
+        """Refuse to run in int8 what is not prepared for it.
+
+        Raises:
+            OptionError: for such a model.
+        """
+        if not isinstance(self.network, SegmentationNetwork):
+            raise OptionError(
+                f"the network of model '{self.contract.name}' was not made by build_model, and int8 is for those: "
+                "leave the precision at auto"
+            )
+        if not self.contract.int8_ranges:
+            raise OptionError(
+                f"model '{self.contract.name}' carries no ranges for int8: save it with `int8=True` beside its "
+                "training data, or leave the precision at auto"
+            )
 
     def settle_tile_size(self, tile_size: int | None) -> int:
         """Give the tile size to run at: as asked for, else the contract's.

@@ -1,10 +1,12 @@
 """What training chips look like, for the model file: so that one can tell how far another scene lies from them."""
 
+from collections.abc import Iterator
+
 import torch
 
 from geodeeplab.models import Contract, Normalisation
 from geodeeplab.models.appearance import SIDE, Appearance, measure_window, summarise
-from geodeeplab.training.chip import ChipSet
+from geodeeplab.training.chip import Chip, ChipSet
 
 CHIPS = 96
 """Chips that are looked at, spread evenly; some seconds of work."""
@@ -17,10 +19,8 @@ def describe_ground(chips: ChipSet, contract: Contract) -> Appearance | None:
         chips: as they are trained on, without changes of light; few of them are drawn in several epochs.
         contract: of the model.
     """
-    normalise, windows, side, count = Normalisation(contract), [], SIDE, len(chips)
-    for number in range(CHIPS):
-        index, epoch = (number * count // CHIPS, 0) if count >= CHIPS else (number % count, number // count)
-        chip = chips.draw(index, epoch=epoch)
+    normalise, windows, side = Normalisation(contract), [], SIDE
+    for chip in iter_spread(chips, CHIPS):
         with torch.inference_mode():
             image = normalise(chip.pixels[None], chip.valid[None])[0].numpy()
         valid, size = chip.valid.numpy(), chip.valid.shape[0]
@@ -32,3 +32,11 @@ def describe_ground(chips: ChipSet, contract: Contract) -> Appearance | None:
                 if found is not None:
                     windows.append(found)
     return summarise(windows, side=side)
+
+
+def iter_spread(chips: ChipSet, number: int) -> Iterator[Chip]:
+    """Draw so many chips, spread evenly over a set; few are drawn in several epochs."""
+    count = len(chips)
+    for i in range(number):
+        index, epoch = (i * count // number, 0) if count >= number else (i % count, i // count)
+        yield chips.draw(index, epoch=epoch)
