@@ -34,8 +34,11 @@ if TYPE_CHECKING:
         save_model,
     )
     from geodeeplab.pipeline.appending import Append
+    from geodeeplab.pipeline.checking.check import check
+    from geodeeplab.pipeline.checking.result import LayerCheck
     from geodeeplab.pipeline.evaluating.evaluate import evaluate
     from geodeeplab.pipeline.evaluating.result import Evaluation
+    from geodeeplab.pipeline.evaluating.sample import SampleDesign, sample
     from geodeeplab.pipeline.info.preflight import Preflight, preflight
     from geodeeplab.pipeline.polygons import PolygonOptions
     from geodeeplab.pipeline.result import Segmentation, Vectorization
@@ -60,12 +63,14 @@ __all__ = [
     "Evaluation",
     "GeoDeepLabError",
     "GeoDeepLabWarning",
+    "LayerCheck",
     "Map",
     "ModelError",
     "OptionError",
     "OutputError",
     "PolygonOptions",
     "Preflight",
+    "SampleDesign",
     "SceneError",
     "SceneRun",
     "Segmentation",
@@ -75,6 +80,7 @@ __all__ = [
     "as_model",
     "build_model",
     "build_published",
+    "check",
     "evaluate",
     "export_chips",
     "load_model",
@@ -85,6 +91,7 @@ __all__ = [
     "open_stack",
     "preflight",
     "prepare_data",
+    "sample",
     "save_model",
     "segment",
     "segment_scenes",
@@ -117,8 +124,11 @@ _HOMES = {
         "save_model",
     ],
     "pipeline.appending": ["Append"],
+    "pipeline.checking.check": ["check"],
+    "pipeline.checking.result": ["LayerCheck"],
     "pipeline.evaluating.evaluate": ["evaluate"],
     "pipeline.evaluating.result": ["Evaluation"],
+    "pipeline.evaluating.sample": ["SampleDesign", "sample"],
     "pipeline.polygons": ["PolygonOptions"],
     "pipeline.info.preflight": ["Preflight", "preflight"],
     "pipeline.result": ["Segmentation", "Vectorization"],

@@ -7,6 +7,7 @@ from geodeeplab.evaluation.calibration import Reliability, percent_counts, relia
 from geodeeplab.evaluation.confusion import confusion_matrix, iou, mean_iou
 from geodeeplab.evaluation.objects import Matches, ObjectCounts, covered_shares, match_objects
 from geodeeplab.evaluation.pixels import accuracy, f1, kappa, mean_over_classes, precision, recall
+from geodeeplab.evaluation.sample_sizes import sample_sizes
 from geodeeplab.evaluation.temperature import fit_temperature, softmax
 
 __all__ = [
@@ -38,5 +39,6 @@ __all__ = [
     "recall",
     "reliability",
     "reliability_of_percents",
+    "sample_sizes",
     "softmax",
 ]

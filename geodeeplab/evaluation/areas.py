@@ -1,7 +1,7 @@
 """Areas of classes, corrected for the errors that a random sample of the truth shows, with their uncertainty.
 
 Olofsson et al. 2014, "Good practices for estimating area and assessing accuracy of land change", section 4.2 and
-equations 9 to 11. The strata are the classes of the map.
+equations 1, 5 and 9 to 11. The strata are the classes of the map.
 """
 
 from dataclasses import dataclass
@@ -25,6 +25,10 @@ class AreaEstimate:
     """(K,) of `adjusted`; NaN where a class was mapped but sampled fewer than twice."""
     margin: NDArray[np.float64]
     """(K,) half the width of the confidence interval around `adjusted`."""
+    accuracy: float
+    """Share of the map that is right, each label counted by its area."""
+    accuracy_margin: float
+    """Half the width of the confidence interval around `accuracy`; NaN where a class was sampled fewer than twice."""
 
 
 def adjusted_areas(
@@ -57,7 +61,14 @@ def adjusted_areas(
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = np.where(weights > 0, weights**2 * shares * (1 - shares) / (sampled - 1.0), 0.0)
     error = total * np.sqrt(np.where(np.isfinite(terms), terms, np.nan).sum(1))
+    right = np.diagonal(terms)
+    accuracy_error = float(np.sqrt(np.where(np.isfinite(right), right, np.nan).sum()))
     z = NormalDist().inv_cdf(0.5 + confidence_level / 2)
     return AreaEstimate(
-        mapped=mapped, adjusted=total * (shares * weights).sum(1), standard_error=error, margin=z * error
+        mapped=mapped,
+        adjusted=total * (shares * weights).sum(1),
+        standard_error=error,
+        margin=z * error,
+        accuracy=float((np.diagonal(shares) * weights).sum()),
+        accuracy_margin=z * accuracy_error,
     )

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,6 +120,15 @@ def compare(
         if progress is not None:
             progress(tally.done, math.prod(labels.grid.shape))
     return tally.comparison(with_confidence=confidence is not None)
+
+
+def without_boundaries(comparison: Comparison) -> Comparison:
+    """Forget the boundaries, of which a truth of single pixels has none."""
+    return replace(
+        comparison,
+        bands=np.zeros_like(comparison.bands),
+        distances=tuple(no_distances(one.maximum) for one in comparison.distances),
+    )
 
 
 Core = tuple[slice, slice]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from geodeeplab.errors import OptionError
 from geodeeplab.evaluation import AreaEstimate, adjusted_areas, reliability_of_percents
 from geodeeplab.pipeline.evaluating.class_windows import ClassNames
-from geodeeplab.pipeline.evaluating.comparison import WINDOW, Comparison, Progress, compare
+from geodeeplab.pipeline.evaluating.comparison import WINDOW, Comparison, Progress, compare, without_boundaries
 from geodeeplab.pipeline.evaluating.files import FilePath, check_files, write_files
 from geodeeplab.pipeline.evaluating.label_inputs import LabelInput, open_labels, traced
 from geodeeplab.pipeline.evaluating.objects import ObjectComparison, compare_objects, evaluated_ground
@@ -69,7 +69,7 @@ def evaluate(
     Args:
         labels: label raster as `segment` writes it, or any raster of integers; or a layer of polygons.
         truth: a raster of classes on any grid, brought onto the labels' by the nearest pixel; or a vector layer in any
-            CRS, whose polygons are burned.
+            CRS, whose polygons are burned; or points, each of which is the pixel that it lies in.
         class_field: field of the truth's polygons with the class's name or id; it is never guessed.
         truth_class: class of all of the truth's polygons, in place of a field.
         truth_layer: layer of the truth's file, where there are several.
@@ -171,6 +171,8 @@ def evaluate(
 
 
 def _check_objects(wanted: bool, true: TruthInput) -> None:
+    if wanted and true.is_points:
+        raise OptionError(f"objects are compared with polygons, and '{true.path}' has points: leave objects out")
     if wanted and true.layer is None:
         raise OptionError(
             f"objects are compared with polygons, and '{true.path}' is a raster: trace it first with "
@@ -220,7 +222,7 @@ def _compare_pixels(
             f"no pixel of '{found.path}' has a truth in '{true.path}': check that they show the same place, and the "
             "area of interest"
         )
-    return comparison
+    return without_boundaries(comparison) if true.is_points else comparison
 
 
 def _compare_objects(

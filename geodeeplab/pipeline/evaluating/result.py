@@ -142,6 +142,7 @@ class Evaluation:
             "missed_is_wrong": self.missed_is_wrong,
             "boundary_distance_px": self.distance_px,
             "gsd_m": None if self.gsd_m is None else list(self.gsd_m),
+            "area_weighted_accuracy": self._area_weighted_accuracy(),
             "calibration": self._calibration(),
             **self.facts,
         }
@@ -230,6 +231,10 @@ class Evaluation:
             "share_beyond_maximum": one.share_beyond,
             "pixels": one.total,
         }
+
+    def _area_weighted_accuracy(self) -> dict[str, float] | None:
+        one = self.area_estimate
+        return None if one is None else {"accuracy": one.accuracy, "margin": one.accuracy_margin}
 
     def _calibration(self) -> dict[str, Any] | None:
         if self.calibration is None:

@@ -60,12 +60,14 @@ def occurs(found: "Evaluation", index: int) -> bool:
 def _iter_lines(found: "Evaluation") -> Iterator[tuple[str, str]]:
     if found.counts is not None:
         yield "accuracy", f"{share(found.accuracy)} of {found.counts.sum():,} px; kappa {share(found.kappa)}"
+    if found.counts is not None and not math.isnan(found.mean_boundary_iou):
         metres = "" if found.gsd_m is None else f", {found.distance_px * math.sqrt(math.prod(found.gsd_m)):.3g} m"
         yield "boundary IoU", f"of bands {found.distance_px} px wide{metres}; mean {share(found.mean_boundary_iou)}"
         beyond = max((one.share_beyond for one in found.distances if one.total), default=math.nan)
         maximum = found.distances[0].maximum
         looked = f"distance between boundaries, looked for up to {maximum:.3g} {found.unit}"
         yield "error", f"{looked}; farther off: up to {beyond:.0%} of a class"
+    if found.counts is not None:
         if found.missed.sum():
             total = found.missed.sum() + found.counts.sum()
             yield (
@@ -90,6 +92,7 @@ def _iter_lines(found: "Evaluation") -> Iterator[tuple[str, str]]:
 def _area_lines(found: "Evaluation") -> Iterator[str]:
     assert found.area_estimate is not None
     one = found.area_estimate
+    yield f"by area {share(one.accuracy)} ± {share(one.accuracy_margin)} of the map is right"
     for i, each in enumerate(found.classes):
         if occurs(found, i):
             yield (

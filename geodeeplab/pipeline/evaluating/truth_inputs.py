@@ -55,6 +55,11 @@ class TruthInput:
     on_overlap: Overlap
     """Which polygon is on top."""
 
+    @property
+    def is_points(self) -> bool:
+        """Whether it is a layer of points, each of which is one pixel."""
+        return self.layer is not None and self.layer.is_points
+
     def windows(self, grid: Grid) -> ClassWindows:
         """Give the class indices by windows of the grid."""
         if self.raster is not None:
@@ -166,7 +171,13 @@ def _read_polygons(
             f"(`truth_class=`): give one of the two; the fields are {listed(fields)}"
         )
     polygons = read_polygon_layer(
-        truth, crs=labels.crs, class_field=field, ignore=ignore, layer=layer, encoding=encoding
+        truth,
+        crs=labels.crs,
+        class_field=field,
+        ignore=ignore,
+        layer=layer,
+        encoding=encoding,
+        points_on=labels.grid,
     )
     if all_are is not None:
         return replace(polygons, class_index=np.full(len(polygons), names.index(all_are), dtype=np.uint8))

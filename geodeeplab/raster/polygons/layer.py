@@ -10,10 +10,12 @@ import numpy.typing as npt
 from rasterio.crs import CRS
 
 from geodeeplab.errors import GeoDeepLabWarning, OptionError
+from geodeeplab.raster.grid import Grid
 from geodeeplab.raster.polygons.areas import to_areas
 from geodeeplab.raster.polygons.class_text import by_number, check_encoding, class_text, class_texts, listed
 from geodeeplab.raster.polygons.features import LayerLike, layer_name, read_features
 from geodeeplab.raster.polygons.projecting import project_polygons
+from geodeeplab.raster.polygons.sample_points import are_points, as_pixels
 
 IGNORED = 255
 """Class index of ground that has no class."""
@@ -39,6 +41,8 @@ class PolygonLayer:
     """Features whose geometry was broken, and was repaired."""
     left_out: int
     """Features that cover no ground: points, lines, empty ones, those that cannot be repaired."""
+    is_points: bool = False
+    """Whether the layer had points, and the polygons are the pixels they lie in."""
 
     def __len__(self) -> int:
         return len(self.polygons)
@@ -53,6 +57,7 @@ def read_polygon_layer(
     ignore: Sequence[Any] = (),
     layer: str | None = None,
     encoding: str | None = None,
+    points_on: Grid | None = None,
 ) -> PolygonLayer:
     """Read the polygons of a vector layer in any CRS, with the class of each.
 
@@ -68,10 +73,11 @@ def read_polygon_layer(
         ignore: values of the field whose ground is to be ignored: its class index is 255.
         layer: name of the layer; needed where there are several with geometries.
         encoding: of the text in a shapefile or text file that does not say it, or says it wrongly, such as cp1252.
+        points_on: take the points of a layer that has nothing else for the pixels of this grid that they lie in.
 
     Warns:
-        GeoDeepLabWarning: geometries were repaired or left out, classes are blank text, or text has been read in
-            a wrong encoding.
+        GeoDeepLabWarning: geometries were repaired or left out, points have no class yet or lie elsewhere, classes
+            are blank text, or text has been read in a wrong encoding.
 
     Raises:
         OptionError: the file cannot be read, has no CRS (or has one where the scene has none), no polygon, several
@@ -80,6 +86,16 @@ def read_polygon_layer(
     name = layer_name(src)
     what = f"polygon layer '{name}'"
     found = read_features(src, field=class_field, crs=crs, layer=layer, encoding=encoding, what=what)
+    is_points = points_on is not None and are_points(found.geometries)
+    if points_on is not None and is_points:
+        count = len(found.geometries)
+        found, left = as_pixels(found, points_on, what=what)
+        if left:
+            warnings.warn(
+                f"{what}: {left} of {count} points left out, which have no class or lie beyond the labels",
+                GeoDeepLabWarning,
+                stacklevel=2,
+            )
     areas = to_areas(found.geometries, found.notes, what=what)
     if (crs is None) != (found.crs is None):
         without = "the scene" if crs is None else what
@@ -108,6 +124,7 @@ def read_polygon_layer(
         name=name,
         mended=areas.mended,
         left_out=areas.left_out,
+        is_points=is_points,
     )
 
 

@@ -1,4 +1,4 @@
-"""Polygons on their way into a scene's CRS, where straight edges become curves."""
+"""Polygons on their way into a scene's CRS, where straight edges become curves; and points."""
 
 import math
 from typing import TYPE_CHECKING, Any
@@ -29,18 +29,10 @@ def project_polygons(polygons: npt.NDArray[Any], src_crs: Any, crs: CRS, *, what
     """
     import shapely
 
-    points = shapely.get_coordinates(polygons)
-    if not (np.abs(points) < FARTHEST).all():  # NaN too
-        raise OptionError(f"{what} has coordinates that are no places (inf, NaN or 1e30): draw it again")
+    _check_places(shapely.get_coordinates(polygons), what=what)
     if _is_same(src_crs, crs):
         return polygons
-    way = transformer(
-        src_crs,
-        crs,
-        what=what,
-        error=OptionError,
-        advice="give it in the CRS of the scene, or state the scene's: gdal_edit.py -a_srs EPSG:CODE",
-    )
+    way = _way(src_crs, crs, what=what)
     dst = to_pyproj(crs)
     factor = 1 / METRES_PER_DEGREE if dst.is_geographic else 1 / dst.axis_info[0].unit_conversion_factor
     divided = _divide(polygons, way, TOLERANCE_M * factor)
@@ -49,6 +41,36 @@ def project_polygons(polygons: npt.NDArray[Any], src_crs: Any, crs: CRS, *, what
     if divided is None or not np.isfinite(moved).all():
         raise OptionError(f"{what} reaches beyond where {dst.name} is defined: cut it to the surroundings of the scene")
     return shapely.set_coordinates(divided, moved)  # type: ignore[no-any-return]
+
+
+def project_points(points: npt.NDArray[np.float64], src_crs: Any, crs: CRS, *, what: str) -> npt.NDArray[np.float64]:  # noqa: ANN401
+    """Bring points (n, 2) into a CRS.
+
+    Raises:
+        OptionError: they lie where the CRS is not defined, or nothing leads to it.
+    """
+    _check_places(points, what=what)
+    if _is_same(src_crs, crs):
+        return points
+    moved = np.column_stack(_way(src_crs, crs, what=what).transform(points[:, 0], points[:, 1]))
+    if not np.isfinite(moved).all():
+        raise OptionError(f"{what} has points beyond where {to_pyproj(crs).name} is defined: leave them out")
+    return moved
+
+
+def _check_places(points: npt.NDArray[np.float64], *, what: str) -> None:
+    if not (np.abs(points) < FARTHEST).all():  # NaN too
+        raise OptionError(f"{what} has coordinates that are no places (inf, NaN or 1e30): draw it again")
+
+
+def _way(src_crs: Any, crs: CRS, *, what: str) -> "pyproj.Transformer":  # noqa: ANN401
+    return transformer(
+        src_crs,
+        crs,
+        what=what,
+        error=OptionError,
+        advice="give it in the CRS of the scene, or state the scene's: gdal_edit.py -a_srs EPSG:CODE",
+    )
 
 
 def _is_same(src_crs: Any, crs: CRS) -> bool:  # noqa: ANN401

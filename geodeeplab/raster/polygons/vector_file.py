@@ -68,7 +68,7 @@ def describe_file(src: str | bytes, *, layer: str | None, encoding: str | None, 
             check_vector(src, what=what)
             check_whole(src, what=what)
         if _is_parquet(src):
-            _, column, fields, crs = _parquet_geometry(str(src))
+            _, column, fields, crs = parquet_geometry(str(src))
             return [field for field in fields if field != column], crs
         with errors_raised_only(), _utf8(src, encoding) as path:
             _, info = _open_layer(path, layer, encoding, what=what)
@@ -214,7 +214,7 @@ def _is_parquet(src: str | bytes) -> bool:
     return isinstance(src, str) and Path(src).suffix.lower() in PARQUET_SUFFIXES
 
 
-def _parquet_geometry(name: str) -> tuple[str, str, list[str], Any]:
+def parquet_geometry(name: str) -> tuple[str, str, list[str], Any]:
     """Give encoding and name of the geometries, all columns, and the CRS (None: unknown).
 
     Format: https://geoparquet.org/releases/v1.1.0
@@ -237,7 +237,7 @@ def _parquet_geometry(name: str) -> tuple[str, str, list[str], Any]:
 def _read_parquet(name: str, field: str | None, *, what: str) -> Features:
     import pyarrow.parquet as pq
 
-    encoding, column, fields, crs = _parquet_geometry(name)
+    encoding, column, fields, crs = parquet_geometry(name)
     check_field(field, [one for one in fields if one != column], what=what)
     if encoding == "WKB":
         table = pq.read_table(name, columns=[column] if field is None else [column, field])

@@ -9,6 +9,7 @@ then QGIS finds no style (tried with GDAL 3.6 and 3.12, QGIS 3.22).
 """
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -100,6 +101,26 @@ def outline_qml(field: str) -> str:
     ET.SubElement(text, "text-buffer", {"bufferDraw": "1", **edge})
     ET.SubElement(settings, "placement", placement="1", placementFlags="10")  # over the middle
     ET.SubElement(settings, "rendering", drawLabels="1", displayAll="1")
+    return _document(root)
+
+
+def interpretation_qml(field: str, values: Sequence[str]) -> str:
+    """Give a style of points as QML: circles that let the ground be seen, and a form with a list for one field."""
+    root = ET.Element("qgis", version=QGIS_VERSION, styleCategories="Symbology|Forms")
+    symbols = ET.SubElement(_renderer(root, "singleSymbol"), "symbols")
+    symbol = ET.SubElement(symbols, "symbol", type="marker", name="0", alpha="1", clip_to_extent="1", force_rhr="0")
+    marker = ET.SubElement(symbol, "layer", {"class": "SimpleMarker", "enabled": "1", "locked": "0", "pass": "0"})
+    color = ",".join(map(str, (*OUTLINE_COLOR, 255)))
+    looks = {"name": "circle", "color": "0,0,0,0", "outline_color": color, "outline_width": "0.6", "size": "5"}
+    options = ET.SubElement(marker, "Option", type="Map")
+    for key, value in looks.items():
+        ET.SubElement(options, "Option", name=key, type="QString", value=value)
+    fields = ET.SubElement(root, "fieldConfiguration")
+    widget = ET.SubElement(ET.SubElement(fields, "field", name=field), "editWidget", type="ValueMap")
+    config = ET.SubElement(ET.SubElement(widget, "config"), "Option", type="Map")
+    listed = ET.SubElement(config, "Option", name="map", type="List")
+    for value in values:
+        ET.SubElement(ET.SubElement(listed, "Option", type="Map"), "Option", name=value, type="QString", value=value)
     return _document(root)
 
 

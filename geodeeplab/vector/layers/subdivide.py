@@ -119,7 +119,10 @@ def _half_boxes(piece: shapely.Polygon) -> tuple[tuple[float, float, float, floa
 
 
 def _pack(pieces: NDArray[np.object_], max_vertices: int) -> NDArray[np.object_]:
-    """Join pieces that follow each other into multipolygons of at most `max_vertices` points."""
+    """Join pieces that follow each other into multipolygons of at most `max_vertices` points.
+
+    Those along whose common cut a multipolygon would not be valid stay apart.
+    """
     groups = np.empty(len(pieces), np.int64)
     group, points = 0, 0
     for i, count in enumerate(shapely.get_num_coordinates(pieces).tolist()):
@@ -128,6 +131,10 @@ def _pack(pieces: NDArray[np.object_], max_vertices: int) -> NDArray[np.object_]
         points += count
         groups[i] = group
     joined: NDArray[np.object_] = shapely.multipolygons(pieces, indices=groups)
+    apart = ~shapely.is_valid(joined)[groups]
+    if apart.any():
+        groups = np.cumsum((np.diff(groups, prepend=-1) > 0) | apart) - 1
+        joined = shapely.multipolygons(pieces, indices=groups)
     return joined
 
 

@@ -99,6 +99,15 @@ def test_multipolygons_are_cut_into_multipolygons() -> None:
         assert parts.area_m2[parts.class_ids == class_id].sum() == pytest.approx(area)
 
 
+def test_parts_along_a_common_cut_are_not_one_multipolygon() -> None:
+    labels = np.ones((60, 60), np.uint8)
+    labels[5:55:10, 5:55:10] = 0
+    parts = subdivide(batch_of_labels(labels, multi=True), max_vertices=40, measure=planar_measure)
+    assert shapely.is_valid(parts.geometries()).all()
+    assert parts.area_m2.sum() == 3575
+    assert len(parts) > 3
+
+
 def test_the_writer_cuts_and_counts_parts(tmp_path: Path) -> None:
     batch = noisy(3, side=40)
     count = write_polygons(

@@ -1,0 +1,1 @@
+"""Look for faults in a layer of polygons before it is delivered."""
