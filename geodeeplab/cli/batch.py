@@ -10,7 +10,6 @@ from geodeeplab.cli.progress import tell, tell_failed, tell_warning
 from geodeeplab.cli.text import as_options
 from geodeeplab.errors import OptionError
 from geodeeplab.pipeline.scenes.result import SceneRun
-from geodeeplab.raster.sources.stac_item import is_stac
 
 
 def are_folders(outputs: Mapping[str, str | None], scenes: Sequence[str]) -> bool:
@@ -35,6 +34,8 @@ def are_appended(outputs: Mapping[str, str | None], scenes: Sequence[str]) -> bo
     Raises:
         OptionError: if some of these are none.
     """
+    from geodeeplab.raster.sources.stac_item import is_stac  # it loads rasterio
+
     others = [path for name, path in outputs.items() if name != "polygons" and path is not None]
     is_several = len(scenes) > 1 or any(_is_folder_of_scenes(scene) or is_stac(scene) for scene in scenes)
     folders = [path for path in others if _is_folder(path)]

@@ -177,8 +177,13 @@ def _segment_many(
     from geodeeplab.pipeline.scenes.many import iter_runs, takes_scenes
     from geodeeplab.pipeline.scenes.tasks import list_tasks
 
-    append_to = told["polygon_options"].layer_name if told["append"] else None
-    tasks = list_tasks(scenes, outputs, append_to=append_to)
+    append = told["append"]
+    tasks = list_tasks(
+        scenes,
+        outputs,
+        append_to=told["polygon_options"].layer_name if append else None,
+        scene_name=append.scene_name if append else None,
+    )
     runs = iter_runs(tasks, watch=_watch, **told)
     if takes_scenes(told["executor"], tasks):
         runs = _counted(runs, len(tasks))

@@ -262,6 +262,7 @@ def test_one_layer_of_many_scenes(
     expect_refused("segment", scenes / "a.tif", *argv[:-1], out / "a.geojson", match="appended to a GeoPackage")
     wrong = run("segment", scenes, "-o", out, "--scene-name", "a", "--model", tiny_model)
     assert (wrong.status, "need --append" in wrong.err) == (2, True)
+    expect_refused("segment", scenes, *argv, "--scene-name", "a", match="3 scenes have 3 names, got one, 'a'")
     ran = run("segment", scenes / "a.tif", *argv, "--scene-name", "again", "--overwrite")
     assert ran.status == 0, ran.err
     assert len(gpd.read_file(layer, layer="landcover")) == len(table) + (table["scene"] == "a").sum()

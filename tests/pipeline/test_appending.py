@@ -125,9 +125,12 @@ def test_many_scenes(scenes: list[Path], tiny_model: Path, tmp_path: Path) -> No
     table = gpd.read_file(path, layer="landcover")
     assert table["scene"].unique().tolist() == ["a", "b"]
     assert {run.scene: run.status for run in read_manifest(path.parent / MANIFEST_NAME)}[str(scenes[1])] == "done"
+    (named,) = gdl.segment_scenes(scenes[:1], path, **run | {"append": gdl.Append(scene_name="c"), "overwrite": True})
+    assert named.status == "done"
+    assert (gpd.read_file(path, layer="landcover")["scene"] == "c").sum() == (table["scene"] == "a").sum()
     replaced = gdl.segment_scenes(scenes[:1], path, overwrite=True, **run)
     assert [one.status for one in replaced] == ["done"]
     assert replaced[0].facts is not None
     assert json.dumps(replaced[0].facts["outputs"]) == json.dumps([str(path), str(tmp_path / "out" / "a.tif")])
-    assert len(gpd.read_file(path, layer="landcover")) == len(table)
+    assert (gpd.read_file(path, layer="landcover")["scene"] != "c").sum() == len(table)
     assert not [one for one in path.parent.glob(".*") if "all" in one.name]

@@ -96,7 +96,12 @@ def segment_scenes(
     several = [scenes] if not isinstance(scenes, Sequence) or isinstance(scenes, str) else list(scenes)
     folders = {"polygons": polygons, "label_raster": label_raster}
     folders |= {"confidence": confidence, "probabilities": probabilities}
-    tasks = list_tasks(several, folders, append_to=layer_of(polygon_options) if append else None)
+    tasks = list_tasks(
+        several,
+        folders,
+        append_to=(polygon_options or PolygonOptions()).layer_name if append else None,
+        scene_name=append.scene_name if isinstance(append, Append) else None,
+    )
     done: list[SceneRun] = []
     runs = iter_runs(
         tasks,
@@ -190,11 +195,6 @@ def _was_begun(task: SceneTask) -> bool:
     if task.appended_as is not None:
         own = {"polygons": part_path(task.outputs["polygons"], task.appended_as), **own}
     return workspace_folder(next(iter(own.values()))).is_dir() or any(path.exists() for path in own.values())
-
-
-def layer_of(options: PolygonOptions | None) -> str:
-    """Give the name of the layer that polygons go to."""
-    return (options or PolygonOptions()).layer_name
 
 
 def _append_of(task: SceneTask, append: bool | Append) -> Append | None:

@@ -68,6 +68,7 @@ def list_tasks(
     *,
     split_collections: bool = True,
     append_to: str | None = None,
+    scene_name: str | None = None,
 ) -> list[SceneTask]:
     """List the scenes, those in folders and item collections too, with their results; makes the folders.
 
@@ -76,6 +77,7 @@ def list_tasks(
         outputs: folders of results, by argument of `segment`.
         split_collections: each item of a collection is a scene; else a collection is one, the mosaic of its items.
         append_to: name of the layer that polygons of all scenes are appended to; that output is a GeoPackage then.
+        scene_name: what the only scene is called in that layer; by default as its results are.
 
     Raises:
         OptionError: if there is no scene, two would have results of the same name, a result is one of the scenes, or
@@ -88,6 +90,11 @@ def list_tasks(
         told = ", ".join(str(one) if isinstance(one, str | os.PathLike) else "a STAC document" for one in scenes)
         raise OptionError(f"no scene in {told or 'nothing'}: rasters end with {', '.join(RASTER_ENDINGS)}")
     folders = {name: Path(path) for name, path in outputs.items() if path is not None}
+    if scene_name is not None and len(found) > 1:
+        raise OptionError(
+            f"{len(found)} scenes have {len(found)} names, got one, {scene_name!r}: leave `scene_name=` out, or append "
+            "them one by one"
+        )
     layer = None if append_to is None else folders.pop("polygons", None)
     records = {} if layer is None else read_records(layer)
     if not folders and layer is None:
@@ -114,8 +121,8 @@ def list_tasks(
             scene=one.scene,
             outputs=({} if layer is None else {"polygons": layer})
             | {name: folder / NAMES[name].format(one.stem) for name, folder in folders.items()},
-            appended_as=None if layer is None else one.stem,
-            is_appended=(append_to, one.stem) in records,
+            appended_as=None if layer is None else scene_name or one.stem,
+            is_appended=(append_to, scene_name or one.stem) in records,
         )
         for one in found
     ]
