@@ -120,7 +120,7 @@ def _bow_tie(left: float, bottom: float, right: float, top: float) -> shapely.Po
 def _blob(shape: object) -> bytes:
     """Give a geometry as a GeoPackage holds it: version 1, little endian, no envelope, EPSG:32633."""
     flags = 0b0001_0001 if shapely.is_empty(shape) else 0b0000_0001
-    return b"GP\0" + bytes([flags]) + (32633).to_bytes(4, "little") + shapely.to_wkb(shape)
+    return b"GP\0" + bytes([flags]) + (32633).to_bytes(4, "little") + bytes(shapely.to_wkb(shape))
 
 
 if __name__ == "__main__":

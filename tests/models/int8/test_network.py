@@ -45,7 +45,9 @@ def test_ranges_are_the_mean_of_the_ends() -> None:
     assert set(ranges) == set(int8_convolutions(network))
     ends = [sum(getattr(image, end)().item() for image in images) / 2 for end in ("min", "max")]
     assert ranges["backbone.conv_stem"] == pytest.approx(ends, rel=1e-4)
-    assert ranges["backbone.blocks.0.0.conv_pw"] == (0.0, pytest.approx(6.0, abs=6.0))
+    lowest, highest = ranges["backbone.blocks.0.0.conv_pw"]
+    assert lowest == 0
+    assert 0 < highest <= 12
     assert not any(module._forward_pre_hooks for module in network.modules())
 
 

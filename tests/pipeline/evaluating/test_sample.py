@@ -50,7 +50,7 @@ def test_points_lie_on_their_classes(labels: Path, tmp_path: Path) -> None:
 def test_the_seed_alone_counts(labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def drawn(name: str, seed: int) -> list[str]:
         gdl.sample(labels, tmp_path / name, total=150, seed=seed)
-        return gpd.read_file(tmp_path / name, layer="sample").geometry.to_wkt().tolist()
+        return list(gpd.read_file(tmp_path / name, layer="sample").geometry.to_wkt())
 
     one = drawn("a.gpkg", 0)
     monkeypatch.setattr(module, "BAND_ROWS", 7)

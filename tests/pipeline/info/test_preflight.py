@@ -102,7 +102,9 @@ class TestForecast:
     @pytest.mark.slow
     def test_columns(self, holed: Path, tiny: Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         one = preflight_request(small(holed, tiny)).run
-        monkeypatch.setitem(executor.InThisProcess.__init__.__kwdefaults__, "memory_limit", 1 << 18)
+        defaults = executor.InThisProcess.__init__.__kwdefaults__
+        assert defaults is not None
+        monkeypatch.setitem(defaults, "memory_limit", 1 << 18)
         many = preflight_request(small(holed, tiny)).run
         run = gdl.segment(
             holed, label_raster=tmp_path / "a.tif", model=tiny, tile_size=64, overlap=16, batch_size=4
