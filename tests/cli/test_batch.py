@@ -246,6 +246,7 @@ def test_a_zarr_store_is_one_scene(tmp_path: Path) -> None:
     assert [one.scene for one in list_tasks([store], {"polygons": f"{tmp_path / 'out'}/"})] == [store]
 
 
+@pytest.mark.slow
 def test_one_layer_of_many_scenes(
     run: Run, expect_refused: Refused, scenes: Path, tiny_model: Path, out: Path, tmp_path: Path
 ) -> None:

@@ -92,6 +92,7 @@ class TestWhere:
         facts = json.loads(run("segment", scene, *argv, "--label-raster", out / "b.tif", "--json", "--overwrite").out)
         assert facts["tiles"]["skipped"] > 0, "tiles without a pixel in the area cost nothing"
 
+    @pytest.mark.slow
     def test_masks(
         self, run: Run, labels_of: LabelsOf, expect_refused: Refused, segment_args: list[object], scene: Path
     ) -> None:

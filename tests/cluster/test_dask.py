@@ -16,6 +16,7 @@ import numpy as np
 import psutil
 import pyogrio
 import pytest
+import rasterio
 import shapely
 
 import geodeeplab as gdl
@@ -39,6 +40,17 @@ def workers_of(pid: int | None = None) -> list[psutil.Process]:
     """Give the Dask workers that a process (this one) has started and that still run."""
     children = psutil.Process(pid).children()
     return [one for one in children if one.status() != psutil.STATUS_ZOMBIE and "dask_worker" in "".join(one.cmdline())]
+
+
+def hide_some(scene: Path) -> str:
+    """Write a mask of a scene at a quarter of its resolution; give it as users write it."""
+    with rasterio.open(scene) as src:
+        hidden = (np.indices((src.height // 4, src.width // 4)).sum(axis=0) // 9 % 3 == 0).astype(np.uint8)
+        profile = {"crs": src.crs, "transform": src.transform @ rasterio.Affine.scale(4), "dtype": "uint8", "count": 1}
+    path = scene.with_name("clouds.tif")
+    with rasterio.open(path, "w", driver="GTiff", height=hidden.shape[0], width=hidden.shape[1], **profile) as dst:
+        dst.write(hidden * 6, 1)
+    return f"{path}:bit2"
 
 
 def refuse(block: EncodedBlock) -> None:
@@ -77,7 +89,7 @@ def test_a_crop_is_that_of_one_process(
     scene: Path, tiny_model: Path, two_workers: Dask, tmp_path: Path, read_labels: ReadLabels
 ) -> None:
     area = shapely.Polygon([(500_020.3, 4_999_750), (500_390, 4_999_980), (500_300, 4_999_720)])
-    run: dict[str, Any] = {"model": tiny_model, "aoi": area}
+    run: dict[str, Any] = {"model": tiny_model, "aoi": area, "mask": hide_some(scene)}
     gdl.segment(scene, label_raster=tmp_path / "whole.tif", crop=False, **run)
     for name, executor in (("one", None), ("two", two_workers)):
         paths: dict[str, Any] = {"polygons": tmp_path / f"{name}.gpkg", "label_raster": tmp_path / f"{name}.tif"}

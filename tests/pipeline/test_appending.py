@@ -36,6 +36,7 @@ def layer_of(path: Path, scene: str, name: str = "landcover", column: str = "sce
     return table[table[column] == scene].drop(columns=column).reset_index(drop=True)
 
 
+@pytest.mark.slow
 def test_a_layer_of_two_scenes(scenes: list[Path], tiny: Model, tmp_path: Path) -> None:
     """Law: the polygons are those of each scene alone."""
     path = tmp_path / "all.gpkg"
@@ -113,6 +114,7 @@ def test_interrupted(scenes: list[Path], tiny: Model, tmp_path: Path, monkeypatc
     assert not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.slow
 def test_many_scenes(scenes: list[Path], tiny_model: Path, tmp_path: Path) -> None:
     path = tmp_path / "out" / "all.gpkg"
     path.parent.mkdir()

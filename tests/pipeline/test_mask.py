@@ -75,6 +75,7 @@ def test_nothing_has_a_label_under_clouds(
         assert np.array_equal(outputs[0][name], outputs[1][name]), name
 
 
+@pytest.mark.slow
 def test_a_mask_is_nodata_like_any_other(
     scene: Path, clouds: Path, hidden: NDArray[np.bool_], tiny: Model, make_raster: MakeRaster, tmp_path: Path
 ) -> None:
@@ -108,6 +109,7 @@ def test_a_changed_mask_is_refused(scene: Path, clouds: Path, tiny: Model, tmp_p
     assert whole.facts["resumed_share"] == 0
 
 
+@pytest.mark.slow
 def test_a_resumed_run_gives_the_same_pixels(scene: Path, clouds: Path, tiny: Model, tmp_path: Path) -> None:
     run: dict[str, Any] = {"mask": f"{clouds}:9", "model": tiny, **TILE}
     gdl.segment(scene, label_raster=tmp_path / "whole.tif", **run)
@@ -133,6 +135,7 @@ def test_all_hidden(scene: Path, tiny: Model, tmp_path: Path) -> None:
     assert "has no valid pixel outside of its masks" in gdl.preflight(scene, mask=everything, model=tiny).needs[0]
 
 
+@pytest.mark.slow
 def test_info_counts_what_is_left(scene: Path, clouds: Path, tiny: Model, tmp_path: Path) -> None:
     run: dict[str, Any] = {"mask": f"{clouds}:9", "model": tiny, **TILE}
     found = gdl.preflight(scene, **run)
@@ -143,6 +146,7 @@ def test_info_counts_what_is_left(scene: Path, clouds: Path, tiny: Model, tmp_pa
     assert gdl.preflight(scene, mask=clouds).scene.valid.endswith("clouds.tif hides it")
 
 
+@pytest.mark.slow
 def test_each_scene_has_its_own(
     scene: Path, clouds: Path, hidden: NDArray[np.bool_], make_raster: MakeRaster, tiny_model: Path, tmp_path: Path
 ) -> None:
