@@ -9,7 +9,7 @@ from rasterio.windows import Window
 from geodeeplab.raster.crs import same_crs
 from geodeeplab.raster.grid import Grid
 from geodeeplab.raster.sources.source import Pixels, Source
-from geodeeplab.raster.sources.warped import POSITION_QUANTUM
+from geodeeplab.raster.sources.warped import LARGEST_READ, POSITION_QUANTUM, part_of, split_window
 
 
 class RepeatedSource:
@@ -38,25 +38,32 @@ class RepeatedSource:
 
     def read(self, window: Window, numbers: Sequence[int]) -> Pixels:
         """Read bands of a window, see `Source.read`."""
+        dtype = np.result_type(*(self.bands[number - 1].dtype for number in numbers))
+        array = np.zeros((len(numbers), window.height, window.width), dtype=dtype)
+        pixels = Pixels(array=array, valid=np.zeros((window.height, window.width), dtype=np.bool_))
+        rows = max(1, int(LARGEST_READ / max(1, window.width * abs(self._inner.a)) / max(abs(self._inner.e), 1e-9)))
+        cols = max(1, int(LARGEST_READ / max(1.0, abs(self._inner.e)) / max(abs(self._inner.a), 1e-9)))
+        for chunk in split_window(window, (min(rows, window.height), min(cols, window.width))):
+            self._read_chunk(chunk, numbers, part_of(pixels, window, chunk))
+        return pixels
+
+    def _read_chunk(self, window: Window, numbers: Sequence[int], out: Pixels) -> None:
         height, width = self._source.grid.shape
         rows = _indices(window.row_off, window.height, self._inner.e, self._inner.f)
         cols = _indices(window.col_off, window.width, self._inner.a, self._inner.c)
         rows_there, cols_there = (rows >= 0) & (rows < height), (cols >= 0) & (cols < width)
-        dtype = np.result_type(*(self.bands[number - 1].dtype for number in numbers))
-        array = np.zeros((len(numbers), window.height, window.width), dtype=dtype)
-        valid = np.zeros((window.height, window.width), dtype=np.bool_)
         if not (rows_there.any() and cols_there.any()):
-            return Pixels(array=array, valid=valid)
+            return
         rows, cols = rows[rows_there], cols[cols_there]
         top, left = int(rows.min()), int(cols.min())
         src = self._source.read(Window(left, top, int(cols.max()) - left + 1, int(rows.max()) - top + 1), numbers)
-        for plane, values in zip((valid, *array), (src.valid, *src.array), strict=True):
+        is_whole = rows_there.all() and cols_there.all() and out.valid.flags.c_contiguous
+        for plane, values in zip((out.valid, *out.array), (src.valid, *src.array), strict=True):
             wide = values.take(cols - left, axis=1, mode="clip")  # the small part first, then whole rows
-            if rows_there.all() and cols_there.all():
+            if is_whole:
                 wide.take(rows - top, axis=0, mode="clip", out=plane)
             else:
                 plane[np.ix_(rows_there, cols_there)] = wide[rows - top]
-        return Pixels(array=array, valid=valid)
 
     def is_all_valid(self, numbers: Sequence[int]) -> bool:
         """Give False: the grid may reach past the source."""

@@ -68,8 +68,8 @@ class WarpedSource:
         for plane, fill in zip(array, fill_values(chosen, dtype), strict=True):
             plane[:] = fill
         pixels = Pixels(array=array, valid=np.zeros((window.height, window.width), dtype=np.bool_))
-        for chunk in _split(window, CHUNK_SHAPE):
-            self._read_chunk(chunk, numbers, _part(pixels, window, chunk))
+        for chunk in split_window(window, CHUNK_SHAPE):
+            self._read_chunk(chunk, numbers, part_of(pixels, window, chunk))
         return pixels
 
     def is_all_valid(self, numbers: Sequence[int]) -> bool:
@@ -135,8 +135,8 @@ class WarpedSource:
         if needed is None:
             return
         if needed.width * needed.height > LARGEST_READ and max(window.height, window.width) > CELL:
-            for part in _split(window, (-(-window.height // 2), -(-window.width // 2))):
-                self._read_chunk(part, numbers, _part(out, window, part))
+            for part in split_window(window, (-(-window.height // 2), -(-window.width // 2))):
+                self._read_chunk(part, numbers, part_of(out, window, part))
             return
         src = self._source.read(needed, numbers)
         array, top, left = np.ascontiguousarray(src.array), needed.row_off, needed.col_off
@@ -215,7 +215,7 @@ def _window_around(positions: Points, shape: tuple[int, int]) -> Window | None:
     return Window(left, top, right - left, bottom - top)
 
 
-def _split(window: Window, shape: tuple[int, int]) -> Iterator[Window]:
+def split_window(window: Window, shape: tuple[int, int]) -> Iterator[Window]:
     """Yield the parts of a window, each of this shape or what is left at its ends."""
     height, width = shape
     for row in range(0, window.height, height):
@@ -228,7 +228,7 @@ def _split(window: Window, shape: tuple[int, int]) -> Iterator[Window]:
             )
 
 
-def _part(pixels: Pixels, window: Window, part: Window) -> Pixels:
+def part_of(pixels: Pixels, window: Window, part: Window) -> Pixels:
     """Give views of the pixels of a part of a window."""
     row, col = part.row_off - window.row_off, part.col_off - window.col_off
     rows, cols = slice(row, row + part.height), slice(col, col + part.width)

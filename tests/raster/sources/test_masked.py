@@ -21,6 +21,7 @@ from rasterio.windows import Window
 
 from geodeeplab.errors import GeoDeepLabWarning, OptionError, SceneError
 from geodeeplab.raster import MaskLike, Scene, SceneLike, open_array, open_scene, with_mask
+from tests.raster.conftest import Served
 
 MakeRaster = Callable[..., Path]
 FINE, COARSE = Affine(10, 0, 500_000, 0, -10, 5_000_000), Affine(20, 0, 500_000, 0, -20, 5_000_000)
@@ -239,6 +240,17 @@ def test_local_only(items: Path, scene: Path, make_raster: MakeRaster) -> None:
     )
     with pytest.raises(SceneError, match=r"mask '.*mask\.vrt' cannot be opened with `local_only=True`"):
         open_scene(scene, mask=vrt, local_only=True)
+
+
+def test_over_the_network(served: Served, make_raster: MakeRaster, scene: Path) -> None:
+    classes = codes(20, 30)
+    make_raster(classes, "half.tif", transform=COARSE)
+    with open_scene(scene, mask=f"{served.url}/half.tif:3,8") as opened:
+        found = whole(opened)
+        assert f"{served.url}/half.tif" in opened.source.files
+    assert np.array_equal(found, ~np.isin(classes[0].repeat(2, axis=0).repeat(2, axis=1), [3, 8]))
+    with pytest.raises(SceneError, match=r"mask '.*gone\.tif' cannot be opened over the network"):
+        open_scene(scene, mask=f"{served.url}/gone.tif")
 
 
 @pytest.mark.parametrize(
