@@ -95,3 +95,20 @@ def test_refused(mask: object, message: str) -> None:
 def test_a_mask_stays_what_it_is() -> None:
     mask = Mask(raster="a.tif", values=(1,))
     assert to_masks([mask, "b.tif"])[0] is mask
+
+
+@pytest.mark.parametrize(
+    ("preset", "dtype", "nodata", "hidden", "clear"),
+    [
+        # clear, water, snow of Landsat 8; fill has bit 0 alone
+        ("landsat", "uint16", 1, [22280, 23888, 55052, 54596, 21826], [21824, 21952, 30048, 1]),
+        ("hls", "uint8", 255, [66, 68, 72, 194, 14], [64, 96, 80, 192, 0, 255]),
+        ("sentinel-2", "uint8", 0, [3, 8, 9, 10], [0, 1, 2, 4, 5, 6, 7, 11]),
+    ],
+)
+def test_presets_on_codes_of_products(
+    preset: str, dtype: str, nodata: float, hidden: list[int], clear: list[int]
+) -> None:
+    codes = np.array([hidden + clear], dtype=dtype)
+    found = to_masks(preset)[0].hides(codes, np.ones(codes.shape, bool), nodata_range(nodata, codes.dtype))
+    assert found.tolist() == [[True] * len(hidden) + [False] * len(clear)]
