@@ -14,7 +14,8 @@ from geodeeplab.errors import OptionError, OutputError
 from geodeeplab.pipeline.polygons import PolygonOptions, PolygonPlan
 from geodeeplab.raster import SceneLike, check_output, classes_tag
 from geodeeplab.vector import PolygonBatch, write_polygons
-from geodeeplab.vector.layers.appending import AppendTarget, already_there, append_part, check_append
+from geodeeplab.vector.layers.appending import append_part, check_append
+from geodeeplab.vector.layers.scene_records import AppendTarget, already_there
 
 SUFFIX = ".gpkg"
 
@@ -41,6 +42,8 @@ class Appending:
     """How the polygons of this scene were made that are in the layer; None where none are."""
     replaces: bool
     """Whether they are replaced."""
+    commits: bool
+    """See `Append`."""
 
     @property
     def part(self) -> Path:
@@ -94,6 +97,21 @@ class Appending:
         if self.record is not None and not self.replaces:
             raise OptionError(already_there(self.target))
 
+    def finish(self, facts: dict[str, Any]) -> Path:
+        """Move the polygons into the layer, unless that is left to others; give where they are.
+
+        Args:
+            facts: of the run, whose outputs are named as they are in the end.
+
+        Raises:
+            OptionError, OutputError: See `commit`.
+        """
+        final = self.target.path if self.commits else self.part
+        facts["outputs"] = [str(final if path == str(self.part) else path) for path in facts["outputs"]]
+        if self.commits:
+            self.commit()
+        return final
+
     def commit(self) -> None:
         """Move the polygons into the layer, all or none; nothing is left to do where they are there.
 
@@ -108,31 +126,45 @@ class Appending:
 
 
 def plan_append(
-    append: Append, path: str | os.PathLike[str] | None, scene: SceneLike, options: PolygonOptions, *, overwrite: bool
-) -> Appending:
-    """Check what can be known of a layer before any work.
+    append: bool | Append,
+    path: str | os.PathLike[str] | None,
+    scene: SceneLike,
+    options: PolygonOptions | None,
+    *,
+    overwrite: bool,
+    resume: bool = False,
+) -> Appending | None:
+    """Check what can be known of a layer before any work; None where nothing is appended.
 
     Args:
-        append: how polygons are appended.
+        append: whether polygons are appended, or how.
         path: the GeoPackage; need not exist.
         scene: the scene.
         options: what polygons look like.
         overwrite: replace those of this scene.
+        resume: go on with a run that was cut off.
 
     Raises:
-        OptionError: it is no GeoPackage, or the scene has no name.
+        OptionError: it is no GeoPackage, or the scene has no name, or is there already.
         OutputError: it cannot be read, or nothing can be made beside it.
     """
+    if not append:
+        return None
+    how = Append() if append is True else append
     if path is None or Path(path).suffix.lower() != SUFFIX:
         given = "none" if path is None else os.fspath(path)
         raise OptionError(f"polygons are appended to a GeoPackage ({SUFFIX}), got {given}: give one as `polygons=`")
     target = AppendTarget(
         path=check_output(path, suffixes=(SUFFIX,), overwrite=True),
-        layer=options.layer_name,
-        column=append.scene_column,
-        scene=append.scene_name or _name_of(scene),
+        layer=(options or PolygonOptions()).layer_name,
+        column=how.scene_column,
+        scene=how.scene_name or _name_of(scene),
     )
-    return Appending(target=target, record=target.record(), replaces=overwrite)
+    planned = Appending(target=target, record=target.record(), replaces=overwrite, commits=how.commits)
+    if not resume:
+        planned.check_free()
+        planned.check_unfinished()
+    return planned
 
 
 def part_path(path: Path, scene: str) -> Path:

@@ -30,7 +30,7 @@ from geodeeplab.raster import (
 from geodeeplab.text import parse_json
 from geodeeplab.vector import POLYGON_SUFFIXES
 from geodeeplab.vector.layers import read_layer_metadata
-from geodeeplab.vector.layers.appending import read_records
+from geodeeplab.vector.layers.scene_records import read_records
 
 if TYPE_CHECKING:  # they load torch
     from geodeeplab.models import ContractLike, ModelLike

@@ -136,16 +136,9 @@ def segment(
         raise OptionError(
             "`polygons=` is the path of the file to write: what they look like goes into `polygon_options=`"
         )
-    appending = None
-    if append:
-        how, look = Append() if append is True else append, polygon_options or PolygonOptions()
-        appending = plan_append(how, polygons, scene, look, overwrite=overwrite)
-        polygons = appending.part
-        if not resume:
-            appending.check_free()
-            appending.check_unfinished()
+    appending = plan_append(append, polygons, scene, polygon_options, overwrite=overwrite, resume=resume)
     outputs = check_outputs(
-        polygons=polygons,
+        polygons=polygons if appending is None else appending.part,
         label_raster=label_raster,
         confidence=confidence,
         probabilities=probabilities,
@@ -196,14 +189,8 @@ def segment(
             overwrite=overwrite,
             progress=progress or _no_progress,
         )
-    final = outputs.polygons
-    if appending is not None:
-        final = appending.part if not how.commits else appending.target.path
-        if how.commits:
-            appending.commit()
-        facts["outputs"] = [str(final if path == str(appending.part) else path) for path in facts["outputs"]]
     return Segmentation(
-        polygons_path=final,
+        polygons_path=outputs.polygons if appending is None else appending.finish(facts),
         label_raster_path=outputs.label_raster,
         confidence_path=outputs.confidence,
         probabilities_path=outputs.probabilities,

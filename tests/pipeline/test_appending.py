@@ -101,7 +101,7 @@ def test_interrupted(scenes: list[Path], tiny: Model, tmp_path: Path, monkeypatc
     gdl.segment(scenes[0], path, resume=True, **run)
     content = path.read_bytes()
     with monkeypatch.context() as patch:
-        patch.setattr(appending, "_copy_record", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(appending, "copy_record", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             gdl.segment(scenes[1], path, **run)
     assert layer_of(path, "a").equals(gpd.read_file(path, layer="landcover").drop(columns="scene"))

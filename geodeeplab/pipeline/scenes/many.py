@@ -238,9 +238,13 @@ def _committed(run: SceneRun, call: SceneCall) -> SceneRun:
     """Move the polygons of a scene into the layer."""
     if run.status == "failed" or call.append is None:
         return run
-    path, look = call.outputs["polygons"], call.polygon_options or PolygonOptions()
+    path = call.outputs["polygons"]
     try:
-        plan_append(call.append, path, call.scene, look, overwrite=call.overwrite).commit()
+        planned = plan_append(
+            call.append, path, call.scene, call.polygon_options, overwrite=call.overwrite, resume=True
+        )
+        assert planned is not None, "something is appended"
+        planned.commit()
     except GeoDeepLabError as error:
         return replace(run, status="failed", error=str(error), facts=None)
     outputs = [str(path), *(str(one) for name, one in call.outputs.items() if name != "polygons")]

@@ -10,7 +10,7 @@ from typing import Any
 from geodeeplab.errors import OptionError, OutputError
 from geodeeplab.raster import check_distinct, check_not_inputs, is_zarr, names_stac, paths_in
 from geodeeplab.raster.sources.stac_collection import split_collection
-from geodeeplab.vector.layers.appending import read_records
+from geodeeplab.vector.layers.scene_records import read_records
 
 RASTER_ENDINGS = (".tif", ".tiff", ".vrt", ".jp2", ".img", ".png", ".jpg", ".jpeg")
 """What counts as a scene in a folder."""

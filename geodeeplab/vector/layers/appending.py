@@ -5,12 +5,10 @@ copied by SQLite itself; a process that is killed leaves SQLite's journal, by wh
 back what was begun.
 """
 
-import json
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -18,69 +16,23 @@ from xml.etree import ElementTree as ET
 from rasterio.crs import CRS
 
 from geodeeplab.atomic import sync_file, sync_folder
-from geodeeplab.errors import OptionError, OutputError
+from geodeeplab.errors import OptionError
 from geodeeplab.raster.classes import CLASSES_TAG
 from geodeeplab.raster.crs import crs_name, same_crs
 from geodeeplab.raster.outputs.checks import output_errors
 from geodeeplab.text import parse_json
-
-WAIT_S = 20.0
-"""For another program that holds the file."""
-URI, GDAL_URI = "urn:geodeeplab:scene", "http://gdal.org"
-"""`md_standard_uri` of the record of a scene, and of GDAL's metadata of a layer."""
-PROVENANCE = ("GEODEEPLAB", "GEODEEPLAB_POLYGONS")
-"""Metadata that differ between scenes, and so go into their records."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class AppendTarget:
-    """A layer that polygons of several scenes are in."""
-
-    path: Path
-    """The GeoPackage."""
-    layer: str
-    """Name of the layer."""
-    column: str
-    """Column with the names of the scenes."""
-    scene: str
-    """Name of the scene whose polygons are appended."""
-
-    def record(self) -> dict[str, str] | None:
-        """Give what is known of how the scene's polygons were made; None where they are not in the layer.
-
-        Raises:
-            OutputError: The file cannot be read.
-        """
-        return read_records(self.path).get((self.layer, self.scene))
-
-
-def read_records(path: Path) -> dict[tuple[str, str], dict[str, str]]:
-    """Read what is known of the scenes in a GeoPackage, by layer and scene; none where there is no file.
-
-    Raises:
-        OutputError: It is no GeoPackage, or cannot be read.
-    """
-    if not path.exists():
-        return {}
-    found: dict[tuple[str, str], dict[str, str]] = {}
-    with _told(path), closing(_connect(path, mode="ro")) as database:
-        if not _has_table(database, "main", "gpkg_contents"):
-            raise sqlite3.DatabaseError("it has no table gpkg_contents")
-        if not _has_table(database, "main", "gpkg_metadata_reference"):
-            return {}
-        rows = database.execute(
-            "SELECT table_name, metadata FROM gpkg_metadata JOIN gpkg_metadata_reference ON id = md_file_id "
-            "WHERE md_standard_uri = ?",
-            (URI,),
-        )
-        for layer, text in rows:
-            try:
-                content = parse_json(text)
-            except ValueError:
-                continue
-            if isinstance(content, dict) and isinstance(content.get("scene"), str):
-                found[layer, content["scene"]] = {key: str(value) for key, value in content.items()}
-    return found
+from geodeeplab.vector.layers.scene_records import (
+    GDAL_URI,
+    AppendTarget,
+    add_record,
+    attach,
+    connect,
+    copy_record,
+    has_table,
+    quoted,
+    remove_scene,
+    told_by_sqlite,
+)
 
 
 def check_append(probe: Path, target: AppendTarget) -> None:
@@ -91,8 +43,8 @@ def check_append(probe: Path, target: AppendTarget) -> None:
         OutputError: The file cannot be read.
     """
     if target.path.exists():
-        with _told(target.path), closing(_connect(target.path, mode="ro")) as database:
-            _attach(database, probe)
+        with told_by_sqlite(target.path), closing(connect(target.path, mode="ro")) as database:
+            attach(database, probe)
             _check_alike(database, target)
 
 
@@ -108,18 +60,18 @@ def append_part(part: Path, target: AppendTarget, *, replace: bool) -> None:
         OptionError: See `check_append`; or polygons of the scene are there.
         OutputError: The file is held by another program, or cannot be written; it is as it was, and the part stays.
     """
-    with _told(part):
-        _add_record(part, target)
+    with told_by_sqlite(part):
+        add_record(part, target)
     if not target.path.exists() and _become(part, target.path):
         return
-    with _told(target.path), closing(_connect(target.path, mode="rw")) as database:
-        _attach(database, part)
+    with told_by_sqlite(target.path), closing(connect(target.path, mode="rw")) as database:
+        attach(database, part)
         database.execute("BEGIN IMMEDIATE")
         try:
             _check_alike(database, target)
-            _remove_scene(database, target, replace=replace)
+            remove_scene(database, target, replace=replace)
             _copy(database, target.layer)
-            _copy_record(database, target.layer)
+            copy_record(database, target.layer)
             database.execute("COMMIT")
         except BaseException:
             database.execute("ROLLBACK")
@@ -140,46 +92,6 @@ def _become(part: Path, target: Path) -> bool:
         part.unlink(missing_ok=True)
         sync_folder(target.parent)
     return True
-
-
-def _add_record(part: Path, target: AppendTarget) -> None:
-    """Move what is known of the polygons of a part from the layer to a record of the scene, and index the column."""
-    with closing(_connect(part, mode="rw")) as database:
-        database.execute("BEGIN IMMEDIATE")
-        reference = "FROM gpkg_metadata JOIN gpkg_metadata_reference ON id = md_file_id WHERE md_standard_uri = ?"
-        if not database.execute(f"SELECT 1 {reference}", (URI,)).fetchone():
-            record = {"scene": target.scene}
-            for number, text in database.execute(f"SELECT id, metadata {reference}", (GDAL_URI,)).fetchall():
-                rest, moved = _without_provenance(text)
-                record |= moved
-                database.execute("UPDATE gpkg_metadata SET metadata = ? WHERE id = ?", (rest, number))
-            _insert_record(database, target.layer, json.dumps(record))
-            index, table, column = map(_quoted, (f"idx_{target.layer}_{target.column}", target.layer, target.column))
-            database.execute(f"CREATE INDEX IF NOT EXISTS {index} ON {table} ({column})")
-        database.execute("COMMIT")
-
-
-def _without_provenance(text: str) -> tuple[str, dict[str, str]]:
-    """Take what differs between scenes out of GDAL's metadata."""
-    root, moved = ET.fromstring(text), {}
-    for parent in root.iter("Metadata"):
-        for item in list(parent):
-            if item.get("key") in PROVENANCE:
-                moved[str(item.get("key"))] = item.text or ""
-                parent.remove(item)
-    return ET.tostring(root, encoding="unicode"), moved
-
-
-def _insert_record(database: sqlite3.Connection, layer: str, record: str) -> None:
-    added = database.execute(
-        "INSERT INTO main.gpkg_metadata (md_scope, md_standard_uri, mime_type, metadata) "
-        "VALUES ('dataset', ?, 'application/json', ?)",
-        (URI, record),
-    )
-    database.execute(
-        "INSERT INTO main.gpkg_metadata_reference (reference_scope, table_name, md_file_id) VALUES ('table', ?, ?)",
-        (layer, added.lastrowid),
-    )
 
 
 def _check_alike(database: sqlite3.Connection, target: AppendTarget) -> None:
@@ -219,47 +131,12 @@ def _check_alike(database: sqlite3.Connection, target: AppendTarget) -> None:
         )
 
 
-def _remove_scene(database: sqlite3.Connection, target: AppendTarget, *, replace: bool) -> None:
-    """Remove a scene that is there, if it is to be replaced.
-
-    Raises:
-        OptionError: It is not.
-    """
-    table, column = _quoted(target.layer), _quoted(target.column)
-    records = [
-        number
-        for number, text in database.execute(
-            "SELECT id, metadata FROM main.gpkg_metadata JOIN main.gpkg_metadata_reference ON id = md_file_id "
-            "WHERE md_standard_uri = ? AND table_name = ?",
-            (URI, target.layer),
-        ).fetchall()
-        if _scene_of(text) == target.scene
-    ]
-    there = database.execute(f"SELECT 1 FROM main.{table} WHERE {column} = ? LIMIT 1", (target.scene,)).fetchone()
-    if not records and there is None:
-        return
-    if not replace:
-        raise OptionError(already_there(target))
-    database.execute(f"DELETE FROM main.{table} WHERE {column} = ?", (target.scene,))
-    for number in records:
-        database.execute("DELETE FROM main.gpkg_metadata_reference WHERE md_file_id = ?", (number,))
-        database.execute("DELETE FROM main.gpkg_metadata WHERE id = ?", (number,))
-
-
-def already_there(target: AppendTarget) -> str:
-    """Say that the scene is in the layer."""
-    return (
-        f"layer '{target.layer}' of {target.path} has polygons of scene '{target.scene}' already: pass "
-        "`overwrite=True` to replace them, or another name of the scene"
-    )
-
-
 def _copy(database: sqlite3.Connection, layer: str) -> None:
     """Copy the rows of the part and its entries of the R-tree, with numbers that go on after those that are there."""
-    table, old, new = _quoted(layer), _geometry(database, "main", layer), _geometry(database, "part", layer)
+    table, old, new = quoted(layer), _geometry(database, "main", layer), _geometry(database, "part", layer)
     key, own_key = _key(database, "main", layer), _key(database, "part", layer)
     names = list(_columns(database, "part", layer))
-    chosen = [_quoted(name) for name in names]
+    chosen = [quoted(name) for name in names]
     if old["srs_id"] != new["srs_id"]:
         database.create_function("in_srs", 1, _Renumbered(old["srs_id"]), deterministic=True)
         chosen = [f"in_srs({one})" if name == new["column"] else one for name, one in zip(names, chosen, strict=True)]
@@ -276,17 +153,17 @@ def _copy(database: sqlite3.Connection, layer: str) -> None:
         if "AFTER INSERT" in sql.upper() and "ST_" in sql.upper()  # functions that only GDAL has
     ]
     for name, _ in triggers:
-        database.execute(f"DROP TRIGGER main.{_quoted(name)}")
-    listed = ", ".join(map(_quoted, names))
+        database.execute(f"DROP TRIGGER main.{quoted(name)}")
+    listed = ", ".join(map(quoted, names))
     database.execute(
         f"INSERT INTO main.{table} ({key}, {listed}) SELECT {own_key} + ?, {', '.join(chosen)} FROM part.{table} "
         f"ORDER BY {own_key}",
         (offset,),
     )
     trees = [f"rtree_{layer}_{one['column']}" for one in (old, new)]
-    if _has_table(database, "main", trees[0]):
+    if has_table(database, "main", trees[0]):
         database.execute(
-            f"INSERT INTO main.{_quoted(trees[0])} SELECT id + ?, minx, maxx, miny, maxy FROM part.{_quoted(trees[1])}",
+            f"INSERT INTO main.{quoted(trees[0])} SELECT id + ?, minx, maxx, miny, maxy FROM part.{quoted(trees[1])}",
             (offset,),
         )
     for _, sql in triggers:
@@ -301,13 +178,6 @@ def _copy(database: sqlite3.Connection, layer: str) -> None:
         "WHERE table_name = ?5",
         (*bounds, layer),
     )
-
-
-def _copy_record(database: sqlite3.Connection, layer: str) -> None:
-    for (text,) in database.execute(
-        "SELECT metadata FROM part.gpkg_metadata WHERE md_standard_uri = ?", (URI,)
-    ).fetchall():
-        _insert_record(database, layer, text)
 
 
 class _Renumbered:
@@ -344,13 +214,13 @@ def _crs(geometry: Mapping[str, Any]) -> CRS | None:
 
 
 def _columns(database: sqlite3.Connection, schema: str, layer: str) -> dict[str, str]:
-    rows = database.execute(f"PRAGMA {schema}.table_info({_quoted(layer)})")
+    rows = database.execute(f"PRAGMA {schema}.table_info({quoted(layer)})")
     return {name: str(kind).upper() for _, name, kind, _, _, is_key in rows if not is_key}
 
 
 def _key(database: sqlite3.Connection, schema: str, layer: str) -> str:
-    rows = database.execute(f"PRAGMA {schema}.table_info({_quoted(layer)})").fetchall()
-    return _quoted(next(name for _, name, _, _, _, is_key in rows if is_key))
+    rows = database.execute(f"PRAGMA {schema}.table_info({quoted(layer)})").fetchall()
+    return quoted(next(name for _, name, _, _, _, is_key in rows if is_key))
 
 
 def _classes(database: sqlite3.Connection, schema: str, layer: str) -> str:
@@ -367,40 +237,3 @@ def _classes(database: sqlite3.Connection, schema: str, layer: str) -> str:
         if item.get("key") == CLASSES_TAG
     ]
     return ", ".join(f"{item['id']} {item['name']}" for text in texts for item in parse_json(text))
-
-
-def _scene_of(text: str) -> str | None:
-    try:
-        content = parse_json(text)
-    except ValueError:
-        return None
-    scene = content.get("scene") if isinstance(content, dict) else None
-    return scene if isinstance(scene, str) else None
-
-
-def _has_table(database: sqlite3.Connection, schema: str, name: str) -> bool:
-    found = database.execute(f"SELECT 1 FROM {schema}.sqlite_master WHERE type = 'table' AND name = ?", (name,))
-    return found.fetchone() is not None
-
-
-def _connect(path: Path, *, mode: str) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=WAIT_S, isolation_level=None)
-
-
-def _attach(database: sqlite3.Connection, part: Path) -> None:
-    database.execute("ATTACH ? AS part", (f"{part.absolute().as_uri()}?mode=ro",))
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-@contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Say in one line what SQLite has against a file."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        is_held = "locked" in str(error) or "busy" in str(error)
-        advice = "close it in the program that holds it" if is_held else "check that it is a GeoPackage, and the disk"
-        raise OutputError(f"nothing is appended to {path} ({error}): {advice}, then run again") from error

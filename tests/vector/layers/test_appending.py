@@ -17,8 +17,9 @@ from rasterio.crs import CRS
 from geodeeplab.errors import OptionError, OutputError
 from geodeeplab.raster import LabelClass, classes_tag
 from geodeeplab.vector import PolygonBatch, write_polygons
-from geodeeplab.vector.layers import appending
-from geodeeplab.vector.layers.appending import AppendTarget, append_part, check_append, read_records
+from geodeeplab.vector.layers import appending, scene_records
+from geodeeplab.vector.layers.appending import append_part, check_append
+from geodeeplab.vector.layers.scene_records import AppendTarget, read_records
 from tests.examples import few
 
 CLASSES = (LabelClass(id=1, name="wood", color=(0, 99, 0)), LabelClass(id=2, name="water", color=(0, 0, 99)))
@@ -167,7 +168,7 @@ def test_other_files_are_refused(layer: Path, tmp_path: Path, monkeypatch: pytes
         database.execute("CREATE TABLE a (b)")
     with pytest.raises(OutputError, match="it has no table gpkg_contents"):
         read_records(other.with_suffix(".db"))
-    monkeypatch.setattr(appending, "WAIT_S", 0.05)
+    monkeypatch.setattr(scene_records, "WAIT_S", 0.05)
     before = rows_of(layer)
     with closing(sqlite3.connect(layer, isolation_level=None)) as database:
         database.execute("BEGIN IMMEDIATE")
@@ -210,7 +211,7 @@ def test_a_crs_of_another_number(tmp_path: Path) -> None:
 KILLED = """
 import os, sys
 from pathlib import Path
-from geodeeplab.vector.layers import appending
+from geodeeplab.vector.layers import appending, scene_records
 part, path = map(Path, sys.argv[1:3])
 setattr(appending, sys.argv[3], lambda *arguments: os._exit(9))
 target = appending.AppendTarget(path=path, layer="landcover", column="scene", scene="b")
@@ -218,7 +219,7 @@ appending.append_part(part, target, replace=False)
 """
 
 
-@pytest.mark.parametrize("at", few(["_copy_record", "_copy", "_check_alike"], 1))
+@pytest.mark.parametrize("at", few(["copy_record", "_copy", "_check_alike"], 1))
 def test_a_kill_leaves_the_old_layer(layer: Path, tmp_path: Path, at: str) -> None:
     before, part = rows_of(layer), write_part(tmp_path, "b", 2000, x=9)
     done = subprocess.run([sys.executable, "-c", KILLED, part, layer, at], check=False)
