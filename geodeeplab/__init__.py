@@ -34,6 +34,8 @@ if TYPE_CHECKING:
         save_model,
     )
     from geodeeplab.pipeline.appending import Append
+    from geodeeplab.pipeline.changing.change import change
+    from geodeeplab.pipeline.changing.result import Change
     from geodeeplab.pipeline.checking.check import check
     from geodeeplab.pipeline.checking.result import LayerCheck
     from geodeeplab.pipeline.evaluating.evaluate import evaluate
@@ -55,6 +57,7 @@ __all__ = [
     "Adaptation",
     "Append",
     "Augmentation",
+    "Change",
     "Contract",
     "ContractError",
     "Dask",
@@ -80,6 +83,7 @@ __all__ = [
     "as_model",
     "build_model",
     "build_published",
+    "change",
     "check",
     "evaluate",
     "export_chips",
@@ -124,6 +128,8 @@ _HOMES = {
         "save_model",
     ],
     "pipeline.appending": ["Append"],
+    "pipeline.changing.change": ["change"],
+    "pipeline.changing.result": ["Change"],
     "pipeline.checking.check": ["check"],
     "pipeline.checking.result": ["LayerCheck"],
     "pipeline.evaluating.evaluate": ["evaluate"],

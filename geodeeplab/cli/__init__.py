@@ -14,8 +14,8 @@ from geodeeplab.cli.text import as_options, drop_undecodable_logs, let_all_be_pr
 from geodeeplab.errors import GeoDeepLabError, GeoDeepLabWarning
 
 COMMANDS = (
-    "segment", "vectorize", "adapt", "train", "chips", "evaluate", "check", "sample", "map", "info", "models", "export",
-    "demo",
+    "segment", "vectorize", "adapt", "train", "chips", "evaluate", "change", "check", "sample", "map",
+    "info", "models", "export", "demo",
 )  # fmt: skip
 
 

@@ -88,7 +88,7 @@ def command(
             truth_class=truth_class,
             truth_layer=truth_layer,
             truth_encoding=truth_encoding,
-            classes=_split_pairs(classes),
+            classes=split_pairs(classes),
             ignore=ignore,
             background=background,
             all_touched=all_touched,
@@ -114,7 +114,7 @@ def command(
     click.echo(found.to_json() if as_json else found.table())
 
 
-def _split_pairs(texts: tuple[str, ...]) -> dict[str | int, str | int]:
+def split_pairs(texts: tuple[str, ...]) -> dict[str | int, str | int]:
     """Split each `value=class` at its last equals sign."""
     pairs: dict[str | int, str | int] = {}
     for text in texts:

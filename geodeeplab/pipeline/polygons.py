@@ -172,6 +172,7 @@ class PolygonPlan:
         *,
         with_confidence: bool,
         metadata: Mapping[str, str],
+        class_columns: Mapping[str, Mapping[int, str]] | None = None,
         overwrite: bool = False,
         threads: int | None = None,
     ) -> int:
@@ -181,6 +182,7 @@ class PolygonPlan:
             iter_strip_rows(rows, shape=(self.grid.height, self.grid.width), nodata=self.nodata),
             with_confidence=with_confidence,
             metadata=metadata,
+            class_columns=class_columns,
             overwrite=overwrite,
             threads=threads,
         )
@@ -192,6 +194,7 @@ class PolygonPlan:
         *,
         with_confidence: bool,
         metadata: Mapping[str, str],
+        class_columns: Mapping[str, Mapping[int, str]] | None = None,
         overwrite: bool = False,
         threads: int | None = None,
     ) -> int:
@@ -202,6 +205,7 @@ class PolygonPlan:
             bands: all labels from the top.
             with_confidence: whether they have a confidence.
             metadata: the layer's metadata.
+            class_columns: see `write_polygons`.
             overwrite: replace the file if it exists.
             threads: threads that trace; by default as many as there are cores.
         """
@@ -230,6 +234,7 @@ class PolygonPlan:
                 layer=self.options.layer_name,
                 scene=self.scene,
                 metadata={**metadata, **options},
+                class_columns=class_columns,
                 max_vertices=self.options.max_vertices,
                 measure=ruler.measure_arcs,
                 overwrite=overwrite,

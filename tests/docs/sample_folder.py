@@ -54,6 +54,10 @@ def fill_folder(folder: Path) -> None:
         shutil.copyfile(folder / f"{name}.tif", folder / "scenes" / f"{name}.tif")
     _write_items(folder)
     _write_masks(folder, profile)
+    for name in ("before-scene", "after-scene"):
+        _write(folder / f"{name}.tif", image, profile)
+    _write(folder / "before.tif", truth[None], profile | {"nodata": 0})
+    _write(folder / "after.tif", np.roll(truth, 9, axis=1)[None], profile | {"nodata": 0})
     for name in ("labels", "a_labels"):
         _write(folder / f"{name}.tif", truth[None], profile | {"nodata": 0})
     chosen = np.random.default_rng(0).random(truth.shape) < 0.02

@@ -25,6 +25,7 @@ PAGES = (
         for name in (
             "index", "install", "guide", "masks", "adapting", "maps", "evaluating", "gallery", "chips", "training",
             "programs", "cluster", "web-services", "qgis", "arcgis-learn", "checking",
+            "change",
         )
     ),
 )  # fmt: skip
@@ -56,7 +57,7 @@ PYTHON_NOT_RUN = {
 }
 """By page, what a Python block has in it that is not run, and why."""
 OUTPUTS = ("-o", "--label-raster", "--confidence", "--probabilities", "--map", "--save", "--suggest", "--report",
-           "--statuses", "--faults", "--points")  # fmt: skip
+           "--statuses", "--faults", "--points", "--figure")  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,13 @@ import geodeeplab as gdl
 GLOSSARY = Path(__file__).parents[2] / "docs" / "glossary.md"
 PLAIN_WORDS = """
     after allow announce areas available buffer build calls clip conv counts cut data datasets decay deep degrees
-    devices dict distances dst early estimate evaluate evaluation export extra facts fc fill find finite fit folder
-    fraction gb geo group groups half holes html ignore json keep kept kernel layout like load m m2 mapping max min
-    missed name needs nodes non notes nullable num option overwrite path paths pct plan plot prepare probabilities
-    probability progress published refine report required resize rgb rotation run save scales schedule seconds self
-    show simplified skip smoothing source status statuses stopping strategy strength supported table threads title
-    total touched traceback tracing train unchecked unfreeze unknown unlabelled unpaired val version warning
-    warnings wrong
+    devices dict distances dst early estimate evaluate evaluation export extra facts fc figure fill find finite fit
+    folder fraction gb geo group groups half holes html ignore json keep kept kernel layout like load m m2 mapping
+    max min missed name needs nodes non notes nullable num option overwrite path paths pct plan plot prepare
+    probabilities probability progress published refine report required resize rgb rotation run save scales schedule
+    seconds self show simplified skip smoothing source status statuses stopping strategy strength supported table
+    threads title total touched traceback tracing train unchecked unfreeze unknown unlabelled unpaired val version
+    warning warnings wrong
 """
 PLAIN = frozenset(PLAIN_WORDS.split())
 """Words that mean here what they mean everywhere."""

@@ -70,8 +70,14 @@ def _features(batch: PolygonBatch, layer: Layer) -> Iterator[bytes]:
 
 def _properties(batch: PolygonBatch, layer: Layer) -> Iterator[str]:
     """Yield the members of each feature's properties."""
-    names = [_json(item.name) for item in layer.classes] + ["null"]  # the place -1 is the last
-    named = [names[place] for place in layer.class_places(batch.class_ids)]
+    names = [_json(item.name) for item in layer.classes]
+    texts = [
+        name + "".join(f",{_json(key)}:{_json(one.get(item.id))}" for key, one in layer.class_columns.items())
+        for name, item in zip(names, layer.classes, strict=False)
+    ]
+    # the place -1 is the last
+    texts.append("null" + "".join(f",{_json(key)}:null" for key in layer.class_columns))
+    named = [texts[place] for place in layer.class_places(batch.class_ids)]
     columns = {key: _numbers(values) for key, values in layer.columns(batch).items()}
     ids = columns.pop("class_id")
     for class_id, name, *numbers in zip(ids, named, *columns.values(), strict=True):

@@ -1,7 +1,7 @@
 """What a layer holds, and its features as Arrow columns."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,8 @@ class Layer:
     """Whatever else is known of the layer, say its provenance."""
     is_multi: bool
     """Multipolygons, not polygons."""
+    class_columns: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    """Columns of text that follow from the class: by name, the text for each class id."""
     has_confidence_mean: bool = False
     """The features have a column `confidence`."""
     has_confidence_min: bool = False
@@ -87,6 +89,7 @@ class Layer:
         fields = [
             pa.field("class_id", pa.int32()),
             pa.field("class_name", pa.string()),
+            *(pa.field(name, pa.string()) for name in self.class_columns),
             pa.field("area_m2", pa.float64()),
             pa.field("perimeter_m", pa.float64()),
         ]
@@ -112,11 +115,14 @@ class Layer:
                 pa.binary(), len(batch), [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(buffer)]
             ),
         }
+        for name, texts in self.class_columns.items():
+            values = pa.array([texts.get(item.id) for item in self.classes], pa.string())
+            arrays[name] = values.take(pa.array(places, mask=places < 0))
         if self.scene is not None:
             arrays[self.scene[0]] = pa.repeat(self.scene[1], len(batch))
-        for name, values in self.columns(batch).items():
-            arrays[name] = pa.array(values, schema.field(name).type, from_pandas=True)
-        return pa.RecordBatch.from_arrays([arrays[field.name] for field in schema], schema=schema)
+        for name, numbers in self.columns(batch).items():
+            arrays[name] = pa.array(numbers, schema.field(name).type, from_pandas=True)
+        return pa.RecordBatch.from_arrays([arrays[one.name] for one in schema], schema=schema)
 
 
 def read_layer_metadata(path: Path) -> dict[str, str]:

@@ -61,6 +61,7 @@ def write_polygons(
     layer: str = LAYER_NAME,
     scene: tuple[str, str] | None = None,
     metadata: Mapping[str, str] | None = None,
+    class_columns: Mapping[str, Mapping[int, str]] | None = None,
     max_vertices: int | None = None,
     measure: Measure | None = None,
     overwrite: bool = False,
@@ -85,6 +86,7 @@ def write_polygons(
         layer: Name of the layer.
         scene: Name of a column, and the name of the scene that stands in it; for a GeoPackage.
         metadata: Metadata of the layer, say its provenance.
+        class_columns: More columns of text that follow from the class: by name, the text for each class id.
         max_vertices: Cut polygons with more points than this (see `subdivide`).
         measure: Measures the parts of polygons that were cut; without it, their area and perimeter are null.
         overwrite: Whether a file that exists is replaced.
@@ -110,6 +112,7 @@ def write_polygons(
             crs=crs,
             classes=classes,
             metadata=metadata or {},
+            class_columns=class_columns or {},
             is_multi=first.feature_offsets is not None,
             has_confidence_mean=first.confidence_mean is not None,
             has_confidence_min=first.confidence_min is not None,
