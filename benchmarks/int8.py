@@ -13,7 +13,7 @@ fp32. The model must be prepared for int8 (`scripts/add_int8.py`, `DeepLab.save(
 import argparse
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -86,10 +86,10 @@ def print_times(found: Mapping[str, list[tuple[float, float]]], *, megapixels: f
         print(f"| {name} | {threads} | {wall:.2f} | {ratios[0]:.2f} | {cpu:.2f} | {ratios[1]:.2f} |", flush=True)
 
 
-def print_quality(model_path: str, scene: Path, truth: Path) -> None:
-    """Print a row for each precision on a scene."""
+def print_quality(model_path: str, scene: Path, truth: Path, precisions: Sequence[str]) -> None:
+    """Print a row for each precision on a scene; the first is what the others are compared with."""
     first: np.ndarray | None = None
-    for precision in ("fp32", "bf16", "int8"):
+    for precision in precisions:
         with tempfile.TemporaryDirectory(prefix="geodeeplab-int8-") as place:
             path = Path(place) / "labels.tif"
             segment(scene, label_raster=path, model=model_path, precision=precision, device="cpu", gsd_m="native")
@@ -112,6 +112,7 @@ def main() -> None:
     parser.add_argument("--tile-size", type=int, default=768, help="pixels of the tile along each axis")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="of timing; 0 for none")
     parser.add_argument("--scene", nargs=2, type=Path, action="append", default=[], metavar=("SCENE", "TRUTH"))
+    parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16", "int8"], help="of scenes; fp32 comes first")
     told = parser.parse_args()
     if told.rounds:
         side = told.tile_size
@@ -122,7 +123,7 @@ def main() -> None:
     if told.scene:
         print("| scene | precision | mean IoU | boundary IoU | as fp32 |\n|---|---|--:|--:|--:|")
     for scene, truth in told.scene:
-        print_quality(told.model, scene, truth)
+        print_quality(told.model, scene, truth, told.precisions)
 
 
 if __name__ == "__main__":
