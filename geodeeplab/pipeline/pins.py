@@ -28,7 +28,7 @@ def pins_of(plan: "Plan") -> dict[str, Any]:
         "geodeeplab": geodeeplab.__version__,
         "torch": torch.__version__,
         "torchvision": version("torchvision"),
-        "openvino": version("openvino") if device.precision == "int8" else None,
+        "openvino": openvino_facts() if device.precision == "int8" else None,
         "cudnn": cudnn_version() if device.torch_device.type == "cuda" else None,
         "scene": plan.scene.path,
         "scene_files": files_of(plan.scene),
@@ -65,6 +65,12 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"cpu {torch.backends.cpu.get_cpu_capability()}" if device.type == "cpu" else device.type
+
+
+def openvino_facts() -> list[str | bool]:
+    """Give OpenVINO's version, and whether the CPU has VNNI, without which sums of int8 are cut off here and there."""
+    has_vnni = getattr(torch.cpu, "_is_vnni_supported", None)
+    return [version("openvino"), has_vnni is not None and bool(has_vnni())]
 
 
 def cudnn_version() -> int | None:
