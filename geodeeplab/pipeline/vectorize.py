@@ -4,7 +4,7 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import repeat
 from typing import Any
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from geodeeplab.errors import GeoDeepLabWarning, OptionError, SceneError
 from geodeeplab.pipeline.polygons import PolygonOptions, plan_polygons
 from geodeeplab.pipeline.result import Vectorization
+from geodeeplab.pipeline.told import Progress, Told
 from geodeeplab.raster import (
     RowReader,
     Scene,
@@ -29,9 +30,6 @@ from geodeeplab.raster import (
 from geodeeplab.vector import POLYGON_SUFFIXES, LabelRows
 
 BAND_ROWS = 512
-
-Progress = Callable[[int, int], None]
-"""Called with the pixels read and the pixels in all; it may raise to cancel."""
 
 
 def vectorize(
@@ -78,10 +76,12 @@ def vectorize(
         classes = read_classes(scene, nodata=nodata)
         plan = plan_polygons(options, grid=scene.grid, classes=classes, nodata=nodata, dst_path=path)
         check_lossless(scene, known=[*(one.id for one in classes), nodata] if classes else [])
-        told = _Told(progress, scene.grid.height * scene.grid.width * (1 if plan.minimum is None else 2))
+        told = Told(progress, scene.grid.height * scene.grid.width * (1 if plan.minimum is None else 2))
 
         def read() -> Iterator[NDArray[np.integer[Any]]]:
-            return told.count(_iter_labels(scene, nodata))
+            for rows in _iter_labels(scene, nodata):
+                yield rows
+                told.count(rows.size)
 
         bands = read() if plan.minimum is None else plan.sieve(read)
         beside = repeat(None) if sure is None else _iter_confidence(sure)
@@ -152,18 +152,3 @@ def _iter_confidence(scene: Scene) -> Iterator[NDArray[np.uint8]]:
     for start in range(0, height, BAND_ROWS):
         pixels = reader.read(start, min(start + BAND_ROWS, height))
         yield np.where(pixels.valid & (pixels.array[0] <= 100), pixels.array[0], np.uint8(255))
-
-
-class _Told:
-    """Tells how many pixels were read."""
-
-    def __init__(self, progress: Progress | None, total: int) -> None:
-        self._progress, self._total, self._done = progress, total, 0
-
-    def count(self, bands: Iterator[NDArray[np.integer[Any]]]) -> Iterator[NDArray[np.integer[Any]]]:
-        """Pass bands on, and tell after each."""
-        for band in bands:
-            yield band
-            self._done += band.size
-            if self._progress is not None:
-                self._progress(self._done, self._total)

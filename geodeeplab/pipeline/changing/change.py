@@ -5,7 +5,7 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from itertools import repeat
 from pathlib import Path
@@ -21,11 +21,11 @@ from geodeeplab.pipeline.changing.transitions import BAND_ROWS, Band, count_tran
 from geodeeplab.pipeline.evaluating.class_windows import UNKNOWN, ClassNames, ClassWindows, RasterClasses, classes_text
 from geodeeplab.pipeline.evaluating.label_inputs import LabelInput, open_labels
 from geodeeplab.pipeline.polygons import PolygonOptions, PolygonPlan, plan_polygons
+from geodeeplab.pipeline.told import Progress, Told
 from geodeeplab.raster import (
     Aoi,
     Grid,
     LabelClass,
-    Source,
     atomic_outputs,
     check_distinct,
     check_output,
@@ -35,8 +35,7 @@ from geodeeplab.raster import (
     paths_in,
     to_aoi,
 )
-from geodeeplab.raster.crs import same_crs
-from geodeeplab.raster.sources.warped import WarpedSource
+from geodeeplab.raster.sources.warped import on_grid
 from geodeeplab.vector import POLYGON_SUFFIXES, LabelRows
 
 if TYPE_CHECKING:
@@ -47,9 +46,6 @@ MOST_KINDS = 253
 """Kinds of change that a map can have."""
 NOTHING, UNCHANGED = 0, 254
 FARTHEST_PX = 50.0
-
-Progress = Callable[[int, int], None]
-"""Called with the pixels read and the pixels to be read; it may raise to cancel."""
 
 
 def change(
@@ -127,7 +123,7 @@ def change(
             names,
             shift_px,
             area,
-            _Told(progress, passes * grid.height * grid.width),
+            Told(progress, passes * grid.height * grid.width),
         )
         counts, shifted = comparison.count()
         earlier.check_values()
@@ -207,7 +203,7 @@ class _Comparison:
         names: tuple[LabelClass, ...],
         shift_px: float,
         aoi: Aoi | None,
-        told: "_Told",
+        told: Told,
     ) -> None:
         self._before, self._after, self._count = before, after, len(names)
         self.shift_px, self._aoi, self._told = shift_px, aoi, told
@@ -281,17 +277,8 @@ def _open_both(
             names.append(LabelClass(id=number, name=one.name, color=one.color))
     nodata = later.scene.bands[0].nodata
     index_of[0 if nodata is None else int(nodata)] = UNKNOWN
-    source = _on_grid(later.scene.source, earlier.grid)
+    source = on_grid(later.scene.source, earlier.grid)
     return earlier, RasterClasses(source, later.scene.bands[0].number, index_of.get), tuple(names)
-
-
-def _on_grid(source: Source, grid: Grid) -> Source:
-    is_same = (
-        (source.grid.height, source.grid.width) == (grid.height, grid.width)
-        and same_crs(source.grid.crs, grid.crs)
-        and source.grid.transform.almost_equals(grid.transform, 1e-9)
-    )
-    return source if is_same else WarpedSource(source, grid, resampling="nearest")
 
 
 def _least_confidence(
@@ -303,7 +290,7 @@ def _least_confidence(
         scene = stack.enter_context(open_scene(path, bands=[1]))
         if scene.dtype != np.uint8:
             raise OptionError(f"confidence is uint8 from 0 to 100, '{path}' holds {scene.dtype.name}: convert it")
-        sources.append((_on_grid(scene.source, grid), scene.bands[0].number))
+        sources.append((on_grid(scene.source, grid), scene.bands[0].number))
 
     def bands() -> Iterator[NDArray[np.uint8]]:
         for start in range(0, grid.height, BAND_ROWS):
@@ -340,16 +327,3 @@ def _pixel_m2(grid: Grid) -> float | None:
     (x_res, y_res), (x_m, y_m) = grid.res, grid.gsd_m
     area = grid.pixel_area * x_m * y_m / (x_res * y_res)
     return area if math.isfinite(area) else None
-
-
-class _Told:
-    """Tells how many pixels were read."""
-
-    def __init__(self, progress: Progress | None, total: int) -> None:
-        self._progress, self._total, self._done = progress, total, 0
-
-    def count(self, pixels: int) -> None:
-        """Count some more."""
-        self._done += pixels
-        if self._progress is not None:
-            self._progress(min(self._done, self._total), self._total)

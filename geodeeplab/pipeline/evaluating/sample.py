@@ -2,7 +2,7 @@
 
 import html
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from geodeeplab.evaluation import sample_sizes
 from geodeeplab.pipeline.evaluating.class_windows import UNKNOWN
 from geodeeplab.pipeline.evaluating.label_inputs import LabelInput, open_labels
 from geodeeplab.pipeline.evaluating.table import aligned
+from geodeeplab.pipeline.told import Progress, Told
 from geodeeplab.quiet import ignore_warnings
 from geodeeplab.raster import (
     Aoi,
@@ -39,9 +40,6 @@ BAND_ROWS = 512
 EXPECTED = 0.8
 """User's accuracy of classes of which nothing else is said."""
 LAYER, TRUTH_FIELD = "sample", "truth"
-
-Progress = Callable[[int, int], None]
-"""Called with the pixels read and the pixels to be read, each twice; it may raise to cancel."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +132,7 @@ def sample(
         labels = open_labels(stack, label_raster, None, field=None, encoding=None, band=band, like=None)
         assert labels.grid is not None
         area = None if aoi is None else to_aoi(aoi, crs=labels.crs)
-        told = _Told(progress, 2 * labels.grid.height * labels.grid.width)
+        told = Told(progress, 2 * labels.grid.height * labels.grid.width)
         count = len(labels.classes)
         pixels = np.zeros(count, dtype=np.int64)
         for _, found in _iter_bands(labels, area, told):
@@ -160,7 +158,7 @@ def sample(
     return design
 
 
-def _iter_bands(labels: LabelInput, aoi: Aoi | None, told: "_Told") -> Iterator[tuple[int, NDArray[np.uint8]]]:
+def _iter_bands(labels: LabelInput, aoi: Aoi | None, told: Told) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """Yield bands of rows, the first row of each and class indices (n, W); `UNKNOWN` where there is no label."""
     assert labels.grid is not None
     grid, windows = labels.grid, labels.windows_on(labels.grid)
@@ -174,7 +172,7 @@ def _iter_bands(labels: LabelInput, aoi: Aoi | None, told: "_Told") -> Iterator[
 
 
 def _find(
-    labels: LabelInput, aoi: Aoi | None, ranks: list[NDArray[np.int64]], told: "_Told"
+    labels: LabelInput, aoi: Aoi | None, ranks: list[NDArray[np.int64]], told: Told
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Find pixels by their rank among those of their class, row by row: their rows, columns and class indices."""
     found: list[NDArray[np.int64]] = [np.empty((3, 0), dtype=np.int64)]
@@ -239,16 +237,3 @@ def _expected(said: float | Mapping[str | int, float], classes: tuple[LabelClass
             f"{', '.join(one.name for one in classes)}"
         )
     return found
-
-
-class _Told:
-    """Tells how many pixels were read."""
-
-    def __init__(self, progress: Progress | None, total: int) -> None:
-        self._progress, self._total, self._done = progress, total, 0
-
-    def count(self, pixels: int) -> None:
-        """Count some more."""
-        self._done += pixels
-        if self._progress is not None:
-            self._progress(self._done, self._total)

@@ -28,10 +28,9 @@ from geodeeplab.raster import (
     read_classes,
     read_polygon_layer,
 )
-from geodeeplab.raster.crs import same_crs
 from geodeeplab.raster.polygons.class_text import listed
 from geodeeplab.raster.polygons.features import describe_layer
-from geodeeplab.raster.sources.warped import WarpedSource
+from geodeeplab.raster.sources.warped import on_grid
 
 HINT = "say which class they are (`classes=`), or leave them out (`ignore=`)"
 
@@ -142,14 +141,11 @@ def _raster(scene: Scene, names: ClassNames, grid: Grid) -> tuple[RasterClasses,
     """Give the classes of a truth raster on a grid, and whether it lay on another."""
     check_lossless(scene, known=[])
     called = {one.id: one.name for one in read_classes(scene, nodata=-1) if one.name != str(one.id)}
-    is_same = (
-        scene.shape == grid.shape
-        and same_crs(scene.crs, grid.crs)
-        and scene.transform.almost_equals(grid.transform, 1e-9)
-    )
-    source = scene.source if is_same else WarpedSource(scene.source, grid, resampling="nearest")
+    source = on_grid(scene.source, grid)
     number = scene.bands[0].number
-    return RasterClasses(source, number, lambda value: names.find(value, name=called.get(value))), not is_same
+    return RasterClasses(
+        source, number, lambda value: names.find(value, name=called.get(value))
+    ), source is not scene.source
 
 
 def _read_polygons(

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from rasterio.windows import Window
 
+from geodeeplab.raster.crs import same_crs
 from geodeeplab.raster.grid import Grid
 from geodeeplab.raster.projection import Points, apply_transform, near_longitude, pixel_steps, projection
 from geodeeplab.raster.sources.scaled import ScaledSource, fill_values
@@ -24,6 +25,16 @@ LARGEST_READ = 1 << 24  # pixels of the source that are read in one go, where th
 BLOCK_SHAPE = (256, 256)
 SAMPLED_LINES = 257  # along each axis, by which is told how much of a grid a source reaches
 LEAST_ROWS = 512  # the blocks of the source under two reads are decoded for both: taller reads have fewer of them
+
+
+def on_grid(source: Source, grid: Grid) -> Source:
+    """Give a source of labels on a grid: itself if it lies there, else warped by the nearest pixel."""
+    is_same = (
+        source.grid.shape == grid.shape
+        and same_crs(source.grid.crs, grid.crs)
+        and source.grid.transform.almost_equals(grid.transform, 1e-9)
+    )
+    return source if is_same else WarpedSource(source, grid, resampling="nearest")
 
 
 class WarpedSource:
