@@ -180,7 +180,7 @@ def _name_of(scene: SceneLike) -> str:
     if isinstance(first, str | os.PathLike):
         name = Path(os.fspath(first).partition("?")[0]).stem
     if not isinstance(name, str) or not name:
-        raise OptionError("a scene that is no file has no name in the layer: give one, `append=Append(scene_name=…)`")
+        raise OptionError("a scene that is no file has no name in the layer: give one, `scene_name=`")
     return name
 
 

@@ -168,7 +168,7 @@ class TestOptions:
         ("options", "match"),
         [
             (["--blend", "cubic"], "'cubic' is not one of 'hann', 'linear', 'none': see geodeeplab segment --help"),
-            (["--precision", "int8"], "'int8' is not one of"),
+            (["--precision", "int4"], "'int4' is not one of"),
             (["--tile-size", "big"], "'big' is not a valid integer"),
             (["--tilesize", "64"], "No such option.*--tilesize"),
             (["--tta", "d5"], "'d5' is not one of 'none', 'flips', 'd4'"),

@@ -126,7 +126,8 @@ def list_tasks(
         )
         for one in found
     ]
-    results = list(dict.fromkeys(path for task in tasks for path in task.outputs.values()))
+    own = [path for task in tasks for name, path in task.outputs.items() if layer is None or name != "polygons"]
+    results = own if layer is None else [layer, *own]
     check_distinct(results)
     check_not_inputs(results, paths_in([one.scene for one in found]))
     return tasks
