@@ -24,9 +24,10 @@ import sys
 import tempfile
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -218,26 +219,15 @@ def facts_of(marks: Marks, shape: tuple[int, int], written: int, disk: "Disk") -
     }
 
 
-class Threads:
-    """Watches the CPU time of each thread of this process, by name; on Linux."""
+class Watch(ABC):
+    """Looks at something again and again, in a thread of its own, while a block runs."""
 
     def __init__(self) -> None:
         """Begin with nothing."""
         self._done = threading.Event()
-        self._first: dict[int, int] = {}
-        self._last: dict[int, int] = {}
-        self._names: dict[int, str] = {}
         self._thread = threading.Thread(target=self._watch, name="watch")
 
-    def milliseconds(self, mpx: float) -> dict[str, float]:
-        """Give those of each name for a megapixel; what a thread did before it was seen first is lost."""
-        spent: dict[str, float] = {}
-        for number, last in self._last.items():
-            name = self._names.get(number, "other").split("-")[0].split("_")[0].split(" ")[0]
-            spent[name] = spent.get(name, 0.0) + (last - self._first[number]) / 1e6 / mpx
-        return {name: spent.get(name, 0.0) for name in THREADS}
-
-    def __enter__(self) -> "Threads":
+    def __enter__(self) -> Self:
         """Start to watch."""
         self._thread.start()
         return self
@@ -249,24 +239,50 @@ class Threads:
 
     def _watch(self) -> None:
         while not self._done.wait(POLL_S):
-            self._names |= {one.native_id: one.name for one in threading.enumerate() if one.native_id is not None}
-            for task in Path("/proc/self/task").glob("*/schedstat"):
-                try:
-                    spent = int(task.read_text().split()[0])
-                except (OSError, IndexError):  # it has ended
-                    continue
-                self._first.setdefault(int(task.parent.name), spent)
-                self._last[int(task.parent.name)] = spent
+            self._look()
+
+    @abstractmethod
+    def _look(self) -> None:
+        """Look once."""
 
 
-class Disk:
+class Threads(Watch):
+    """Watches the CPU time of each thread of this process, by name; on Linux."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        super().__init__()
+        self._first: dict[int, int] = {}
+        self._last: dict[int, int] = {}
+        self._names: dict[int, str] = {}
+
+    def milliseconds(self, mpx: float) -> dict[str, float]:
+        """Give those of each name for a megapixel; what a thread did before it was seen first is lost."""
+        spent: dict[str, float] = {}
+        for number, last in self._last.items():
+            name = self._names.get(number, "other").split("-")[0].split("_")[0].split(" ")[0]
+            spent[name] = spent.get(name, 0.0) + (last - self._first[number]) / 1e6 / mpx
+        return {name: spent.get(name, 0.0) for name in THREADS}
+
+    def _look(self) -> None:
+        self._names |= {one.native_id: one.name for one in threading.enumerate() if one.native_id is not None}
+        for task in Path("/proc/self/task").glob("*/schedstat"):
+            try:
+                spent = int(task.read_text().split()[0])
+            except (OSError, IndexError):  # it has ended
+                continue
+            self._first.setdefault(int(task.parent.name), spent)
+            self._last[int(task.parent.name)] = spent
+
+
+class Disk(Watch):
     """Watches how many bytes lie in a folder."""
 
     def __init__(self, folder: Path) -> None:
         """Take the folder."""
-        self._folder, self._done = folder, threading.Event()
+        super().__init__()
+        self._folder = folder
         self._seen: list[tuple[float, int]] = [(0.0, 0)]
-        self._thread = threading.Thread(target=self._watch)
 
     @property
     def most(self) -> int:
@@ -277,26 +293,15 @@ class Disk:
         """Give the most bytes until then."""
         return max(size for when, size in self._seen if when <= wall)
 
-    def __enter__(self) -> "Disk":
-        """Start to watch."""
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop."""
-        self._done.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._done.wait(POLL_S):
-            sizes = 0
-            for folder, _, names in os.walk(self._folder):
-                for name in names:
-                    try:
-                        sizes += os.lstat(os.path.join(folder, name)).st_size
-                    except OSError:  # renamed, or gone
-                        continue
-            self._seen.append((time.perf_counter(), sizes))
+    def _look(self) -> None:
+        sizes = 0
+        for folder, _, names in os.walk(self._folder):
+            for name in names:
+                try:
+                    sizes += os.lstat(os.path.join(folder, name)).st_size
+                except OSError:  # renamed, or gone
+                    continue
+        self._seen.append((time.perf_counter(), sizes))
 
 
 if __name__ == "__main__":

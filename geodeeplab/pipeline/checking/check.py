@@ -174,7 +174,7 @@ class _Seen:
 
     @property
     def boxes(self) -> NDArray[np.float64]:
-        """Least x and y, greatest x and y (m, 4) of the polygons that `fit_polygons` gives."""
+        """Least x and y, greatest x and y (m, 4) of the geometries that have finite ones."""
         return np.concatenate(self._boxes)
 
     @property
@@ -191,15 +191,17 @@ class _Seen:
         import shapely
 
         self.count += len(batch.fids)
-        all_bounds = shapely.bounds(batch.geometries)
-        all_bounds = all_bounds[np.isfinite(all_bounds).all(axis=1)]
-        if len(all_bounds):
-            np.minimum(self._bounds[:2], all_bounds[:, :2].min(axis=0), out=self._bounds[:2])
-            np.maximum(self._bounds[2:], all_bounds[:, 2:].max(axis=0), out=self._bounds[2:])
+        boxes = shapely.bounds(batch.geometries)
+        placed = np.isfinite(boxes).all(axis=1)
+        if placed.any():
+            np.minimum(self._bounds[:2], boxes[placed, :2].min(axis=0), out=self._bounds[:2])
+            np.maximum(self._bounds[2:], boxes[placed, 2:].max(axis=0), out=self._bounds[2:])
+        self._boxes.append(boxes[placed])
+        self._vertices.append(shapely.get_num_coordinates(batch.geometries[placed]).astype(np.int64))
+        if self.median_edge:
+            return
         polygons, _ = fit_polygons(batch)
-        self._boxes.append(shapely.bounds(polygons))
-        self._vertices.append(shapely.get_num_coordinates(polygons).astype(np.int64))
-        if not self.median_edge and len(polygons):
+        if len(polygons):
             start, stop = edge_ends(shapely.get_parts(polygons))
             lengths = np.hypot(*(stop - start).T)
             self.median_edge = float(np.median(lengths[lengths > 0]))
