@@ -16,6 +16,8 @@ from geodeeplab.models.heads.aspp import resize
 
 PIXELS_PER_POINT = 256
 """N = H·W / 256: the number of stride-16 positions of the image, as in the paper's semantic models."""
+TRAINING_PIXELS_PER_POINT = 8
+"""At least: a head that is used at every pixel learns from an eighth of them a step, as neighbours teach the same."""
 IMAGE_LEVEL = -1
 """Among the fine levels: the image itself."""
 
@@ -232,10 +234,11 @@ def _draw_points(ranks: Tensor, count: int, shape: Sequence[int], *, at_centres:
 def point_logits(head: PointHead, coarse: Tensor, fine: Sequence[Tensor], labelled: Tensor) -> tuple[Tensor, Tensor]:
     """Give the head's logits (N, K, P) at training points, and the positions (N, P) of their pixels.
 
-    `labelled` (N, H, W) says where points may lie; P is the head's N. Gradients flow into the coarse logits too.
+    `labelled` (N, H, W) says where points may lie; P is the head's N, or that of `TRAINING_PIXELS_PER_POINT` where that
+    is less. Gradients flow into the coarse logits too.
     """
     height, width = labelled.shape[-2:]
-    count = max(1, height * width // head.pixels_per_point)
+    count = max(1, height * width // max(head.pixels_per_point, TRAINING_PIXELS_PER_POINT))
     points, index = sample_training_points(coarse, labelled, count, at_centres=head.at_centres)
     logits = head(sample_levels(fine, points), point_sample(coarse.float(), points))
     return logits.transpose(1, 2), index

@@ -27,19 +27,19 @@ class FeatureExtractor(nn.ModuleDict):
         strides: Sequence[int],
         origins: Sequence[int] = (0, 0, 0, 0),
     ) -> None:
-        """Take the layers in their order, and the names of the four whose outputs are the levels."""
+        """Take the layers in their order, and the names of the levels; one may be named twice."""
         super().__init__(layers)
         self.levels = tuple(levels)
         self.channels, self.strides, self.origins = tuple(channels), tuple(strides), tuple(origins)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Give the levels, shallow to deep, (N, channels[i], ⌈H/strides[i]⌉, ⌈W/strides[i]⌉) of images (N, C, H, W)."""
-        maps = []
+        maps = {}
         for name, layer in self.items():
             x = layer(x)
             if name in self.levels:
-                maps.append(x)
-        return maps
+                maps[name] = x
+        return [maps[name] for name in self.levels]
 
 
 def capped_strides(output_stride: int) -> tuple[int, ...]:
