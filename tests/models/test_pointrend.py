@@ -9,6 +9,7 @@ from geodeeplab.models import PointHead, build_model, certainty, point_sample, p
 from geodeeplab.models.heads.aspp import resize
 from geodeeplab.models.pointrend import (
     IMAGE_LEVEL,
+    TRAINING_PIXELS_PER_POINT,
     labels_at,
     point_logits,
     point_loss,
@@ -138,7 +139,7 @@ def test_with_a_point_a_pixel_and_the_image_every_pixel_is_classified_by_its_own
     assert torch.allclose(got, dense(network.point_head, coarse, fine, (32, 48)), atol=1e-4)
     logits, index = point_logits(network.point_head, coarse, fine, torch.ones(1, 32, 48, dtype=torch.bool))
     assert torch.allclose(logits, got.flatten(2).gather(2, index[:, None].expand(-1, 3, -1)), atol=1e-4)
-    assert index.shape == (1, 32 * 48)
+    assert index.shape == (1, 32 * 48 // TRAINING_PIXELS_PER_POINT)
     assert build_model(**network.architecture).point_head.pixels_per_point == 1  # type: ignore[union-attr]
 
 
