@@ -60,10 +60,11 @@ def check_tta(tta: str) -> str:
     return tta
 
 
-def average(forward: Forward, images: Tensor, valid: Tensor, tta: str) -> Tensor:
+def average(forward: Forward, images: Tensor, valid: Tensor, tta: str, *, num_classes: int | None = None) -> Tensor:
     """Give the mean of the log-probabilities (N, K, H, W), float32, that the network has for each transform.
 
-    They are logits again, so that blending stays in logits. `none` gives the network's logits as they are.
+    They are logits again, so that blending stays in logits. `none` gives the network's logits as they are. Of channels
+    that are no class's, as that of boundaries, it is the mean of the logits.
 
     Law: the mean of transformed images is the transformed mean, up to the rounding of a sum in another order.
 
@@ -72,12 +73,14 @@ def average(forward: Forward, images: Tensor, valid: Tensor, tta: str) -> Tensor
         images: (N, C, H, W).
         valid: (N, H, W), transformed with them.
         tta: a name of `TRANSFORMS`.
+        num_classes: K, where the network gives more channels; by default all are classes'.
     """
     transforms = TRANSFORMS[check_tta(tta)]
     if len(transforms) == 1:
         return forward(images, valid)
     total = torch.zeros((), device=images.device)
     for transform in transforms:
-        logits = forward(transform.apply(images), transform.apply(valid))
-        total = total + transform.undo(logits.float().log_softmax(1))
+        logits = forward(transform.apply(images), transform.apply(valid)).float()
+        classes, others = logits[:, :num_classes], logits[:, logits.shape[1] if num_classes is None else num_classes :]
+        total = total + transform.undo(torch.cat([classes.log_softmax(1), others], dim=1))
     return total / len(transforms)

@@ -1,4 +1,4 @@
-"""From blended logits to what is written: labels, confidence, probabilities."""
+"""From blended logits to what is written: labels, confidence, probabilities, boundaries."""
 
 from dataclasses import dataclass
 
@@ -10,6 +10,8 @@ from geodeeplab.errors import OptionError
 NODATA_LABEL = 0
 CONFIDENCE_NODATA = 255
 """Also of probabilities as uint8; as float16 they are NaN."""
+BOUNDARY_SCALE = 255
+"""Of the probability of a boundary as uint8, which has no value for nodata: labels say where there is none."""
 PROBABILITY_DTYPES = ("uint8", "float16")
 
 
@@ -18,7 +20,8 @@ class Decision:
     """What a run gives of each pixel's logits.
 
     The outputs are `labels` (uint8, 0 where there is no data), `confidence` (uint8, 100 × the probability of the most
-    likely class) and `probabilities` (one band a class, 100 × as uint8, or as float16).
+    likely class), `probabilities` (one band a class, 100 × as uint8, or as float16) and `boundary` (uint8, 255 × the
+    probability that the pixel lies on the boundary of an object, 0 where there is no data).
     """
 
     class_ids: tuple[int, ...]
@@ -27,6 +30,8 @@ class Decision:
     """Give the confidence."""
     probabilities: str | None = None
     """Give all probabilities, as `uint8` or `float16`."""
+    with_boundary: bool = False
+    """Give the boundary, whose logit follows those of the K classes. Law: no other output changes by it."""
     kept: tuple[int, ...] | None = None
     """The labels that are wanted; None keeps all."""
     min_confidence: float = 0.0
@@ -59,7 +64,14 @@ class Decision:
             layers["confidence"] = ("uint8", 1)
         if self.probabilities is not None:
             layers["probabilities"] = (self.probabilities, len(self.class_ids))
+        if self.with_boundary:
+            layers["boundary"] = ("uint8", 1)
         return layers
+
+    @property
+    def channels(self) -> int:
+        """Number of logits of a pixel: K, or K + 1."""
+        return len(self.class_ids) + self.with_boundary
 
     def table(self, device: torch.device | str = "cpu") -> Tensor:
         """Give the label (K,), uint8, of each channel; on a GPU the host waits for it, so once a run is enough."""
@@ -70,10 +82,13 @@ class Decision:
         """Give the outputs, (..., h, w) or (..., K, h, w), each pixel's by itself; of equals the first class counts.
 
         Args:
-            logits: (..., K, h, w) float32.
+            logits: (..., K, h, w) float32, or (..., K + 1, h, w) with the boundary's.
             wanted: (..., h, w), True where a label is wanted.
             table: that of `table`, where the logits are; made here by default.
         """
+        boundary: Tensor | None = None
+        if self.with_boundary:
+            logits, boundary = logits[..., :-1, :, :], logits[..., -1, :, :]
         best, channels = logits.max(-3)  # one kernel for all classes; of equals the first
         labels = (self.table(logits.device) if table is None else table).take(channels)
         out = {"labels": labels}
@@ -88,13 +103,15 @@ class Decision:
             if self.probabilities:
                 out["probabilities"] = self._probabilities(shares * confidence.unsqueeze(-3), wanted.unsqueeze(-3))
         labels.masked_fill_(~wanted, NODATA_LABEL)
+        if boundary is not None:
+            out["boundary"] = (BOUNDARY_SCALE * boundary.sigmoid()).round().to(torch.uint8).masked_fill_(~wanted, 0)
         return out
 
     def fill(self, layer: str) -> float:
         """Give the value of pixels without data."""
         if layer == "probabilities" and self.probabilities == "float16":
             return float("nan")
-        return NODATA_LABEL if layer == "labels" else CONFIDENCE_NODATA
+        return NODATA_LABEL if layer in ("labels", "boundary") else CONFIDENCE_NODATA
 
     def _shares(self, behind: Tensor) -> Tensor:
         """Give what each probability is of the largest, of logits less the largest; in place."""

@@ -77,7 +77,7 @@ class _Forwarded:
     tiles: tuple[tuple[Tile, int | None], ...]
     """Each tile with its slot, as in the batch."""
     logits: Tensor | None
-    """(B, K, T, T) float32; None if no slot is filled."""
+    """(B, K, T, T) float32, with one channel more where boundaries are given; None if no slot is filled."""
     wanted: Tensor
     """(B, T, T) bool."""
     lost: Tensor | None
@@ -206,7 +206,7 @@ class Engine:
         band = RollingBand(
             lattice,
             shard,
-            num_classes=len(self.decision.class_ids),
+            num_classes=self.decision.channels,
             blend=self.blend,
             margin=self.margin,
             skips_nan=self._is_lenient,

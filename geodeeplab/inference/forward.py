@@ -39,6 +39,7 @@ class Forward:
         refine: Refine | None = None,
         compiled: bool = False,
         is_batch_fixed: bool = False,
+        num_classes: int | None = None,
     ) -> None:
         """Move the network to the device.
 
@@ -51,6 +52,8 @@ class Forward:
             refine: improves the logits before they are blended, such as `CRFRefiner`.
             compiled: compile the network for its batch's shape on first use.
             is_batch_fixed: the network takes no other batch, so none is halved where memory runs out.
+            num_classes: K, where the network gives more channels, which `refine` does not see; by default all are
+                classes'.
         """
         check_tta(tta)
         self.device = device
@@ -61,6 +64,7 @@ class Forward:
         self.normalise = normalise.to(device.torch_device)
         self.batch_size = batch_size or device.default_batch
         self.tta, self.refine, self.compiled, self.is_batch_fixed = tta, refine, compiled, is_batch_fixed
+        self.num_classes = num_classes
         self._call: Callable[[Tensor, Tensor], Tensor] = self.network
         if compiled:
             # No CUDA graph: torch keeps those by thread, and each scene's passes have a thread of their own.
@@ -88,7 +92,10 @@ class Forward:
     def logits(self, pixels: Tensor, valid: Tensor) -> Tensor:
         """Give logits (N, K, T, T), float32 on the device, of pixels (N, C, T, T) and `valid` (N, T, T) on the host."""
         logits = self._through_network(pixels, valid)
-        return logits if self.refine is None else self.refine(pixels.numpy(), valid.numpy(), logits)
+        if self.refine is None:
+            return logits
+        refined = self.refine(pixels.numpy(), valid.numpy(), logits[:, : self.num_classes])
+        return refined if self.num_classes is None else torch.cat([refined, logits[:, self.num_classes :]], dim=1)
 
     def find_batch_size(self, channels: int, tile_size: int, *, sharing: int = 1) -> int:
         """Find how many tiles of (channels, tile_size, tile_size) suit the device, and take it as `batch_size`.
@@ -134,7 +141,8 @@ class Forward:
         device, dtype = self.device.torch_device, self.device.autocast_dtype
         with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype is not None):
             there, valid_there = self.to_device(pixels), self.to_device(valid)
-            logits = average(self._forward, self.normalise(there, valid_there), valid_there, self.tta)
+            images = self.normalise(there, valid_there)
+            logits = average(self._forward, images, valid_there, self.tta, num_classes=self.num_classes)
         if self._copies is not None:
             self._last = torch.cuda.current_stream(device).record_event()
         return logits.float()

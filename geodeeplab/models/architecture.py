@@ -95,6 +95,8 @@ class Architecture:
     """Width of PointRend's MLP."""
     pixels_per_point: int = 256
     """Pixels for each point that PointRend computes, 1 to 65536."""
+    boundary: bool = False
+    """Give the logit of objects' boundaries after those of the classes."""
 
     def __post_init__(self) -> None:
         """Check types and ranges; what does not go together is refused where the network is built.
@@ -164,7 +166,7 @@ class Architecture:
         ):
             if getattr(self, name) is not None:
                 check_whole(getattr(self, name), name, low, high)
-        for name in ("pointrend", "keep_dilation"):
+        for name in ("pointrend", "keep_dilation", "boundary"):
             check_flag(getattr(self, name), name)
         for name in ("extra_conv", "separable"):
             if getattr(self, name) is not None:

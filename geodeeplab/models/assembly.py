@@ -13,6 +13,7 @@ from geodeeplab.models.backbones import (
     replace_first_convolution,
 )
 from geodeeplab.models.backbones.vgg import VGGS
+from geodeeplab.models.heads.boundary import BoundaryHead
 from geodeeplab.models.heads.options import HEADS, accepted_options
 from geodeeplab.models.network import SegmentationNetwork
 from geodeeplab.models.pointrend import IMAGE_LEVEL, PointHead
@@ -29,7 +30,7 @@ VGG_ONLY = ("fcn32s", "fcn16s", "fcn8s", "dilatednet")
 
 
 def build_network(numbers: Architecture) -> SegmentationNetwork:
-    """Build an untrained network that maps images (N, C, H, W) to logits (N, K, H, W).
+    """Build an untrained network that maps images (N, C, H, W) to logits (N, K, H, W), or one channel more.
 
     Raises:
         ModelError: for a backbone that is unknown, or numbers that do not go together.
@@ -47,7 +48,10 @@ def build_network(numbers: Architecture) -> SegmentationNetwork:
     features = _build_backbone(numbers, output_stride=stride)
     head = HEADS[arch](features, numbers.num_classes, **accepted_options(arch, options))
     point_head = _point_head(features, numbers) if numbers.pointrend else None
-    network = SegmentationNetwork(features, head, point_head, fine_levels=numbers.fine_levels, scales=numbers.scales)
+    boundary_head = BoundaryHead(features.channels, stride=features.strides[0]) if numbers.boundary else None
+    network = SegmentationNetwork(
+        features, head, point_head, boundary_head, fine_levels=numbers.fine_levels, scales=numbers.scales
+    )
     network.architecture = numbers.to_mapping()
     return network
 

@@ -32,10 +32,11 @@ def build_model(
     context: str | None = None,
     point_channels: int = 256,
     pixels_per_point: int = 256,
+    boundary: bool = False,
     weights: str | os.PathLike[str] | None = None,
     bands: Sequence[str] | None = None,
 ) -> SegmentationNetwork:
-    """Build a network that maps images (N, C, H, W) to logits (N, K, H, W).
+    """Build a network that maps images (N, C, H, W) to logits (N, K, H, W), with `boundary` (N, K + 1, H, W).
 
     The defaults are torchvision's where it has the network (`fcn`, `deeplabv3`), but for DeepLabV3's output stride of
     16 in place of 8; else the paper's. The paper's variants of DeepLabV3 are arguments: `multi_grid=(1, 2, 4)`,
@@ -70,6 +71,8 @@ def build_model(
         pixels_per_point: pixels of the image for each point that PointRend computes, in training and in each step of
             inference. The default refines edges; with 1, and the image among the levels, every pixel is classified by
             its own values too, as maps need whose objects are pixels.
+        boundary: give one logit more, after those of the classes: whether the pixel lies on the boundary of an object,
+            so that objects that touch can be told apart. A head of its own reads it off the backbone's levels.
         weights: pretrained weights to load: `DEFAULT`, the name of torchvision's, or a file (see `load_pretrained`).
         bands: names of the bands of the images, by which a pretrained first convolution is adapted.
 
@@ -100,6 +103,7 @@ def build_model(
             context=context,
             point_channels=point_channels,
             pixels_per_point=pixels_per_point,
+            boundary=boundary,
         )
     )
     if weights is not None:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from geodeeplab.errors import ModelError
 from geodeeplab.models.adapted.architecture import read_architecture
 from geodeeplab.models.appearance import Appearance, check_appearance, read_appearance
-from geodeeplab.models.architecture import MAX_BANDS
+from geodeeplab.models.architecture import MAX_BANDS, Architecture
 from geodeeplab.models.checks import (
     check_mapping,
     check_name,
@@ -82,6 +82,9 @@ class Contract:
     int8_ranges: Ranges = field(default_factory=dict)
     """What each convolution reads on training chips, so that the network can run in int8; empty where nobody measured.
     """
+    instances: tuple[str, ...] = ()
+    """Names of the classes whose objects the network was trained to separate. If there are some, it gives one logit
+    more, after those of the classes: whether a pixel lies on the boundary of such an object."""
     licence: str = ""
     """Licence of the weights."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -118,6 +121,7 @@ class Contract:
         names = [item.name for item in self.classes]
         if len(set(names)) != len(names):
             raise ModelError(f"every class has a name of its own, not {shown(', '.join(names))}: rename the doubles")
+        self._check_instances(names)
         if self.positive is not None and (self.positive not in names or len(names) > 2):
             raise ModelError(
                 f"positive names one of the one or two classes of a network of one channel, not "
@@ -147,7 +151,8 @@ class Contract:
         """Write the contract as one JSON object.
 
         What only later readers know is left out where it says nothing (a band's scale and offset, that it is optional,
-        `output`, `positive`, a temperature of 1, `appearance`, `int8_ranges`), so that earlier ones take the file, too.
+        `output`, `positive`, a temperature of 1, `appearance`, `int8_ranges`, `instances`), so that earlier readers
+        take the file, too.
         """
         values = dataclasses.asdict(self)
         for stated, band in zip(values["bands"], self.bands, strict=True):
@@ -155,8 +160,8 @@ class Contract:
                 del stated["scale"], stated["offset"]
             if not band.is_optional:
                 del stated["is_optional"]
-        for key in ("output", "positive", "appearance", "int8_ranges"):
-            if values[key] in (None, {}):
+        for key in ("output", "positive", "appearance", "int8_ranges", "instances"):
+            if values[key] in (None, {}, ()):
                 del values[key]
         if self.temperature == 1:
             del values["temperature"]
@@ -198,6 +203,8 @@ class Contract:
             plain["bands"] = tuple(read_band(item) for item in listed(plain["bands"], "bands"))
             if "value_range" in plain:
                 plain["value_range"] = tuple(listed(plain["value_range"], "value_range"))
+            if "instances" in plain:
+                plain["instances"] = tuple(listed(plain["instances"], "instances"))
             if plain.get("appearance") is not None:
                 plain["appearance"] = read_appearance(plain["appearance"])
             if "int8_ranges" in plain:
@@ -241,6 +248,8 @@ class Contract:
         if self.appearance is not None:
             check_appearance(self.appearance, bands=len(self.bands))
         read_ranges(self.int8_ranges)
+        for name in self.instances:
+            check_text(name, "each of instances")
         if self.output not in (None, *OUTPUTS):
             raise TypeError(f"output is {' or '.join(OUTPUTS)}, not {shown(self.output)}")
 
@@ -253,10 +262,26 @@ class Contract:
             raise ModelError(
                 f"the network reads {architecture.in_channels} bands, the contract names {len(self.bands)}"
             )
+        has_boundary = isinstance(architecture, Architecture) and architecture.boundary
+        if has_boundary != bool(self.instances):
+            has, names = ("has", "no class") if has_boundary else ("lacks", "classes")
+            raise ModelError(f"the network {has} the output of boundaries, and instances name {names}: save it again")
         if self.output == "probabilities" or self.positive is not None:
             raise ModelError(
                 "output and positive are said of networks from elsewhere; the network of a model file gives a logit a "
                 "class: leave them out"
+            )
+
+    def _check_instances(self, names: list[str]) -> None:
+        """Check that instances are of classes that there are, and that the network is one that can find them."""
+        if unknown := [name for name in self.instances if name not in names]:
+            raise ModelError(
+                f"instances are of the classes {shown(', '.join(names))}, not of {shown(unknown[0])}: name some of them"
+            )
+        if self.instances and not self.architecture:
+            raise ModelError(
+                "instances are said of networks of build_model, which give a boundary beside their classes: leave them "
+                "out"
             )
 
     def _check_values(self) -> None:
@@ -288,6 +313,12 @@ class Contract:
 def with_tile_size(contract: Contract, tile_size: int) -> Contract:
     """Give the contract for tiles of another size; the overlap stays, up to half a tile."""
     return dataclasses.replace(contract, tile_size=tile_size, overlap=min(contract.overlap, tile_size // 2))
+
+
+def contract_of_classes(contract: Contract) -> Contract:
+    """Give the contract of the same network without the boundaries of objects; see `without_boundary`."""
+    architecture = {key: value for key, value in contract.architecture.items() if key != "boundary"}
+    return dataclasses.replace(contract, architecture=architecture, instances=())
 
 
 def read_contract_file(path: str | os.PathLike[str]) -> Contract:

@@ -9,12 +9,15 @@ from torch import Tensor, nn
 
 from geodeeplab.models.backbones import Backbone
 from geodeeplab.models.heads.aspp import resize
+from geodeeplab.models.heads.boundary import BoundaryHead
 from geodeeplab.models.heads.fcn import SkipFCNHead
 from geodeeplab.models.pointrend import IMAGE_LEVEL, PointHead, subdivide
 
 
 class SegmentationNetwork(nn.Module):
     """A backbone, a head for coarse logits, and PointRend or bilinear upsampling to the size of the image.
+
+    A network with a boundary head gives one channel more, after the K of the classes: the logit of the boundaries.
 
     Attributes:
         architecture: the arguments of `build_model` that made it; empty if something else did.
@@ -25,6 +28,7 @@ class SegmentationNetwork(nn.Module):
         backbone: Backbone,
         classifier: nn.Module,
         point_head: PointHead | None = None,
+        boundary_head: BoundaryHead | None = None,
         *,
         fine_levels: Sequence[int] = (0,),
         scales: Sequence[float] = (1.0,),
@@ -35,6 +39,7 @@ class SegmentationNetwork(nn.Module):
             backbone: maps images to levels.
             classifier: maps the levels and the image's shape to coarse logits.
             point_head: PointRend's; without it, logits are upsampled bilinearly.
+            boundary_head: finds the boundaries of objects; None for a network of classes alone.
             fine_levels: indices of the levels that the point head reads, `IMAGE_LEVEL` for the image.
             scales: sizes at which the image is seen, the first one 1; their logits are fused by the maximum
                 (DeepLabV2, section 4.1.2).
@@ -43,16 +48,18 @@ class SegmentationNetwork(nn.Module):
         self.backbone = backbone
         self.classifier = classifier
         self.point_head = point_head
+        self.boundary_head = boundary_head
         self.fine_levels, self.scales = tuple(fine_levels), tuple(scales)
         self.architecture: Mapping[str, Any] = {}
 
     def forward(self, images: Tensor, valid: Tensor | None = None) -> Tensor:
-        """Give logits (N, K, H, W), float32, of normalised images (N, C, H, W).
+        """Give logits (N, K, H, W), float32, of normalised images (N, C, H, W); with a boundary head (N, K + 1, H, W).
 
         `valid` (N, H, W), True where the image has data, keeps PointRend's points from being spent on nodata.
         """
-        coarse, fine = self.coarse_and_fine(images)
-        return self.finish(coarse, fine, shape=images.shape[-2:], valid=valid)  # (N, K, H, W)
+        coarse, fine, boundary = self.parts(images)
+        logits = self.finish(coarse, fine, shape=images.shape[-2:], valid=valid)  # (N, K, H, W)
+        return logits if boundary is None else torch.cat([logits, boundary], dim=1)  # (N, K + 1, H, W)
 
     def finish(self, coarse: Tensor, fine: Sequence[Tensor], *, shape: Sequence[int], valid: Tensor | None) -> Tensor:
         """Give logits (N, K, H, W), float32, of coarse logits (N, K, h, w), fine levels and `shape` (H, W)."""
@@ -62,36 +69,61 @@ class SegmentationNetwork(nn.Module):
 
     def coarse_and_fine(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Give coarse logits (N, K, h, w), fused over the scales, and the fine levels (N, F_i, h_i, w_i)."""
-        coarse, fine = self._at_scale_one(images)
+        coarse, fine, _ = self.parts(images)
+        return coarse, fine
+
+    def parts(self, images: Tensor) -> tuple[Tensor, list[Tensor], Tensor | None]:
+        """Give the same, and the boundary's logits (N, 1, H, W), float32; None without a boundary head."""
+        levels = self.backbone(images)
+        coarse, fine = self._at_scale_one(levels, images)
         for scale in self.scales[1:]:
             coarse = torch.maximum(coarse, resize(self._coarse_at(images, scale), coarse.shape[-2:]))
-        return coarse, fine
+        if self.boundary_head is None:
+            return coarse, fine, None
+        shape = images.shape[-2], images.shape[-1]
+        return coarse, fine, self.boundary_head([self._on_image(levels, i, shape) for i in range(len(levels))], shape)
 
     def coarse_per_scale(self, images: Tensor) -> list[Tensor]:
         """Give each scale's coarse logits (N, K, h_i, w_i): V2 adds their losses to that of the maximum."""
         return [self._coarse_at(images, scale) for scale in self.scales]
 
-    def _at_scale_one(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def _at_scale_one(self, levels: Sequence[Tensor], images: Tensor) -> tuple[Tensor, list[Tensor]]:
         height, width = images.shape[-2:]
-        levels = self.backbone(images)
         coarse = self.classifier(levels, (height, width))  # (N, K, h, w)
         if self.point_head is None:
             return coarse, []
         if isinstance(self.classifier, SkipFCNHead):  # its logits have the image's size: give PointRend its stride
             coarse = resize(coarse, [-(-side // self.classifier.stride) for side in (height, width)])
-        strides, origins = self.backbone.strides, self.backbone.origins
-        fine = [
-            images
-            if i == IMAGE_LEVEL
-            else align(levels[i], stride=strides[i], origin=origins[i], shape=(height, width))
-            for i in self.fine_levels
-        ]
+        fine = [images if i == IMAGE_LEVEL else self._on_image(levels, i, (height, width)) for i in self.fine_levels]
         return coarse, fine
+
+    def _on_image(self, levels: Sequence[Tensor], i: int, shape: tuple[int, int]) -> Tensor:
+        """Give the cells of a level on the grid of an image of `shape`."""
+        return align(levels[i], stride=self.backbone.strides[i], origin=self.backbone.origins[i], shape=shape)
 
     def _coarse_at(self, images: Tensor, scale: float) -> Tensor:
         height, width = (max(1, round(side * scale)) for side in images.shape[-2:])
         coarse: Tensor = self.classifier(self.backbone(resize(images, (height, width))), (height, width))
         return coarse
+
+
+def without_boundary(network: nn.Module) -> nn.Module:
+    """Give a network of the classes alone, on the same tensors; one without a boundary head as it is.
+
+    Law: its logits are the K first of the network's, to the bit.
+    """
+    if not isinstance(network, SegmentationNetwork) or network.boundary_head is None:
+        return network
+    plain = SegmentationNetwork(
+        network.backbone,
+        network.classifier,
+        network.point_head,
+        fine_levels=network.fine_levels,
+        scales=network.scales,
+    )
+    plain.architecture = {key: value for key, value in network.architecture.items() if key != "boundary"}
+    plain.training = network.training
+    return plain
 
 
 def align(level: Tensor, *, stride: int, origin: int, shape: tuple[int, int]) -> Tensor:

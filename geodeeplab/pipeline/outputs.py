@@ -52,6 +52,8 @@ class Outputs:
     """Confidence raster."""
     probabilities: Path | None
     """Raster of all classes' probabilities."""
+    boundary: Path | None = None
+    """Raster of the boundaries of objects."""
     shards: Path | None = None
     """Folder for the label raster in pieces."""
     shard_windows: Mapping[Path, Window] = field(default_factory=dict)
@@ -64,7 +66,7 @@ class Outputs:
     @property
     def paths(self) -> list[Path]:
         """Those that were asked for."""
-        every = (self.polygons, self.label_raster, self.confidence, self.probabilities)
+        every = (self.polygons, self.label_raster, self.confidence, self.probabilities, self.boundary)
         vrt = () if self.shards is None else (self.shards / VRT_NAME,)
         return [*(path for path in every if path is not None), *vrt, *self.shard_windows]
 
@@ -173,6 +175,7 @@ def check_outputs(
     label_raster: OutputPath | None,
     confidence: OutputPath | None,
     probabilities: OutputPath | None,
+    boundary: OutputPath | None = None,
     shards: OutputPath | None,
     overwrite: bool,
     inputs: Sequence[OutputPath],
@@ -183,7 +186,8 @@ def check_outputs(
         OptionError: if there is none, two are the same, or one is an input or has an unknown suffix.
         OutputError: if a folder is missing or not writable, or a path is taken and `overwrite` false.
     """
-    first = next((path for path in (polygons, label_raster, confidence, probabilities) if path is not None), None)
+    every = (polygons, label_raster, confidence, probabilities, boundary)
+    first = next((path for path in every if path is not None), None)
     if first is not None and workspace_folder(Path(first)).is_dir():
         overwrite = True  # an earlier run was cut off, perhaps while it renamed outputs: they are checked after that
 
@@ -195,6 +199,7 @@ def check_outputs(
         label_raster=check(label_raster, RASTER_SUFFIXES),
         confidence=check(confidence, RASTER_SUFFIXES),
         probabilities=check(probabilities, RASTER_SUFFIXES),
+        boundary=check(boundary, RASTER_SUFFIXES),
         shards=None if shards is None else _check_folder(Path(shards)),
         inputs=tuple(inputs),
     )

@@ -26,6 +26,7 @@ from geodeeplab.inference import (
 from geodeeplab.models import Contract, Model, OnnxNetwork, SegmentationNetwork, ValueMap, as_model
 from geodeeplab.models.files.trial import check_tiles
 from geodeeplab.models.int8.network import Int8Network
+from geodeeplab.models.network import without_boundary
 from geodeeplab.pipeline.crf import CRFPlan, plan_crf
 from geodeeplab.pipeline.crop import Crop, area_of, choose_crop, crop_grid
 from geodeeplab.pipeline.fit import lacking_note, parse_rescale, parse_scale, select_bands, value_map
@@ -224,7 +225,7 @@ def open_plan(request: Request, *, processes_per_device: int = 1) -> Iterator[Pl
     contract = model.contract
     if request.compiled and isinstance(model.network, OnnxNetwork):
         raise OptionError("an ONNX file is run by its own runtime, which has compiled it: leave out `compiled=True`")
-    network = model.network if precision != "int8" else _in_int8(model, device, compiled=request.compiled)
+    network = _network(model, device, request, precision=precision)
     classes = label_classes(contract, request)
     with ExitStack() as stack:
         stack.enter_context(local_files_only(request.local_only))
@@ -266,6 +267,7 @@ def open_plan(request: Request, *, processes_per_device: int = 1) -> Iterator[Pl
             refine=crf.refine if crf else None,
             compiled=request.compiled,
             is_batch_fixed=model.fixed_batch is not None,
+            num_classes=len(contract.classes) if request.with_boundary else None,
         )
         check_tiles(model, tile_size=tile_size, batch=model.settle_batch_size(request.batch_size) or 1)
         if request.batch_size is None and model.fixed_batch is None and not request.compiled:
@@ -289,12 +291,27 @@ def open_plan(request: Request, *, processes_per_device: int = 1) -> Iterator[Pl
         )
 
 
-def _in_int8(model: Model, device: Device, *, compiled: bool) -> nn.Module:
-    """Give the network of a model that is prepared for int8, as OpenVINO runs it."""
-    if compiled:
+def _network(model: Model, device: Device, request: Request, *, precision: str) -> nn.Module:
+    """Give the network as it is run: without the head that finds boundaries unless they are wanted, or in int8.
+
+    Raises:
+        OptionError: the model finds no boundaries, or not in int8; int8 is not compiled.
+    """
+    contract = model.contract
+    if request.with_boundary and not contract.instances:
+        raise OptionError(
+            f"model '{contract.name}' was not trained to separate objects, so it finds no boundaries: train one with "
+            "`DeepLab(data, instances=CLASS)`"
+        )
+    if precision != "int8":
+        return model.network if request.with_boundary else without_boundary(model.network)
+    if request.with_boundary:
+        raise OptionError("int8 is for the classes alone, and boundaries are wanted, too: leave the precision at auto")
+    if request.compiled:
         raise OptionError("int8 is run by OpenVINO, which compiles by itself: leave out `compiled=True`")
-    assert isinstance(model.network, SegmentationNetwork), "others have no int8"
-    return Int8Network(model.network, model.contract.int8_ranges, lanes=device.lanes, threads=device.threads)
+    network = without_boundary(model.network)
+    assert isinstance(network, SegmentationNetwork), "others have no int8"
+    return Int8Network(network, contract.int8_ranges, lanes=device.lanes, threads=device.threads)
 
 
 def label_classes(contract: Contract, request: Request) -> tuple[LabelClass, ...]:
@@ -327,6 +344,7 @@ def _decision(contract: Contract, request: Request, classes: Sequence[LabelClass
         class_ids=tuple(item.id for item in contract.classes),
         with_confidence=request.with_confidence,
         probabilities=request.probabilities,
+        with_boundary=request.with_boundary,
         kept=None if request.classes is None else tuple(item.id for item in classes),
         min_confidence=request.min_confidence,
         other=classes[-1].id if request.other else NODATA_LABEL,

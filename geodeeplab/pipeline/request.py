@@ -68,6 +68,8 @@ class Request:
     """Whether the confidence is an output."""
     probabilities: str | None = None
     """Data type of the probabilities, if they are an output: `uint8` or `float16`."""
+    with_boundary: bool = False
+    """Whether the boundaries of objects are an output."""
     batch_size: int | None = None
     """Tiles per forward pass; None for what suits the device."""
     device: str = "auto"

@@ -27,6 +27,8 @@ class Segmentation:
     """The confidence raster, if one was asked for."""
     probabilities_path: Path | None = None
     """The raster of all classes' probabilities, if one was asked for."""
+    boundary_path: Path | None = None
+    """The raster of objects' boundaries, if one was asked for."""
     facts: dict[str, Any]
     """What the run did: grid, pins, tiles, pixels per class, seconds by stage."""
     scene: SceneLike | None = field(default=None, repr=False, compare=False)

@@ -52,7 +52,12 @@ class RunOptions(TypedDict, total=False):
 
 
 def make_request(
-    scene: SceneLike, options: RunOptions, *, with_confidence: bool = False, probabilities: str | None = None
+    scene: SceneLike,
+    options: RunOptions,
+    *,
+    with_confidence: bool = False,
+    probabilities: str | None = None,
+    with_boundary: bool = False,
 ) -> Request:
     """Make the request of a run from a scene, what users pass by keyword, and the rasters that are wanted.
 
@@ -69,7 +74,13 @@ def make_request(
             raise TypeError(f"got an unexpected keyword argument {name!r}{hint}")
     crf = options.get("crf", False)
     settled: dict[str, Any] = {**options, "crf": crf if isinstance(crf, DenseCRF) else DenseCRF() if crf else None}
-    return Request(scene=scene, with_confidence=with_confidence, probabilities=probabilities, **settled)
+    return Request(
+        scene=scene,
+        with_confidence=with_confidence,
+        probabilities=probabilities,
+        with_boundary=with_boundary,
+        **settled,
+    )
 
 
 def take_former_names(options: RunOptions) -> dict[str, Any]:

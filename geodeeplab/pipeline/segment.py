@@ -49,6 +49,7 @@ def segment(
     confidence: OutputPath | None = None,
     probabilities: OutputPath | None = None,
     probability_dtype: str = "uint8",
+    boundary: OutputPath | None = None,
     shards: OutputPath | None = None,
     polygon_options: PolygonOptions | None = None,
     append: bool | Append = False,
@@ -72,6 +73,8 @@ def segment(
         confidence: raster to write (.tif) of 100 × the probability of the most likely class, 255 for nodata.
         probabilities: raster to write (.tif) of every class's probability, one band a class.
         probability_dtype: `uint8` (100 × the probability, 255 for nodata) or `float16` (NaN for nodata).
+        boundary: raster to write (.tif) of 255 × the probability that a pixel lies on the boundary of an object, 0
+            where there is no data; of a model that was trained with `instances`.
         shards: folder to write the label raster to in pieces, with a VRT of them: those that the executor computes, or
             squares of 8192 px.
         polygon_options: what the polygons look like: tolerance, minimum area and so on; by default the pixels'
@@ -142,6 +145,7 @@ def segment(
         label_raster=label_raster,
         confidence=confidence,
         probabilities=probabilities,
+        boundary=boundary,
         shards=shards,
         overwrite=overwrite or resume,
         inputs=[
@@ -159,6 +163,7 @@ def segment(
         options,
         with_confidence=confidence is not None or polygons is not None,  # each polygon has one
         probabilities=probability_dtype if probabilities is not None else None,
+        with_boundary=boundary is not None,
     )
     if resume and request.batch_size is None:  # what fits has been found before; now other memory may be free
         request = replace(request, batch_size=stored_batch_size(outputs.paths[0]))
@@ -194,6 +199,7 @@ def segment(
         label_raster_path=outputs.label_raster,
         confidence_path=outputs.confidence,
         probabilities_path=outputs.probabilities,
+        boundary_path=outputs.boundary,
         facts=facts,
         scene=scene,
         appended_as=None if appending is None else appending.column,

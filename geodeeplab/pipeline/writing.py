@@ -99,9 +99,14 @@ class OutputWriter:
         spool, outputs = self._workspace.spool, self._outputs
         if outputs.label_raster is not None and not self._sieve_labels:
             self._overviews["labels"] = follow_labels(spool)
-        for name, path in (("confidence", outputs.confidence), ("probabilities", outputs.probabilities)):
+        for name, path in (
+            ("confidence", outputs.confidence),
+            ("probabilities", outputs.probabilities),
+            ("boundary", outputs.boundary),
+        ):
             if path is not None:
-                self._overviews[name] = follow_raster(spool, name, nodata=self._plan.engine.decision.fill(name))
+                nodata = None if name == "boundary" else self._plan.engine.decision.fill(name)
+                self._overviews[name] = follow_raster(spool, name, nodata=nodata)
 
     def check(self) -> None:
         """Raise what has gone wrong with overviews and polygons so far."""
@@ -162,6 +167,17 @@ class OutputWriter:
                     overviews=self._overviews.get("probabilities"),
                 )
                 lap("probabilities")
+            if outputs.boundary is not None:
+                write_raster(
+                    spool,
+                    temporary[outputs.boundary],
+                    grid=grid,
+                    nodata=None,
+                    layer="boundary",
+                    tags=tags,
+                    overviews=self._overviews.get("boundary"),
+                )
+                lap("boundary")
             if outputs.polygons is not None:
                 if self._writer is not None:
                     shutil.move(self._early_path, temporary[outputs.polygons])

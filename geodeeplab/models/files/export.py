@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from geodeeplab.atomic import write_output
 from geodeeplab.errors import ModelError, OptionError
-from geodeeplab.models.contract import HEADER_KEY, Contract, with_tile_size
+from geodeeplab.models.contract import HEADER_KEY, Contract, contract_of_classes, with_tile_size
 from geodeeplab.models.files.foreign import ForeignNetwork
 from geodeeplab.models.files.normalise import Normalisation
 from geodeeplab.models.files.onnx_targets import (
@@ -20,6 +20,7 @@ from geodeeplab.models.files.onnx_targets import (
     program_keys,
     program_overlap,
 )
+from geodeeplab.models.network import without_boundary
 from geodeeplab.quiet import ignore_warnings
 
 OPSET = 18
@@ -81,6 +82,8 @@ def export_onnx(
 ) -> None:
     """Write the network as an ONNX file (opset `OPSET`) under a temporary name, then rename it.
 
+    Of a network that gives boundaries, too, the graph has the classes alone.
+
     The graph maps `images` (N, C, T, T), float32, bands and values as the contract says, NaN where there is no data, to
     `logits` (N, K, T, T), float32. The contract stands in the file's metadata under the key `geodeeplab`, with the tile
     size of the graph.
@@ -126,6 +129,7 @@ def export_onnx(
             f"an exported file gives logits, and the network of '{contract.name}' probabilities by its contract: "
             "export the network and the contract of gdl.as_model"
         )
+    network, contract = without_boundary(network), contract_of_classes(contract)
     contract = dataclasses.replace(contract, output=None, positive=None, int8_ranges={})  # of what is inside
     contract = with_tile_size(contract, contract.tile_size if tile_size is None else tile_size)
     if target != "plain":

@@ -123,13 +123,13 @@ def _divisor(path: Path) -> int:
 
 
 def _output(contract: Contract, name: str) -> dict[str, Any]:
-    """Say what the network gives: one channel a class in the order of the classes listed."""
+    """Say what the network gives: one channel a class in the order of the classes listed, and then a boundary's."""
     size = contract.tile_size
     return {
         "name": name,
         "tasks": ["semantic-segmentation"],
         "result": {
-            "shape": [-1, len(contract.classes), size, size],
+            "shape": [-1, len(contract.classes) + bool(contract.instances), size, size],
             "dim_order": ["batch", "class", "height", "width"],
             "data_type": "float32",
         },

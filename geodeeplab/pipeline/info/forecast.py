@@ -24,7 +24,7 @@ TIMED_S, TIMED_ROUNDS = 1.0, 5
 """Forward passes are timed again until this time has gone by, or so many rounds."""
 BLEND_ROUNDS = 5
 """How often blending is timed; the first ones set things up."""
-COMPRESSION = {"labels": 30.0, "confidence": 4.0, "probabilities": 3.0}
+COMPRESSION = {"labels": 30.0, "confidence": 4.0, "probabilities": 3.0, "boundary": 4.0}
 """How many times smaller than their pixels the rasters usually are (measured on scenes of 0.1 to 300 m: 16 to 43 for
 labels, 2.4 to 4.8 for confidence and probabilities as uint8)."""
 POLYGON_BYTES = 0.7

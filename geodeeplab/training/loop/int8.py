@@ -7,6 +7,7 @@ from torch import Tensor
 
 from geodeeplab.models import Contract, Normalisation, SegmentationNetwork
 from geodeeplab.models.int8.calibrate import measure_ranges
+from geodeeplab.models.network import without_boundary
 from geodeeplab.training.chip import ChipSet
 from geodeeplab.training.loop.ground import iter_spread
 
@@ -15,7 +16,7 @@ CHIPS = 32
 
 
 def measure_chips(network: SegmentationNetwork, chips: ChipSet, contract: Contract) -> dict[str, tuple[float, float]]:
-    """Measure the ranges on training chips; the network is left as it was.
+    """Measure the ranges on training chips; the network is left as it was. They are of the classes alone.
 
     Args:
         network: as it is saved.
@@ -31,6 +32,7 @@ def measure_chips(network: SegmentationNetwork, chips: ChipSet, contract: Contra
 
     try:
         with torch.inference_mode():
-            return measure_ranges(network.eval(), images())
+            network.eval()
+            return measure_ranges(without_boundary(network), images())  # type: ignore[arg-type]
     finally:
         network.train(is_training)
