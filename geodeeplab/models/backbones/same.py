@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from geodeeplab.models.backbones.depthwise import dilated_depthwise
+
 
 class SameConv2d(nn.Conv2d):
     """A convolution with an odd kernel, without bias, padded as TensorFlow's SAME says, for its stride and dilation."""
@@ -30,14 +32,21 @@ class SameConv2d(nn.Conv2d):
         (top, bottom), (left, right) = (self._pads(x.shape[dim], dim) for dim in (-2, -1))
         if (top, left) == (bottom, right):
             return self._convolve(x, self.weight, (top, left))
-        if torch.compiler.is_exporting():  # runtimes have convolutions with other pads behind than before
+        # Runtimes have convolutions with other pads behind than before, and gradients of odd kernels are quicker.
+        if torch.compiler.is_exporting() or torch.is_grad_enabled():
             return self._convolve(F.pad(x, (left, right, top, bottom)), self.weight, (0, 0))
         # A tap of zero before the others moves the kernel by one pixel, for less than a padded copy of the map costs.
         weight = F.pad(self.weight, (right - left, 0, bottom - top, 0))  # (O, I / groups, kh or kh + 1, kw or kw + 1)
         return self._convolve(x, weight, (bottom, right))
 
     def _convolve(self, x: Tensor, weight: Tensor, padding: tuple[int, int]) -> Tensor:
+        if torch.is_grad_enabled() and x.device.type == "cpu" and self._is_dilated_depthwise:
+            return dilated_depthwise(x, weight, padding=padding, dilation=self.dilation)
         return F.conv2d(x, weight, self.bias, self.stride, padding, self.dilation, self.groups)
+
+    @property
+    def _is_dilated_depthwise(self) -> bool:
+        return self.groups == self.in_channels > 1 and max(self.dilation) > 1 and max(self.stride) == 1
 
     def _pads(self, size: int, dim: int) -> tuple[int, int]:
         """Give the zeros before and behind an axis of `size` cells."""
