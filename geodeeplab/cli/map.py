@@ -12,6 +12,8 @@ from geodeeplab.cli.progress import progress_option, tell_done
 @click.argument("results", metavar="RESULT...", nargs=-1)
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Map to write (.html).")
 @click.option("--scene", help="Scene to show.  [default: the RESULT that is an image]")
+@click.option("--before", help="The earlier of two dates, scenes or label rasters, with a line to drag between them.")
+@click.option("--after", help="The later one.")
 @click.option("--labels", help="Label raster.  [default: the RESULT that is one]")
 @click.option("--confidence", help="Raster of confidence.  [default: the RESULT that is one]")
 @click.option("--polygons", help="Polygons.  [default: the RESULT that is a vector file]")
@@ -33,6 +35,8 @@ def command(
     results: tuple[str, ...],
     output: Path,
     scene: str | None,
+    before: str | None,
+    after: str | None,
     labels: str | None,
     confidence: str | None,
     polygons: str | None,
@@ -56,6 +60,8 @@ def command(
     told = tell_kinds(results)
     made = Map(
         scene or told.scene,
+        before=before,
+        after=after,
         labels=labels or told.labels,
         confidence=confidence or told.confidence,
         polygons=polygons or told.polygons,

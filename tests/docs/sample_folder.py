@@ -65,6 +65,7 @@ def fill_folder(folder: Path) -> None:
     with rasterio.open(folder / "scene.tif") as src:
         copy_raster(src, folder / "service.xml", driver="VRT")  # as GDAL sees a service
     _write_layers(folder, truth, profile)
+    shutil.copyfile(folder / "truth.gpkg", folder / "change.gpkg")
     _write_model(folder)
 
 

@@ -11,7 +11,8 @@ import shapely
 from geodeeplab.errors import OptionError
 from geodeeplab.maps.web.features import VectorLayer, open_layer
 from geodeeplab.maps.web.frame import Frame, frame_of_grid, frame_of_points
-from geodeeplab.maps.web.inputs import colors_for, css, opened, read_labels, short_name
+from geodeeplab.maps.web.inputs import colors_for, css, opened, read_labels, short_name, shows_labels
+from geodeeplab.maps.web.layers import DATES, RASTERS, MapLayers
 from geodeeplab.maps.web.packing import EXACT_COUNT, DoesNotFit, NothingToDraw, pack_polygons
 from geodeeplab.maps.web.page import Basemap
 from geodeeplab.maps.web.pictures import (
@@ -23,7 +24,7 @@ from geodeeplab.maps.web.pictures import (
     read_on_grid,
     scene_picture,
 )
-from geodeeplab.raster import LabelClass, LayerLike, Scene, SceneLike, is_vector
+from geodeeplab.raster import LabelClass, Scene, is_vector
 
 OWN_FIELD = "class_name"
 """The field with the class in layers that GeoDeepLab wrote."""
@@ -34,39 +35,6 @@ PICTURE_SHARE = 0.6
 LEAST_SIZE = 256
 LEAST_SHARE = 0.01
 """Of the scene's ground: results on less of it, as those of a crop, are shown where they are."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class MapLayers:
-    """What a map shows; at least one of the first five."""
-
-    scene: SceneLike | None = None
-    """The scene."""
-    labels: SceneLike | None = None
-    """A label raster."""
-    confidence: SceneLike | None = None
-    """A raster of confidence in per cent."""
-    polygons: LayerLike | None = None
-    """Polygons of classes."""
-    truth: SceneLike | LayerLike | None = None
-    """What is true: a label raster, or polygons."""
-    class_field: str | None = None
-    """Field of the polygons' class."""
-    truth_field: str | None = None
-    """Field of the truth's class."""
-    draw: tuple[str, ...] = ()
-    """Classes that can be drawn."""
-    suggestions: LayerLike | None = None
-    """Where to draw: windows to be ticked off."""
-
-    def __post_init__(self) -> None:
-        layers = (self.scene, self.labels, self.confidence, self.polygons, self.truth)
-        if all(one is None for one in layers):
-            raise OptionError("a map shows a scene, labels, confidence, polygons or a truth: give at least one")
-        if len(set(self.draw)) < len(self.draw) or not all(name.strip() for name in self.draw):
-            raise OptionError(
-                f"classes to draw have a name each, got {', '.join(self.draw)}: give each its own, `draw=`"
-            )
 
 
 @dataclass(kw_only=True, eq=False)
@@ -82,6 +50,8 @@ class _Page:
     """Classes with their colours, by name."""
     areas: dict[str, float] = field(default_factory=dict)
     are_estimates: bool = False
+    dated: set[str] = field(default_factory=set)
+    """Classes on the pictures of two dates, which have no areas."""
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -89,10 +59,9 @@ class _Page:
         """What the pictures take, as text."""
         return sum(len(one["src"]) for one in self.pictures)
 
-    def add_picture(self, kind: str, name: str, picture: Picture, *, is_on: bool) -> None:
+    def add_picture(self, kind: str, name: str, picture: Picture, *, is_on: bool, is_sharp: bool = False) -> None:
         """Add a picture of the whole frame."""
-        sharp = kind in ("labels", "truth")
-        self.pictures.append({"kind": kind, "name": name, "src": picture.data, "isOn": is_on, "isSharp": sharp})
+        self.pictures.append({"kind": kind, "name": name, "src": picture.data, "isOn": is_on, "isSharp": is_sharp})
 
 
 def read_content(
@@ -121,7 +90,7 @@ def read_content(
         size = max_size
         while True:
             page = _Page(frame=frame, size=size)
-            _draw_rasters(page, rasters)
+            _draw_rasters(page, layers, rasters)
             if page.picture_bytes <= share * (max_bytes - FIXED_BYTES) or size <= LEAST_SIZE:
                 break
             size = max(LEAST_SIZE, int(0.7 * size))
@@ -130,9 +99,12 @@ def read_content(
             try:
                 _pack_table(page, layers, kind, table, max_bytes=room)
             except NothingToDraw:
-                if kind != "suggestions":
+                if kind == "suggestions":
+                    page.notes.append("There are no suggestions where to draw.")
+                elif layers.has_dates:
+                    page.notes.append("There are no polygons: nothing changed.")
+                else:
                     raise
-                page.notes.append("There are no suggestions where to draw.")
             except DoesNotFit:
                 if not skip_large:
                     raise
@@ -142,8 +114,7 @@ def read_content(
 
 def _open_rasters(layers: MapLayers, stack: ExitStack) -> dict[str, Scene]:
     found: dict[str, Scene] = {}
-    for kind in ("scene", "labels", "confidence", "truth"):
-        given = getattr(layers, kind)
+    for kind, given in zip(RASTERS, layers.rasters(), strict=True):
         if given is not None and not (kind == "truth" and is_vector(given)):
             found[kind] = stack.enter_context(opened(given, allow_palette=kind != "scene"))
     return found
@@ -190,23 +161,38 @@ def _frame_of_table(table: VectorLayer) -> Frame | None:
     return frame_of_points(np.stack([xs.ravel(), ys.ravel()]), table.crs, path=table.name)
 
 
-def _draw_rasters(page: _Page, rasters: Mapping[str, Scene]) -> None:
+def _draw_rasters(page: _Page, layers: MapLayers, rasters: Mapping[str, Scene]) -> None:
     for kind, scene in rasters.items():
-        name = {"scene": "Scene", "labels": "Labels", "confidence": "Confidence", "truth": "Truth"}[kind]
-        if kind == "scene":
-            page.add_picture(kind, name, scene_picture(scene, page.frame, max_size=page.size), is_on=True)
+        if kind in DATES:
+            name = f"{kind.capitalize()}: {short_name(getattr(layers, kind)) or 'array'}"
+            if shows_labels(scene) if layers.are_labels is None else layers.are_labels:
+                labels, _ = _draw_labels(page, kind, name, scene, is_on=True)
+                page.dated |= {one.name for one in labels}
+            else:
+                page.add_picture(kind, name, scene_picture(scene, page.frame, max_size=page.size), is_on=True)
+        elif kind == "scene":
+            page.add_picture(kind, "Scene", scene_picture(scene, page.frame, max_size=page.size), is_on=True)
         elif kind == "confidence":
             pixels = read_on_grid(scene, page.frame.reduced(page.size), resampling="bilinear")
-            page.add_picture(kind, name, confidence_picture(pixels), is_on=False)
+            page.add_picture(kind, "Confidence", confidence_picture(pixels), is_on=False)
         else:
-            labels, classes = read_labels(scene, page.frame, max_size=page.size)
-            for item in classes:
-                page.classes.setdefault(item.name, item)
-            drawn = [LabelClass(id=one.id, name=one.name, color=page.classes[one.name].color) for one in classes]
-            page.add_picture(kind, name, label_picture(labels, drawn), is_on=kind == "labels")
+            labels, areas = _draw_labels(page, kind, kind.capitalize(), scene, is_on=kind == "labels")
             if kind == "labels":
-                areas = label_areas(labels, page.frame, classes)
-                page.areas, page.are_estimates = {one.name: areas[one.id] for one in classes}, True
+                page.areas, page.are_estimates = areas, True
+
+
+def _draw_labels(
+    page: _Page, kind: str, name: str, scene: Scene, *, is_on: bool
+) -> tuple[list[LabelClass], dict[str, float]]:
+    """Draw a label raster; give the classes that are on the picture, and the area of each class by name."""
+    labels, classes = read_labels(scene, page.frame, max_size=page.size)
+    for item in classes:
+        page.classes.setdefault(item.name, item)
+    drawn = [LabelClass(id=one.id, name=one.name, color=page.classes[one.name].color) for one in classes]
+    page.add_picture(kind, name, label_picture(labels, drawn), is_on=is_on, is_sharp=True)
+    there = set(np.unique(labels).tolist())
+    areas = label_areas(labels, page.frame, classes)
+    return [one for one in classes if one.id in there], {one.name: areas[one.id] for one in classes}
 
 
 def _pack_table(page: _Page, layers: MapLayers, kind: str, table: VectorLayer, *, max_bytes: int) -> None:
@@ -229,7 +215,7 @@ def _pack_table(page: _Page, layers: MapLayers, kind: str, table: VectorLayer, *
     if kind == "polygons":
         page.areas, page.are_estimates = dict(zip(packed.class_names, packed.areas, strict=True)), False
         for one in page.pictures:  # polygons stand for the labels
-            one["isOn"] = one["kind"] == "scene"
+            one["isOn"] = one["kind"] in ("scene", *DATES)
     shown, count = packed.counts[0], packed.polygon_count
     if shown < count:
         page.notes.append(f"{shown:,} of {count:,} polygons are shown, without the smallest; areas are of all.")
@@ -248,7 +234,7 @@ def _pack_table(page: _Page, layers: MapLayers, kind: str, table: VectorLayer, *
             "origin": packed.origin,
             "step": packed.step,
             "classes": [{"name": name, "color": css(colors[name])} for name in packed.class_names],
-            "isOutline": kind != "polygons",
+            "isOutline": kind != "polygons" or layers.has_dates,
         }
     )
 
@@ -269,13 +255,14 @@ def _content(
     return {
         "title": title,
         "crs": "mercator" if page.frame.has_crs else "pixels",
+        "dates": [one["name"] for one in page.pictures if one["kind"] in DATES],
         "bounds": page.frame.bounds,
         "pictures": page.pictures,
         "vectors": page.vectors,
         "legend": [
             {"name": name, "color": css(item.color), "area": page.areas.get(name)}
             for name, item in page.classes.items()
-            if not page.areas or name in page.areas
+            if not page.areas or name in page.areas or name in page.dated
         ],
         "areaUnit": "m²" if page.frame.has_crs else "px",
         "areasAreEstimates": page.are_estimates,

@@ -70,11 +70,14 @@ _NAMES = {"scene": "a scene", "labels": "labels", "confidence": "confidence", "p
 
 def _kind_of_raster(path: str) -> str:
     with opened(path, allow_palette=True) as scene:
-        if len(scene.bands) > 1 or scene.dtype.kind not in "iu":
-            return "scene"
-        if not read_classes(scene):
+        if not shows_labels(scene):
             return "scene"
         return "confidence" if scene.bands[0].nodata == CONFIDENCE_NODATA and not _has_palette(scene) else "labels"
+
+
+def shows_labels(scene: Scene) -> bool:
+    """Tell whether an open raster is one of labels: of whole numbers in one band, which have names or colours."""
+    return len(scene.bands) == 1 and scene.dtype.kind in "iu" and bool(read_classes(scene))
 
 
 def _has_palette(scene: Scene) -> bool:
@@ -103,7 +106,7 @@ def read_labels(scene: Scene, frame: Frame, *, max_size: int) -> tuple[npt.NDArr
     labels = as_label_scene(scene.select([scene.bands[0].number]))
     nodata = label_nodata(labels)
     pixels = read_on_grid(labels, frame.reduced(max_size), resampling="nearest")
-    found = np.where(pixels.valid, pixels.array[0], -1).astype(np.int32)
+    found = np.where(pixels.valid, pixels.array[0].astype(np.int32), np.int32(-1))
     classes = read_classes(labels, nodata=0 if nodata is None else nodata)
     if classes:
         return found, classes

@@ -1,4 +1,4 @@
-// The map: pictures and polygons, a panel with legend, opacity and swipe. Text never becomes HTML.
+// The map: pictures and polygons, a panel with legend and opacity. Text never becomes HTML.
 "use strict";
 
 const App = { content: JSON.parse(document.getElementById("content").textContent), layers: [] };
@@ -52,6 +52,7 @@ App.start = async function () {
   const bounds = L.latLngBounds(App.toLatLng([left, bottom]), App.toLatLng([right, top]));
   const isWide = window.innerWidth > 600;
   map.fitBounds(bounds, { paddingTopLeft: [12, 12], paddingBottomRight: isWide ? [296, 12] : [12, 0.4 * innerHeight] });
+  map.createPane("after").style.zIndex = 400;
   map.createPane("results").style.zIndex = 400;
   map.createPane("drawing").style.zIndex = 450;
   if (content.basemap) {
@@ -63,15 +64,18 @@ App.start = async function () {
   for (const layer of App.layers) if (layer.isOn) layer.shown.addTo(map);
   App.addScale(isMercator);
   App.fillPanel();
+  if (content.dates.length) App.addDatesLine(bounds);
   if (content.draw) return App.startDrawing();
   map.on("click", (event) => App.tell(event.latlng));
   map.on("keypress", (event) => event.originalEvent.key === "Enter" && App.tell(map.getCenter()));
 };
 
+// Pictures that lie below, as they are; all others are results, which opacity and swipe are for.
+App.isBase = (layer) => ["scene", "before", "after"].includes(layer.kind);
+
 App.addPicture = function (picture, bounds) {
-  const isScene = picture.kind === "scene";
   const shown = L.imageOverlay(picture.src, bounds, {
-    pane: isScene ? "overlayPane" : "results",
+    pane: picture.kind === "after" ? "after" : App.isBase(picture) ? "overlayPane" : "results",
     className: picture.isSharp ? "is-sharp" : "",
     alt: picture.name,
   });
@@ -80,7 +84,8 @@ App.addPicture = function (picture, bounds) {
 
 App.addPolygons = async function (layer) {
   const data = await Geo.unpack(layer);
-  const style = { colors: layer.classes.map((one) => one.color), isFilled: !layer.isOutline };
+  const isCased = App.content.dates.length > 0; // outlines of classes over pictures in the same colours
+  const style = { colors: layer.classes.map((one) => one.color), isFilled: !layer.isOutline, isCased };
   const shown = new Geo.Canvas(data, style, { pane: "results" });
   const { name, kind, classes } = layer;
   App.layers.push({ name, kind, shown, isOn: kind !== "suggestions" || !App.content.draw, data, classes });
@@ -134,7 +139,8 @@ App.fillPanel = function () {
   panel.append(make("h1", {}, content.title));
   if (content.draw) panel.append(make("div", { id: "drawing" }));
   panel.append(make("h2", {}, "Layers"), ...App.layers.map(App.layerRow));
-  if (App.layers.some((one) => one.kind !== "scene")) panel.append(App.opacityRow(), App.swipeRow());
+  if (App.layers.some((one) => !App.isBase(one))) panel.append(App.opacityRow());
+  if (App.layers.some((one) => !App.isBase(one)) && !content.dates.length) panel.append(App.swipeRow());
   if (content.legend.length) panel.append(make("h2", {}, "Legend"), ...content.legend.map(App.legendRow));
   if (content.pictures.some((one) => one.kind === "confidence")) panel.append(...App.heatLegend());
   for (const note of content.notes) panel.append(make("p", {}, note));
@@ -163,45 +169,12 @@ App.stack = function () {
 App.opacityRow = function () {
   const slider = App.make("input", { type: "range", min: 0, max: 100, value: 60, id: "opacity" });
   const apply = () => {
-    for (const layer of App.layers) if (layer.kind !== "scene") layer.shown.setOpacity(slider.value / 100);
+    for (const layer of App.layers) if (!App.isBase(layer)) layer.shown.setOpacity(slider.value / 100);
   };
   slider.addEventListener("input", apply);
   slider.value = App.layers.some((one) => one.kind === "scene") ? 60 : 100;
   apply();
   return App.make("div", { className: "row" }, App.make("label", { htmlFor: "opacity", style: "flex: none" }, "Opacity"), slider);
-};
-
-App.swipeRow = function () {
-  const box = App.make("input", { type: "checkbox", id: "swipe" });
-  const slider = App.make("input", { type: "range", min: 0, max: 100, step: 0.5, value: 50, disabled: true });
-  slider.setAttribute("aria-label", "Place of the swipe line");
-  const line = App.make("div", { className: "swipe-line", hidden: true });
-  App.map.getContainer().append(line);
-  const pane = App.map.getPane("results");
-  const apply = () => {
-    slider.disabled = line.hidden = !box.checked;
-    if (!box.checked) return (pane.style.clip = "");
-    const size = App.map.getSize();
-    const x = (slider.value / 100) * size.x;
-    line.style.left = `${x}px`;
-    const from = App.map.containerPointToLayerPoint([x, 0]);
-    const to = App.map.containerPointToLayerPoint(size);
-    pane.style.clip = `rect(${from.y}px, ${to.x}px, ${to.y}px, ${from.x}px)`;
-  };
-  line.addEventListener("pointerdown", (event) => {
-    line.setPointerCapture(event.pointerId);
-    const move = (moved) => {
-      slider.value = (100 * (moved.clientX - App.map.getContainer().getBoundingClientRect().left)) / App.map.getSize().x;
-      apply();
-    };
-    line.addEventListener("pointermove", move);
-    line.addEventListener("pointerup", () => line.removeEventListener("pointermove", move), { once: true });
-  });
-  L.DomEvent.disableClickPropagation(line);
-  box.addEventListener("change", apply);
-  slider.addEventListener("input", apply);
-  App.map.on("move zoom resize", apply);
-  return App.make("div", { className: "row" }, box, App.make("label", { htmlFor: "swipe", style: "flex: none" }, "Swipe"), slider);
 };
 
 App.legendRow = function (entry, index) {

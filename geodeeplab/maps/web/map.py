@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
-from geodeeplab.maps.web.content import MapLayers, read_content
+from geodeeplab.maps.web.content import read_content
 from geodeeplab.maps.web.inputs import short_name
+from geodeeplab.maps.web.layers import MapLayers
 from geodeeplab.maps.web.page import build_page, find_basemap
 from geodeeplab.raster import LayerLike, SceneLike, atomic_outputs, check_output, output_errors, paths_in
 
@@ -23,7 +24,7 @@ FRAME_HEIGHT_PX = 560
 
 
 class Map:
-    """A map of a scene, labels, confidence, polygons and a truth: any of them, in any CRS.
+    """A map of a scene, labels, confidence, polygons and a truth, or of two dates: any of them, in any CRS.
 
     A notebook shows it; `save` writes one HTML file that opens by a double click, without a connection.
     """
@@ -32,6 +33,9 @@ class Map:
         self,
         scene: SceneLike | None = None,
         *,
+        before: SceneLike | None = None,
+        after: SceneLike | None = None,
+        are_labels: bool | None = None,
         labels: SceneLike | None = None,
         confidence: SceneLike | None = None,
         polygons: LayerLike | None = None,
@@ -50,6 +54,10 @@ class Map:
         Args:
             scene: the scene; the map lies where it does, else where the first of the others does, which also holds
                 where that has less than 1 % of the scene's ground.
+            before: the earlier of two dates, a scene or a label raster: a line is dragged between both, under the
+                outlines of polygons.
+            after: the later one.
+            are_labels: whether both are label rasters; by default those are whose numbers have names or colours.
             labels: a label raster.
             confidence: a raster of confidence in per cent, shown as a heat map.
             polygons: polygons; a click on one shows its attributes.
@@ -70,6 +78,9 @@ class Map:
         draw = tuple(one.strip() for one in draw)
         self.layers = MapLayers(
             scene=scene,
+            before=before,
+            after=after,
+            are_labels=are_labels,
             labels=labels,
             confidence=confidence,
             polygons=polygons,
@@ -82,7 +93,7 @@ class Map:
         self.basemap = find_basemap(basemap)
         self.max_size = max_size
         self._kept = kept
-        shown = (scene, polygons, labels, confidence, truth)
+        shown = (scene, polygons, labels, confidence, truth, before)
         self.title = title or next((name for name in map(short_name, shown) if name), "Map")
 
     def to_html(self, *, max_size: int | None = None, max_bytes: int = FILE_BYTES) -> str:
@@ -105,8 +116,8 @@ class Map:
             SceneError: see `to_html`.
         """
         one = self.layers
-        layers = (one.scene, one.labels, one.confidence, one.polygons, one.truth, one.suggestions)
-        path = check_output(dst_path, suffixes=MAP_SUFFIXES, overwrite=overwrite, inputs=paths_in(*layers))
+        inputs = paths_in(*one.rasters(), one.polygons, one.suggestions)
+        path = check_output(dst_path, suffixes=MAP_SUFFIXES, overwrite=overwrite, inputs=inputs)
         page = self.to_html().encode()
         with atomic_outputs([path], overwrite=overwrite) as temporary, output_errors(path):
             temporary[path].write_bytes(page)

@@ -12,7 +12,7 @@ from typing import Any
 
 from geodeeplab.errors import OptionError
 
-SCRIPTS = ("polygons.js", "map.js")
+SCRIPTS = ("polygons.js", "map.js", "swipe.js")
 DRAWING_SCRIPT = "draw.js"
 
 

@@ -174,8 +174,13 @@ Geo.Canvas = L.Renderer.extend({
       context.fillStyle = color;
       context.fill("evenodd");
     }
+    if (this._style.isCased) {
+      context.strokeStyle = "#000";
+      context.lineWidth = 3;
+      context.stroke();
+    }
     context.strokeStyle = color;
-    context.lineWidth = this._style.isFilled ? 0.8 : 2;
+    context.lineWidth = this._style.isFilled ? 0.8 : this._style.isCased ? 1.5 : 2;
     context.stroke();
   },
   _drawSelected(context, way) {

@@ -112,6 +112,49 @@ def test_layers_classes_opacity_and_swipe(
     assert complaints(chrome) == []
 
 
+def test_a_line_is_dragged_between_two_dates(
+    show: Show, scene: Path, two_squares: gpd.GeoDataFrame, tmp_path: Path
+) -> None:
+    from selenium.webdriver import ActionChains, Keys
+    from selenium.webdriver.common.by import By
+
+    chrome = show(Map(before=scene, after=scene, polygons=two_squares).save(tmp_path / "map.html"))
+    line = chrome.find_element(By.CSS_SELECTOR, ".swipe-line")
+    texts = [one.text for one in chrome.find_elements(By.CSS_SELECTOR, ".date")]
+    assert texts == ["Before: scene.tif", "After: scene.tif"]
+    width = chrome.execute_script("return App.map.getSize().x")
+
+    def state() -> tuple[float, str, str, float]:
+        """Give where the line is, in per cent and as it is told, and where the later date begins to be seen."""
+        clip = chrome.execute_script("return App.map.getPane('after').style.clip")
+        left = float(re.findall(r"-?[\d.]+", clip)[3])
+        at = chrome.execute_script("return App.map.layerPointToContainerPoint([arguments[0], 0]).x", left)
+        told = line.get_attribute("aria-valuenow")
+        return chrome.execute_script("return App.datesLine.percent"), str(told), str(line.aria_role), at
+
+    percent, told, role, at = state()
+    middle = chrome.execute_script(
+        "const [l, b, r, t] = App.content.bounds; "
+        "return App.map.latLngToContainerPoint(App.toLatLng([(l + r) / 2, (b + t) / 2])).x"
+    )
+    assert (role, told) == ("slider", str(round(percent)))
+    assert at == pytest.approx(middle, abs=1)
+    ActionChains(chrome).click_and_hold(line).move_by_offset(-200, 0).release().perform()
+    assert state()[3] == pytest.approx(middle - 200, abs=2)
+    dragged = state()[0]
+    centre = chrome.execute_script("return App.map.getCenter()")
+    line.send_keys(Keys.ARROW_RIGHT, Keys.PAGE_UP)
+    assert state()[0] == pytest.approx(dragged + 11)
+    line.send_keys(Keys.END)
+    assert state()[3] == pytest.approx(width, abs=1)
+    line.send_keys(Keys.HOME, Keys.ARROW_LEFT)
+    assert state()[3] == pytest.approx(0, abs=1)
+    assert chrome.execute_script("return App.map.getCenter()") == centre
+    assert not chrome.find_elements(By.ID, "swipe")
+    assert requests_of(chrome) == []
+    assert complaints(chrome) == []
+
+
 def test_on_a_phone_the_panel_can_be_put_away(show: Show, scene: Path, tmp_path: Path) -> None:
     path = Map(scene).save(tmp_path / "map.html")
     chrome = show(path)

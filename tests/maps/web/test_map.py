@@ -1,3 +1,5 @@
+import base64
+import io
 import json
 import re
 from collections.abc import Callable
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
+from PIL import Image
 from rasterio.crs import CRS
 
 from geodeeplab.errors import OptionError, OutputError, SceneError
@@ -115,6 +118,51 @@ def test_saving_is_all_or_nothing(scene: Path, tmp_path: Path) -> None:
         Map(scene).save(path)
     with pytest.raises(OptionError, match=r"'\.png'"):
         Map(scene).save(tmp_path / "map.png")
+
+
+def test_two_dates_lie_under_the_outlines_of_polygons(
+    scene: Path, labels: Path, make_raster: MakeRaster, two_squares: gpd.GeoDataFrame
+) -> None:
+    later = make_raster(np.full((3, 60, 80), 30, dtype=np.uint8), "later.tif")
+    content = content_of(Map(before=scene, after=later, polygons=two_squares).to_html())
+    assert [(one["kind"], one["name"], one["isOn"], one["isSharp"]) for one in content["pictures"]] == [
+        ("before", "Before: scene.tif", True, False),
+        ("after", "After: later.tif", True, False),
+    ]
+    assert content["dates"] == ["Before: scene.tif", "After: later.tif"]
+    assert content["vectors"][0]["isOutline"]
+    assert [one["mean"] for one in map(shown_pixels, content["pictures"])] == pytest.approx([90, 30], abs=2)
+    assert content_of(Map(scene, polygons=two_squares).to_html())["dates"] == []
+    both = content_of(Map(before=labels, after=labels, polygons=two_squares).to_html())
+    assert all(one["isSharp"] for one in both["pictures"])
+    areas = {one["name"]: one["area"] for one in both["legend"]}
+    assert {name: area is None for name, area in areas.items()} == {
+        "land": True, "water": True, **dict.fromkeys(two_squares["class_name"], False),
+    }  # fmt: skip
+
+
+def shown_pixels(picture: dict[str, Any]) -> dict[str, float]:
+    """Give the mean of the opaque pixels of a picture."""
+    _, _, text = picture["src"].partition("base64,")
+    image = np.asarray(Image.open(io.BytesIO(base64.b64decode(text))).convert("RGBA"))
+    return {"mean": float(image[image[..., 3] == 255][:, :3].mean())}
+
+
+def test_numbers_without_names_are_labels_if_it_is_said(scene: Path, make_raster: MakeRaster) -> None:
+    plain = make_raster(np.full((1, 60, 80), 7, dtype=np.uint8), "seven.tif", nodata=0)
+    told = content_of(Map(before=plain, after=plain).to_html())
+    said = content_of(Map(before=plain, after=plain, are_labels=True).to_html())
+    assert [one["isSharp"] for one in told["pictures"]] == [False, False]
+    assert [one["name"] for one in said["legend"]] == ["7"]
+
+
+def test_refusals_of_dates(scene: Path, two_squares: gpd.GeoDataFrame) -> None:
+    with pytest.raises(OptionError, match="give both `before=` and `after=`"):
+        Map(before=scene)
+    with pytest.raises(OptionError, match="two dates alone"):
+        Map(scene, before=scene, after=scene)
+    nothing = Map(before=scene, after=scene, polygons=two_squares.iloc[:0])
+    assert content_of(nothing.to_html())["notes"] == ["There are no polygons: nothing changed."]
 
 
 def test_refusals(scene: Path, plain_scene: Path, two_squares: gpd.GeoDataFrame) -> None:
