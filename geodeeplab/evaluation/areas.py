@@ -22,17 +22,21 @@ class AreaEstimate:
     adjusted: NDArray[np.float64]
     """(K,) estimated true area."""
     standard_error: NDArray[np.float64]
-    """(K,) of `adjusted`; NaN where a class was mapped but sampled fewer than twice."""
+    """(K,) of `adjusted`; NaN where of any label one unit was sampled, and it has more."""
     margin: NDArray[np.float64]
     """(K,) half the width of the confidence interval around `adjusted`."""
     accuracy: float
     """Share of the map that is right, each label counted by its area."""
     accuracy_margin: float
-    """Half the width of the confidence interval around `accuracy`; NaN where a class was sampled fewer than twice."""
+    """Half the width of the confidence interval around `accuracy`; NaN where `standard_error` is for a label."""
 
 
 def adjusted_areas(
-    counts: NDArray[np.int64], mapped: NDArray[np.float64], *, confidence_level: float = 0.95
+    counts: NDArray[np.int64],
+    mapped: NDArray[np.float64],
+    *,
+    units: NDArray[np.int64] | None = None,
+    confidence_level: float = 0.95,
 ) -> AreaEstimate:
     """Estimate the true area of each class from a map and a sample of the truth.
 
@@ -44,6 +48,8 @@ def adjusted_areas(
     Args:
         counts: sampled units (K, K), the truth by row, as `confusion_matrix` gives them.
         mapped: area (K,) with each label, of the whole map, in any unit.
+        units: units (K,) with each label, of the whole map: a label whose units were all sampled adds no error. None
+            where nobody knows; the paper's equations have no correction for finite populations else.
         confidence_level: share of intervals that hold the true area.
 
     Raises:
@@ -58,8 +64,9 @@ def adjusted_areas(
     total = mapped.sum()
     weights = mapped / total if total else np.zeros(len(mapped))
     shares = counts / np.maximum(sampled, 1)  # of each label's units: the true classes, by row
+    is_known = np.zeros(len(mapped), dtype=np.bool_) if units is None else sampled >= units
     with np.errstate(divide="ignore", invalid="ignore"):
-        terms = np.where(weights > 0, weights**2 * shares * (1 - shares) / (sampled - 1.0), 0.0)
+        terms = np.where((weights > 0) & ~is_known, weights**2 * shares * (1 - shares) / (sampled - 1.0), 0.0)
     error = total * np.sqrt(np.where(np.isfinite(terms), terms, np.nan).sum(1))
     right = np.diagonal(terms)
     accuracy_error = float(np.sqrt(np.where(np.isfinite(right), right, np.nan).sum()))

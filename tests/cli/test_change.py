@@ -22,6 +22,13 @@ def test_a_matrix(run: Run, make_raster: MakeRaster, out: Path) -> None:
     assert sorted(path.name for path in out.iterdir()) == ["c.gpkg", "c.png"]
     ran = run("change", a, b, "-o", out / "d.gpkg", "--json")
     assert json.loads(ran.out)["pixels"] == [[575, 25], [0, 0]]
+    options = ("--label-raster", out / "e.tif", "--html", out / "e.html", "--sieve-labels", "--min-area-px", 3)
+    ran = run("change", a, b, "-o", out / "e.gpkg", *options)
+    assert (ran.status, ran.err) == (0, "")
+    assert {path.name for path in out.glob("e.*")} == {"e.gpkg", "e.tif", "e.tif.aux.xml", "e.html"}
     ran = run("change", a, b, "-o", out / "e.gpkg", "--shift-px", -1)
     assert ran.status == 1
     assert "--shift-px is a distance" in ran.err
+    ran = run("change", a, b, "-o", out / "f.gpkg", "--bands", "3,2,1")
+    assert ran.status == 1
+    assert "give a model, --model" in ran.err

@@ -57,3 +57,10 @@ def test_what_cannot_be_known() -> None:
         adjusted_areas(np.array([[5, 0], [1, 0]]), np.array([30.0, 70.0]))
     with pytest.raises(OptionError, match="between 0 and 1, got 95"):
         adjusted_areas(np.eye(2, dtype=np.int64), np.ones(2), confidence_level=95)
+
+
+def test_a_label_of_which_all_is_known_adds_no_error() -> None:
+    counts, mapped = np.array([[1, 1], [0, 8]]), np.array([1.0, 99.0])
+    assert math.isnan(adjusted_areas(counts, mapped).margin[0])
+    found = adjusted_areas(counts, mapped, units=np.array([1, 99]))
+    assert found.standard_error[0] == pytest.approx(99 * math.sqrt(1 / 9 * 8 / 9 / 8))

@@ -5,13 +5,16 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geodeeplab.pipeline.evaluating.table import aligned
 from geodeeplab.raster import LabelClass, atomic_outputs, output_errors
+
+if TYPE_CHECKING:
+    from geodeeplab.maps.web import Map
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,6 +35,10 @@ class Change:
     """Area of a pixel, on the average; None where nothing says what a metre is."""
     polygons: int
     """Polygons that were written."""
+    polygons_path: Path
+    """The vector file."""
+    label_raster_path: Path | None = None
+    """The label raster of the kinds of change, if one was asked for."""
     facts: dict[str, Any]
     """What was done: options, seconds."""
 
@@ -99,6 +106,18 @@ class Change:
         with atomic_outputs([path], overwrite=overwrite) as temporary, output_errors(path):
             picture.savefig(temporary[path], dpi=150, format="png", bbox_inches="tight")
         return path
+
+    def explore(self) -> "Map":
+        """Give a map for the browser: the polygons over both dates, with a line to drag between them."""
+        from geodeeplab.maps.web import Map
+
+        return Map(
+            before=self.before,
+            after=self.after,
+            are_labels=self.facts["model"] is None,
+            polygons=self.polygons_path,
+            title=f"{Path(self.before).name} → {Path(self.after).name}",
+        )
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(self.table())}</pre>"

@@ -310,4 +310,4 @@ def _estimate(found: LabelInput, comparison: Comparison | None, areas: NDArray[n
     if without.any():
         names = ", ".join(one.name for one, there in zip(found.classes, without, strict=True) if there)
         raise OptionError(f"a sample holds pixels of every label, and this one none of {names}: draw some there")
-    return adjusted_areas(comparison.counts, areas)
+    return adjusted_areas(comparison.counts, areas, units=comparison.label_pixels)

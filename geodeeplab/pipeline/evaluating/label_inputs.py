@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from geodeeplab.raster import (
     PolygonLayer,
     RowReader,
     Scene,
+    Source,
     check_lossless,
     is_vector,
     label_nodata,
@@ -37,6 +38,7 @@ from geodeeplab.raster import (
 from geodeeplab.raster.classes import some_color
 from geodeeplab.raster.polygons.class_text import listed
 from geodeeplab.raster.polygons.features import describe_layer
+from geodeeplab.raster.sources.warped import on_grid
 
 if TYPE_CHECKING:
     from geodeeplab.raster.polygons.features import LayerLike
@@ -63,6 +65,8 @@ class LabelInput:
     """Its classes by windows."""
     layer: PolygonLayer | None
     """The polygons, if it is a vector layer."""
+    nodata: int = NODATA_LABEL
+    """Value of a label raster that is no class."""
     background: int = UNKNOWN
     """Index of the class of ground that no polygon covers."""
 
@@ -72,6 +76,16 @@ class LabelInput:
             return self.raster
         assert self.layer is not None
         return BurnedClasses(self.layer, grid, background=self.background)
+
+    def recoded_on(self, grid: Grid, index_of: Mapping[int, int]) -> RasterClasses:
+        """Give the classes of a label raster on a grid, by its nearest pixels, by indices of somebody else's.
+
+        Args:
+            grid: the pixels.
+            index_of: the index of each class id.
+        """
+        assert self.scene is not None, "a label raster"
+        return _classes_of(self.scene, on_grid(self.scene.source, grid), index_of, nodata=self.nodata)
 
     def check_values(self) -> None:
         """Refuse labels that are no class, of all that was read.
@@ -171,16 +185,21 @@ def _open_raster(scene: Scene) -> LabelInput:
     known = tuple(read_classes(scene, nodata=nodata))
     check_lossless(scene, known=[*(one.id for one in known), nodata] if known else [])
     classes = known or _numbered(scene, nodata)
-    index_of = {one.id: index for index, one in enumerate(classes)} | {nodata: 255}
+    index_of = {one.id: index for index, one in enumerate(classes)}
     return LabelInput(
         path=scene.path,
         classes=classes,
         grid=scene.grid,
         crs=scene.crs,
         scene=scene,
-        raster=RasterClasses(scene.source, scene.bands[0].number, index_of.get),
+        raster=_classes_of(scene, scene.source, index_of, nodata=nodata),
         layer=None,
+        nodata=nodata,
     )
+
+
+def _classes_of(scene: Scene, source: Source, index_of: Mapping[int, int], *, nodata: int) -> RasterClasses:
+    return RasterClasses(source, scene.bands[0].number, ({**index_of, nodata: UNKNOWN}).get)
 
 
 def _numbered(scene: Scene, nodata: int) -> tuple[LabelClass, ...]:

@@ -1,8 +1,10 @@
 """What changed between two maps."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -15,38 +17,14 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 import geodeeplab as gdl
-from geodeeplab.errors import OptionError, OutputError
+from geodeeplab.errors import GeoDeepLabError, OptionError, OutputError
 from geodeeplab.pipeline.changing import transitions
 from geodeeplab.pipeline.changing.transitions import iter_bands
-from geodeeplab.raster import Grid, LabelClass, classes_tag
+from geodeeplab.raster import Grid, LabelClass
 from tests.examples import examples
+from tests.pipeline.changing.conftest import CLASSES, TO, Labels, fields
 
 MakeRaster = Callable[..., Path]
-Labels = NDArray[np.uint8]
-CLASSES = [LabelClass(id=i, name=name, color=(i, 0, 0)) for i, name in ((1, "field"), (2, "wood"), (3, "roof"))]
-TO = Affine(1, 0, 500_000, 0, -1, 5_000_000)
-
-
-@pytest.fixture
-def write(make_raster: MakeRaster) -> Callable[..., Path]:
-    def make(labels: Labels, name: str, classes: list[LabelClass] = CLASSES, transform: Affine = TO) -> Path:
-        path = make_raster(labels[None].astype(np.uint8), name, nodata=0, transform=transform)
-        with rasterio.open(path, "r+") as dst:
-            dst.update_tags(**classes_tag(classes))
-        return path
-
-    return make
-
-
-def fields() -> tuple[Labels, Labels]:
-    """A field with a wood on its right; later a house stands on the field, and the wood has grown by six columns."""
-    before = np.ones((40, 60), dtype=np.uint8)
-    before[:, 40:] = 2
-    after = before.copy()
-    after[5:15, 5:15] = 3
-    after[:, 34:] = 2
-    before[0, 0] = after[0, 1] = 0
-    return before, after
 
 
 def test_polygons_and_matrix(write: Callable[..., Path], tmp_path: Path) -> None:
@@ -151,10 +129,56 @@ def test_two_scenes_with_one_model(
     make_raster: MakeRaster, blocks: Callable[..., NDArray[np.uint8]], tiny_model: Path, tmp_path: Path
 ) -> None:
     scene = make_raster(blocks(60, 80), "s.tif", photometric="rgb")
-    found = gdl.change(scene, scene, tmp_path / "c.gpkg", model=tiny_model)
+    found = gdl.change(scene, scene, tmp_path / "c.gpkg", model=tiny_model, html=tmp_path / "c.html")
     assert found.changed == 0
     assert found.counts.sum() == 4800
     assert found.polygons == 0
+    assert not any(one["isSharp"] for one in content_of(tmp_path / "c.html")["pictures"])  # the scenes
+
+
+def test_bands_of_scenes_whose_bands_have_no_names(
+    make_raster: MakeRaster, blocks: Callable[..., NDArray[np.uint8]], tiny_model: Path, tmp_path: Path
+) -> None:
+    image = blocks(60, 80)
+    named = make_raster(image, "named.tif", photometric="rgb")
+    nameless = make_raster(np.concatenate([image[::-1], image[:1]]), "nameless.tif", photometric="minisblack")
+    with pytest.raises(GeoDeepLabError, match="pass `bands=`"):
+        gdl.change(nameless, nameless, tmp_path / "c.gpkg", model=tiny_model)
+    gdl.change(
+        nameless, nameless, tmp_path / "c.gpkg", model=tiny_model, bands=[3, 2, 1], label_raster=tmp_path / "c.tif"
+    )
+    gdl.change(named, named, tmp_path / "d.gpkg", model=tiny_model, label_raster=tmp_path / "d.tif")
+    with rasterio.open(tmp_path / "c.tif") as one, rasterio.open(tmp_path / "d.tif") as other:
+        np.testing.assert_array_equal(one.read(), other.read())
+
+
+def content_of(path: Path) -> dict[str, Any]:
+    found = re.search(r'<script type="application/json" id="content">(.*?)</script>', path.read_text(), re.DOTALL)
+    assert found is not None
+    return json.loads(found[1])  # type: ignore[no-any-return]
+
+
+def test_a_page_with_both_dates(write: Callable[..., Path], tmp_path: Path) -> None:
+    before, after = fields()
+    page = tmp_path / "c.html"
+    found = gdl.change(write(before, "a.tif"), write(after, "b.tif"), tmp_path / "c.gpkg", html=page)
+    content = content_of(page)
+    assert content["title"] == "a.tif → b.tif"
+    assert content["dates"] == ["Before: a.tif", "After: b.tif"]
+    assert content["vectors"][0]["counts"][0] == found.polygons == 2
+    assert [one["name"] for one in content["legend"]] == ["field", "wood", "roof", "field → wood", "field → roof"]
+    assert [one["color"] for one in content["vectors"][0]["classes"]] == ["#020000", "#030000"]  # what it became
+    assert found.explore().to_html() == page.read_text()
+    same = tmp_path / "same.html"
+    gdl.change(tmp_path / "a.tif", tmp_path / "a.tif", tmp_path / "d.gpkg", html=same)
+    assert content_of(same)["notes"] == ["There are no polygons: nothing changed."]
+
+
+def test_a_page_with_numbers_that_have_no_names(make_raster: MakeRaster, tmp_path: Path) -> None:
+    before, after = fields()
+    a, b = (make_raster(one[None], f"{name}.tif", nodata=0) for one, name in ((before, "a"), (after, "b")))
+    gdl.change(a, b, tmp_path / "c.gpkg", html=tmp_path / "c.html")
+    assert all(one["isSharp"] for one in content_of(tmp_path / "c.html")["pictures"])
 
 
 def test_geojson_has_the_columns(write: Callable[..., Path], tmp_path: Path) -> None:
@@ -179,9 +203,12 @@ def test_refusals(write: Callable[..., Path], tmp_path: Path) -> None:
         (tmp_path / "x.gpkg", {}, "is a layer"),
         (b, {"shift_px": -1}, "`shift_px=` is a distance"),
         (b, {"classes": {"wood": "lake"}}, "no class 'lake'"),
+        (b, {"bands": [1, 2, 3]}, "give a model"),
+        (b, {"label_raster": tmp_path / "c.tif", "sieve_labels": True}, "`sieve_labels=` applies the minimum area"),
     ):
         with pytest.raises(OptionError, match=match):
             gdl.change(a, later, tmp_path / "c.gpkg", **options)
+    assert not list(tmp_path.glob("c.*"))
     (tmp_path / "c.gpkg").write_text("taken")
     with pytest.raises(OutputError, match="exists"):
         gdl.change(a, b, tmp_path / "c.gpkg")
