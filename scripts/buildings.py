@@ -6,6 +6,7 @@ chooses and the large one is reported.
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import ohio
@@ -62,11 +63,13 @@ def prepare_buildings(
     epoch_chips: int | None = None,
     seed: int,
     augmentation: Augmentation | bool = True,
+    leave_out: Sequence[str] = (),
 ) -> TrainingData:
     """Prepare the places to train on, and the area to choose by; ground without an outline is `other`."""
+    times_of = {place: times for place, times in TRAIN_PLACES.items() if place not in leave_out}
     train = [
         (path, outlines(data / "buildings", place))
-        for place, times in TRAIN_PLACES.items()
+        for place, times in times_of.items()
         if (data / "buildings" / place).is_dir()
         for path in mosaics(data / "buildings", folder, place) * times
     ]
@@ -78,7 +81,7 @@ def prepare_buildings(
         sources.append(ohio.SOURCE)
     pairs = [*train, *select]
     places = {
-        "train": list(TRAIN_PLACES),
+        "train": list(times_of),
         "select": f"{HELD_OUT_PLACE}, area 2",
         "ohio areas": {"select": list(ohio.SELECT_AREAS), "report": list(ohio.REPORT_AREAS)},
     }
@@ -98,11 +101,14 @@ def prepare_buildings(
     )
 
 
-def held_out(data: Path, folder: Path) -> list[tuple[str, Path, Path]]:
-    """List what is evaluated: a name that says its part, the scene and its polygons."""
+def held_out(data: Path, folder: Path, *, leave_out: Sequence[str] = ()) -> list[tuple[str, Path, Path]]:
+    """List what is evaluated: a name that says its part, the scene and its polygons; so are places left out."""
     buildings = data / "buildings"
     found = [("kampala2-selection", *select_area(buildings, folder))]
     found.append(("kampala1-report", *report_area(buildings, folder)))
+    for place in leave_out:
+        areas_of = mosaics(buildings, folder, place)
+        found += [(f"{place}{i}-report", path, outlines(buildings, place)) for i, path in enumerate(areas_of, start=1)]
     if (data / "ohio").is_dir():
         areas = _ohio_areas(data, folder)
         found += [(f"ohio{name}-report", *areas[name]) for name in ohio.REPORT_AREAS]

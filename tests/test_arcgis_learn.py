@@ -170,7 +170,10 @@ def test_classes_can_be_left_out_of_the_scores(model: DeepLab) -> None:
         ),
         (lambda _, model: DeepLab(model.data, backbone=50), "is a name, such as 'resnet50', not 50"),
         (lambda _, model: model.fit(1, 1e-3, checkpoint="all"), "the best and the last epoch"),
-        (lambda _, model: model.fit(1, 1e-3, monitor="dice"), "miou, boundary_iou, accuracy, loss, not 'dice'"),
+        (
+            lambda _, model: model.fit(1, 1e-3, monitor="dice"),
+            "miou, boundary_iou, accuracy, boundary_f1, loss, not 'dice'",
+        ),
         (lambda _, model: model.show_results(alpha=7), "from 0 to 1, not 7"),
         (lambda _, model: model.data.show_batch(alpha=-1), "from 0 to 1, not -1"),
         (lambda _, model: model.save("a", publish=True), "share the one file"),

@@ -383,7 +383,7 @@ def test_what_there_is() -> None:
     assert "resnet50" in DeepLab.backbones() == DeepLab.supported_backbones
     assert "deeplabv3" in DeepLab.supported_architectures
     assert "Classified_Tiles" in DeepLab.supported_datasets
-    assert make_learner().available_metrics == ("miou", "boundary_iou", "accuracy", "loss")
+    assert make_learner().available_metrics == ("miou", "boundary_iou", "accuracy", "boundary_f1", "loss")
 
 
 def test_a_network_of_somebody_elses_cannot_be_gone_on_with(saved: Path) -> None:

@@ -53,12 +53,14 @@ if TYPE_CHECKING:
 @click.option("--focal-loss/--no-focal-loss", default=None, help="In place of the cross-entropy.  [default: off]")
 @click.option("--dice-loss-fraction", type=float, help="Share of the Dice loss.  [default: 0]")
 @click.option("--ignore-classes", metavar="C,C,…", help="Classes that count nowhere.")
+@click.option("--instances", metavar="C,C,…", help="Classes whose objects are told apart, by their boundaries.")
+@click.option("--boundary-px", type=int, help="Width of a boundary in pixels.  [default: 2]")
 @click.option("--epochs", type=int, help="Of 64 steps or more each.  [default: 640 steps in all]")
 @click.option("--lr", type=float, help="Learning rate.  [default: 0.001]")
 @click.option("--lr-find/--no-lr-find", default=None, help="Take the rate that a sweep suggests.  [default: off]")
 @click.option("--freeze/--no-freeze", default=None, help="Leave the backbone as it is.  [default: off]")
 @click.option("--early-stopping", type=int, help="End after so many epochs without a better one.")
-@click.option("--monitor", help="miou, boundary_iou, accuracy or loss.  [default: miou]")
+@click.option("--monitor", help="miou, boundary_iou, accuracy, boundary_f1 or loss.  [default: miou]")
 @click.option("--device", help="auto, cpu, cuda, cuda:N or mps.  [default: auto]")
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), help="[default: auto]")
 @click.option("--devices", type=int, help="GPUs to train on, or processes on a CPU.  [default: 1]")
@@ -122,7 +124,7 @@ def command(
 def _values(scenes: Sequence[str], told: Mapping[str, Any]) -> dict[str, Any]:
     """Give what was told as the library takes it, None where it was not."""
     values = dict(told) | {"scenes": list(scenes) or None, "labels": list(told["labels"]) or None}
-    return values | {name: split_names(values[name]) for name in ("bands", "ignore_classes")}
+    return values | {name: split_names(values[name]) for name in ("bands", "ignore_classes", "instances")}
 
 
 def _by_table(known: Tables, values: Mapping[str, Any]) -> Tables:
@@ -201,7 +203,7 @@ def _start(values: Mapping[str, Any], data: "TrainingData") -> "DeepLab":
         learner = DeepLab(data, **arguments)
     else:
         plain = DeepLab(data, **arguments | {"weights": None, "pretrained_path": None})  # for its loss
-        same = {name: values[name] for name in ("device", "precision", "seed")}
+        same = {name: values[name] for name in ("instances", "boundary_px", "device", "precision", "seed")}
         learner = DeepLab.from_model(values["from_model"], data, objective=plain.objective, **same)
     if values["freeze"]:
         learner.freeze()

@@ -17,6 +17,7 @@ from geodeeplab.training.loop.losses import class_weights
 from geodeeplab.training.loop.objective import Objective, check_two_classes, find_ignored
 from geodeeplab.training.loop.starting import adopt_model, load_start
 from geodeeplab.training.random_state import CPU, kept_random_state, seed_generators
+from geodeeplab.training.sampling.separation import BOUNDARY_PX
 
 MIXUP_ALPHA = 0.4
 FOCAL_GAMMA = 2.0
@@ -34,6 +35,7 @@ def make_objective(
     dice_loss_average: str,
     lovasz_loss_fraction: float,
     label_smoothing: float,
+    boundary_weight: float,
     ignore_classes: Sequence[str | int],
 ) -> Objective:
     """Give the loss that the options of `DeepLab` describe; classes are weighed by their shares of the data.
@@ -52,6 +54,7 @@ def make_objective(
         lovasz_fraction=lovasz_loss_fraction,
         ignore_classes=ignored,
         mixup=MIXUP_ALPHA if mixup else 0.0,
+        boundary_weight=boundary_weight,
     )
 
 
@@ -99,6 +102,7 @@ def start_network(
             pointrend=pointrend,
             keep_dilation=keep_dilation,
             aspp_channels=aspp_channels,
+            boundary=bool(data.instances),
         )
         if source is not None:
             return network, adopt(network, source, data)
@@ -115,6 +119,24 @@ def adopt(network: SegmentationNetwork, model: Model, data: TrainingData) -> str
     """
     names, bands = [item.name for item in data.classes], [band.name for band in data.bands]
     return adopt_model(network, model, class_names=names, bands=bands).source
+
+
+def with_instances(
+    data: TrainingData, instances: str | Sequence[str] | None, *, boundary_px: int | None
+) -> TrainingData:
+    """Give the data with the boundaries of the objects of some classes as a target; None: as the data have it.
+
+    Raises:
+        OptionError: there is no such class, or the width of boundaries cannot be.
+    """
+    if instances is None:
+        if boundary_px is not None and not data.instances:
+            raise OptionError("`boundary_px=` is the width of objects' boundaries: pass `instances=`, too")
+        instances = data.instances
+    names = (instances,) if isinstance(instances, str) else tuple(instances)
+    if names == data.instances and boundary_px is None:
+        return data
+    return data.separating(names, boundary_px=BOUNDARY_PX if boundary_px is None else boundary_px)
 
 
 def with_batch_for(data: TrainingData, device: torch.device) -> TrainingData:
@@ -152,4 +174,9 @@ def check_network(network: SegmentationNetwork, data: TrainingData) -> None:
         raise OptionError(
             f"the data has {len(data.classes)} classes and {len(data.bands)} bands, the network is for {there[0]} and "
             f"{there[1]}: build it with num_classes and in_channels of the data"
+        )
+    if (network.boundary_head is not None) != bool(data.instances):
+        raise OptionError(
+            "objects are told apart by a network that finds their boundaries, and by no other: pass `instances=` with "
+            "one of `build_model(boundary=True)`, or neither"
         )

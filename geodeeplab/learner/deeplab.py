@@ -15,6 +15,7 @@ from geodeeplab.learner.building import (
     make_objective,
     start_network,
     with_batch_for,
+    with_instances,
     with_stored_batch,
 )
 from geodeeplab.learner.fitting import (
@@ -113,6 +114,9 @@ class DeepLab(TrainedNetwork):
         lovasz_loss_fraction: float = 0.0,
         label_smoothing: float = 0.05,
         ignore_classes: Sequence[str | int] = (),
+        instances: str | Sequence[str] | None = None,
+        boundary_px: int | None = None,
+        boundary_weight: float = 1.0,
         keep_dilation: bool = True,
         output_stride: int | None = None,
         aspp_channels: int | None = None,
@@ -145,6 +149,12 @@ class DeepLab(TrainedNetwork):
             label_smoothing: of the cross-entropy.
             ignore_classes: classes whose pixels count neither in the loss nor in the scores: names, ids, or the values
                 that they have in a folder of chips. 0, ground without a label, may be among them.
+            instances: the class, or classes, whose objects are told apart: the network learns their boundaries, too, as
+                one more output, and `segment` gives each object its own polygon. Objects are the polygons of the
+                labels; of a label raster, pixels of one class that hang together.
+            boundary_px: width of a boundary in pixels of a chip, by default 2, for objects from about 8 pixels on; 1
+                for smaller ones.
+            boundary_weight: of the boundaries' loss, beside 1 for that of the classes.
             keep_dilation: False leaves the backbone at stride 32 to PointRend.
             output_stride: 8, 16 or 32; by default the architecture's.
             aspp_channels: width of ASPP, for small networks.
@@ -159,6 +169,7 @@ class DeepLab(TrainedNetwork):
         """
         source = None if pretrained_path is None or network is not None else load_model(find_saved(pretrained_path))
         data = data if source is None else keep_statistics(data, source.contract)
+        data = with_instances(data, instances, boundary_px=boundary_px)
         seed = data.seed if seed is None else seed
         if precision == "int8":
             raise OptionError("int8 is for `segment` and `predict`: learn at auto, fp32, bf16 or fp16")
@@ -172,6 +183,7 @@ class DeepLab(TrainedNetwork):
             dice_loss_average=dice_loss_average,
             lovasz_loss_fraction=lovasz_loss_fraction,
             label_smoothing=label_smoothing,
+            boundary_weight=boundary_weight,
             ignore_classes=ignore_classes,
         )
         start = NOTHING
@@ -201,6 +213,8 @@ class DeepLab(TrainedNetwork):
         data: TrainingData | None = None,
         *,
         objective: Objective | None = None,
+        instances: str | Sequence[str] | None = None,
+        boundary_px: int | None = None,
         device: str = "auto",
         precision: str = "auto",
         seed: int | None = None,
@@ -216,6 +230,9 @@ class DeepLab(TrainedNetwork):
                 of arcgis.learn's DeepLab, or the folder that it lies in with its weights.
             data: of `prepare_data`; without it the learner predicts as the model is, and does nothing else.
             objective: the loss; by default the constructor's.
+            instances: see the constructor; by default those of the model's that the data have. A model without them
+                keeps all that it learned, and gets the output of boundaries.
+            boundary_px: see the constructor.
             device: see the constructor.
             precision: see the constructor.
             seed: see the constructor.
@@ -227,14 +244,21 @@ class DeepLab(TrainedNetwork):
         if data is None:
             return cls._to_predict(load_model(model), device=device, precision=precision)
         if (definition := find_definition(model)) is not None:
+            data = with_instances(data, instances, boundary_px=boundary_px)
             learner = cls._from_esri(read_esri_model(definition), data, device=device, precision=precision, seed=seed)
             learner.objective = objective or learner.objective
             return learner
         source = load_model(model)
         data = keep_statistics(data, source.contract)
+        if instances is None and not data.instances:
+            known = [item.name for item in data.classes]
+            instances = tuple(name for name in source.contract.instances if name in known)
+        data = with_instances(data, instances, boundary_px=boundary_px)
         with kept_random_state(CPU):
             seed_generators(data.seed if seed is None else seed, CPU)
-            network = network_like(source, classes=len(data.classes), bands=len(data.bands))
+            network = network_like(
+                source, classes=len(data.classes), bands=len(data.bands), boundary=bool(data.instances)
+            )
             learner = cls(data, network=network, device=device, precision=precision, seed=seed)
             learner.start = adopt(network, source, data)
         learner.objective = objective or learner.objective

@@ -108,6 +108,7 @@ def run_facts(
         "chips": [len(data.train), len(data.val), data.chip_size],
         "class_pixels": list(data.class_pixels),
         "start": start,
+        "instances": data.provenance.get("instances"),
         **dataclasses.asdict(objective),
         **dataclasses.asdict(recipe),
     }

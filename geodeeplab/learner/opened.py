@@ -64,6 +64,7 @@ def data_without_chips(model: Model) -> tuple[TrainingData, SegmentationNetwork]
         class_pixels=(0,) * len(contract.classes),
         train=chips,
         val=chips,
+        instances=contract.instances,
         files=() if model.path is None else (str(model.path),),
     )
     return data, network

@@ -62,4 +62,5 @@ def _identity(contract: Contract) -> dict[str, Any]:
         "architecture": dict(network),
         "list of classes": [item.name for item in contract.classes],
         "list of bands": list(contract.band_names),
+        "list of classes whose objects are told apart": list(contract.instances),
     }

@@ -33,10 +33,12 @@ def draw_losses(history: Sequence[EpochRecord], dst_path: DstPath, *, val_label:
     """
     from geodeeplab.maps.losses import plot_losses
 
+    finds_boundaries = any(record.boundary_f1 is not None for record in history)
+    curves = CURVES | ({"boundary F1": "boundary_f1"} if finds_boundaries else {})
     figure = plot_losses(
         [record.step_losses for record in history],
         [record.val_loss for record in history],
-        {label: [getattr(record, name) for record in history] for label, name in CURVES.items()},
+        {label: [getattr(record, name) for record in history] for label, name in curves.items()},
         val_label=val_label,
     )
     return save_figure(figure, dst_path, dpi=DPI, inputs=inputs)

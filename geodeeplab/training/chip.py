@@ -19,6 +19,9 @@ class Chip:
     """(S, S) bool, True where the scene has data."""
     labels: Tensor
     """(S, S) uint8, class indices from 0, or `IGNORE_INDEX`."""
+    boundary: Tensor | None = None
+    """(S, S) uint8, 1 on the boundaries of objects, 0 elsewhere, `IGNORE_INDEX` where nobody can tell; None where they
+    are not learnt. See `Separation`."""
 
 
 class ChipSet(Protocol):

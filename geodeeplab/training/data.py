@@ -1,6 +1,7 @@
 """Training data: what `prepare_data` gives and a learner takes."""
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from geodeeplab.training.augmentation import Augmentation
 from geodeeplab.training.batch import epoch_steps
 from geodeeplab.training.chip import Chip, ChipSet
 from geodeeplab.training.data_facts import Description
+from geodeeplab.training.sampling.separation import BOUNDARY_PX, separation_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,6 +60,8 @@ class TrainingData:
     """Of each band the values that pictures show as black and full light: percentiles 2 and 98 of training pixels."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """Sources, split, shares, rule: what `facts` gives, as JSON can hold it."""
+    instances: tuple[str, ...] = ()
+    """Classes whose objects are told apart: chips have their boundaries as a target; see `separating`."""
     files: tuple[str, ...] = ()
     """Files of scenes and labels, which no output may be."""
 
@@ -70,6 +74,35 @@ class TrainingData:
     def epoch_steps(self) -> int:
         """Steps of an epoch on one device."""
         return epoch_steps(len(self.train), self.batch_size)
+
+    def separating(self, names: Sequence[str], *, boundary_px: int = BOUNDARY_PX) -> "TrainingData":
+        """Give the data with the boundaries of objects as a target beside the labels, or, without names, without it.
+
+        Polygons are objects, each by itself; in a label raster pixels of one class that hang together are one.
+
+        Args:
+            names: of the classes whose objects are told apart.
+            boundary_px: width of a boundary in pixels of a chip; see `boundary_target`.
+
+        Raises:
+            OptionError: there is no such class, the width cannot be, or the chips are none of `prepare_data`.
+        """
+        from geodeeplab.training.sampling.chip_sets import RandomChips, SideBySideChips
+
+        separation = separation_of(self.classes, names, boundary_px=boundary_px) if names else None
+        train, val = self.train, self.val
+        if not isinstance(train, RandomChips) or not isinstance(val, SideBySideChips):
+            raise OptionError("objects are told apart in chips of `prepare_data`: make the data with it")
+        facts = {key: value for key, value in self.provenance.items() if key != "instances"}
+        if separation is not None:
+            facts["instances"] = {"classes": list(names), "boundary_px": boundary_px}
+        return dataclasses.replace(
+            self,
+            train=train.separating(separation),
+            val=val.separating(separation),
+            instances=tuple(names),
+            provenance=facts,
+        )
 
     def describe(self) -> Description:
         """Give what there is to know of the data: print it as a table, or take its facts."""

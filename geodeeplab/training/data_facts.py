@@ -162,6 +162,9 @@ def _lines(facts: Mapping[str, Any]) -> list[str]:
         f"batch    {facts['batch_size']} chips, {facts['micro_batch']} at once: {facts['batch_reason']}",
         f"memory   {facts['scenes_in_memory']} of {len(facts['scenes'])} scenes are kept decoded",
     ]
+    if objects := facts.get("instances"):
+        names, width = ", ".join(objects["classes"]), objects["boundary_px"]
+        lines.append(f"objects  of {names}, told apart by boundaries of {width} px")
     return lines
 
 

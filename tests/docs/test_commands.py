@@ -25,7 +25,7 @@ PAGES = (
         for name in (
             "index", "install", "guide", "masks", "adapting", "maps", "evaluating", "gallery", "chips", "training",
             "programs", "cluster", "web-services", "qgis", "arcgis-learn", "checking",
-            "change",
+            "change", "instances",
         )
     ),
 )  # fmt: skip
@@ -53,6 +53,7 @@ PYTHON_NOT_RUN = {
     "docs/guide.md": {"load_pretrained": "downloads torchvision's weights, or reads somebody's file"},
     "docs/cluster.md": {"SLURMCluster": NO_CLUSTER, "KubeCluster": NO_CLUSTER, "coiled": NO_CLUSTER},
     "docs/training.md": {"prepare_data": DOWNLOADS},
+    "docs/instances.md": {"prepare_data": DOWNLOADS},
     "docs/arcgis-learn.md": {"prepare_data": "an export of ArcGIS Pro; tests/test_arcgis_learn.py draws one"},
     "docs/chips.md": {"prepare_data": "a fragment about folders of chips; tests/training/folders/ reads them"},
 }

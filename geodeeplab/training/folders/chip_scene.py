@@ -113,6 +113,9 @@ class ChipScene:
             raise self._unknown_codes()
         return LabelledPixels(array=pixels.array, valid=pixels.valid, labels=labels)
 
+    def read_objects(self, window: Window) -> None:
+        """Give None: labels are classes."""
+
     def close(self) -> None:
         """Close what this thread has open of it."""
         opened = _open_chips().pop(self._key, None)

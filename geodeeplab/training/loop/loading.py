@@ -11,8 +11,9 @@ from geodeeplab.training.batch import epoch_steps
 from geodeeplab.training.chip import IGNORE_INDEX, Chip, ChipSet
 from geodeeplab.training.sampling.radiometry import Radiometry
 
-Batch = tuple[Tensor, Tensor, Tensor]
-"""Pixels (N, C, S, S) float32, valid (N, S, S) bool, labels (N, S, S) uint8."""
+Batch = tuple[Tensor, ...]
+"""Pixels (N, C, S, S) float32, valid (N, S, S) bool, labels (N, S, S) uint8; where boundaries are learnt also those,
+(N, S, S) uint8, see `Chip`."""
 Key = tuple[int, int]
 """Epoch, and number of the batch within it."""
 MAX_WORKERS = 8
@@ -47,8 +48,8 @@ class ChipBatches(Dataset[Batch]):
         there = [self._draw(index, epoch) for index in indices if index < count]
         if there:
             return _stack(there)
-        pixels, valid, labels = _stack([self._draw(0, epoch)])
-        return pixels, valid, torch.full_like(labels, IGNORE_INDEX)
+        pixels, valid, *targets = _stack([self._draw(0, epoch)])
+        return pixels, valid, *(torch.full_like(target, IGNORE_INDEX) for target in targets)
 
     def _draw(self, index: int, epoch: int) -> Chip:
         chip = self.chips.draw(index, epoch=epoch)
@@ -136,4 +137,6 @@ def _one_thread(worker: int) -> None:
 def _stack(chips: list[Chip]) -> Batch:
     """Stack chips; the pixels in the layout that convolutions are fastest with."""
     pixels = torch.stack([chip.pixels for chip in chips]).contiguous(memory_format=torch.channels_last)
-    return pixels, torch.stack([chip.valid for chip in chips]), torch.stack([chip.labels for chip in chips])
+    boundaries = [chip.boundary for chip in chips if chip.boundary is not None]
+    targets = [chip.labels for chip in chips], boundaries
+    return pixels, torch.stack([chip.valid for chip in chips]), *(torch.stack(one) for one in targets if one)

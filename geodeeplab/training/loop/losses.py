@@ -129,6 +129,23 @@ def _lovasz_gradient(truth: Tensor) -> Tensor:
     return torch.diff(jaccard, prepend=jaccard.new_zeros(1))
 
 
+def boundary_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Give the binary cross-entropy of boundaries and their Dice loss, added up: lines are few of the pixels.
+
+    The cross-entropy keeps the probabilities honest, Dice keeps the lines from being lost (Deng et al. 2018,
+    arXiv 1807.10097, section 3.2).
+
+    Args:
+        logits: (N, ...).
+        target: (N, ...) uint8, 1 on boundaries, 0 elsewhere, `IGNORE_INDEX` counts nowhere.
+    """
+    seen, truth = (target != IGNORE_INDEX).float(), (target == 1).float()
+    each = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+    probs = logits.sigmoid() * seen
+    dice = 1 - (2 * (probs * truth).sum() + 1) / (probs.sum() + truth.sum() + 1)
+    return (each * seen).sum() / seen.sum().clamp(min=1) + dice
+
+
 def drop_classes(labels: Tensor, classes: Sequence[int]) -> Tensor:
     """Give labels in which the class indices `classes` are to be ignored."""
     for index in classes:  # each compared as a number: a tensor of them would be copied to the device, waiting for it

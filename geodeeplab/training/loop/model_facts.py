@@ -36,6 +36,7 @@ def make_contract(
         gsd_m=data.gsd_m,
         tile_size=data.chip_size,
         overlap=data.chip_size // 4,
+        instances=data.instances,
         licence=licence,
         provenance=provenance,
         metrics=metrics,
@@ -48,6 +49,7 @@ def validation_metrics(tally: Tally, calibration: Calibration | None, data: Trai
     The errors of calibration are those on the pixels that the temperature was fitted to.
     """
     names = [item.name for item in data.classes]
+    contours = {"boundary_f1": tally.boundary_f1} if data.instances else {}
     return {
         "validation": {
             "measured_on": f"{len(data.val)} validation chips of {data.chip_size} px, none of which was trained on; "
@@ -60,6 +62,7 @@ def validation_metrics(tally: Tally, calibration: Calibration | None, data: Trai
             "confusion": tally.confusion.tolist(),
             "ece": None if calibration is None else calibration.ece,
             "ece_before_temperature": None if calibration is None else calibration.ece_before,
+            **contours,
         }
     }
 

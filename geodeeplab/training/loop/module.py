@@ -15,6 +15,7 @@ from geodeeplab.models.network import SegmentationNetwork
 from geodeeplab.training.data import TrainingData
 from geodeeplab.training.loop.checkpoints import CHECKPOINT_KEY, CHECKPOINT_VERSION
 from geodeeplab.training.loop.loading import Batch, training_loader, validation_loader
+from geodeeplab.training.loop.losses import boundary_loss
 from geodeeplab.training.loop.objective import Objective, training_loss
 from geodeeplab.training.loop.parameters import parameter_groups, set_training_mode
 from geodeeplab.training.loop.recipe import EpochRecord, Recipe, rate_factor
@@ -118,8 +119,9 @@ class TrainingModule(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Give the loss of a batch."""
-        pixels, valid, labels = batch
-        loss = training_loss(self.network, self._images(pixels, valid), labels, self.objective)
+        pixels, valid, labels, *more = batch
+        boundary = more[0] if more else None
+        loss = training_loss(self.network, self._images(pixels, valid), labels, self.objective, boundary=boundary)
         self._step_losses.append(loss.detach())
         return loss
 
@@ -146,12 +148,16 @@ class TrainingModule(LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Count a batch's labels, given by the averaged weights."""
-        pixels, valid, labels = batch
+        pixels, valid, labels, *more = batch
         labels = self.objective.clean(labels.masked_fill(~valid, 255))
-        logits = self.average(self._images(pixels, valid), valid)  # (N, K, S, S)
-        count = (labels != 255).sum()
+        given = self.average(self._images(pixels, valid), valid)  # (N, K, S, S), or one channel more
+        logits, count = given[:, : len(self.data.classes)], (labels != 255).sum()
         with torch.autocast(logits.device.type, enabled=False):
-            self._val_loss += torch.stack([self.objective.loss(logits.float(), labels) * count, count.float()])
+            loss = self.objective.loss(logits.float(), labels)
+            for target in more:
+                loss = loss + self.objective.boundary_weight * boundary_loss(given[:, -1].float(), target)
+                self._counts.add_contours(given[:, -1], target)
+            self._val_loss += torch.stack([loss * count, count.float()])
         self._counts.add(logits.argmax(1), labels)
 
     def on_validation_epoch_end(self) -> None:
@@ -159,6 +165,7 @@ class TrainingModule(LightningModule):
         if self.trainer.world_size > 1:
             self._counts.confusion = self._sum(self._counts.confusion)
             self._counts.boundary = self._sum(self._counts.boundary)
+            self._counts.contours = self._sum(self._counts.contours)
             self._val_loss = self._sum(self._val_loss)
         self._set_mode()
 
@@ -179,6 +186,7 @@ class TrainingModule(LightningModule):
                 accuracy=tally.accuracy,
                 iou=tuple(tally.iou),
                 lr=float(self.optimizers().param_groups[-1]["lr"]),  # type: ignore[union-attr]
+                boundary_f1=tally.boundary_f1,
                 seconds=time.perf_counter() - self._started,
                 step_losses=tuple(losses.tolist()),
             )

@@ -15,6 +15,7 @@ from geodeeplab.models.pointrend import labels_at, point_logits
 from geodeeplab.training.chip import IGNORE_INDEX
 from geodeeplab.training.loop.losses import (
     DICE_AVERAGES,
+    boundary_loss,
     cross_entropy,
     dice_loss,
     drop_classes,
@@ -52,6 +53,8 @@ class Objective:
     """Class indices whose pixels count nowhere."""
     mixup: float = 0.0
     """Parameter α of mixup's Beta(α, α); 0 for no mixup."""
+    boundary_weight: float = 1.0
+    """Weight of the boundaries' loss beside that of the classes, where the network finds boundaries; above 0."""
 
     def __post_init__(self) -> None:
         """Check the numbers.
@@ -68,6 +71,11 @@ class Objective:
             raise OptionError(f"label smoothing is from 0 to below 1, not {self.label_smoothing:g}")
         if self.dice_average not in DICE_AVERAGES:
             raise OptionError(f"Dice is averaged micro or macro, not {self.dice_average!r}: choose one of them")
+        if self.boundary_weight <= 0:
+            raise OptionError(
+                f"the weight of the boundaries' loss is above 0, not {self.boundary_weight:g}: raise it, or leave out "
+                "`instances=`"
+            )
         if (self.focal_gamma or 0) < 0 or self.mixup < 0:
             raise OptionError("the focal loss's gamma and mixup's alpha are 0 or more: raise them")
         if self.mixup and (self.focal_gamma is not None or self.dice_fraction or self.lovasz_fraction):
@@ -114,21 +122,32 @@ def _weights_on(device: torch.device, weights: tuple[float, ...]) -> Tensor:
         return torch.tensor(weights, device=device)
 
 
-def training_loss(network: SegmentationNetwork, images: Tensor, labels: Tensor, objective: Objective) -> Tensor:
+def training_loss(
+    network: SegmentationNetwork,
+    images: Tensor,
+    labels: Tensor,
+    objective: Objective,
+    *,
+    boundary: Tensor | None = None,
+) -> Tensor:
     """Give the loss of a network on normalised images (N, C, H, W) and class indices (N, H, W).
+
+    A network that finds the boundaries of objects has their target, too, `boundary` (N, H, W), see `Chip`.
 
     The network runs at the precision of the surrounding autocast, the losses in float32. A network that sees its image
     at several scales gets the loss of the fused logits and of each scale's (DeepLabV2, section 4.1.2).
     """
     labels = objective.clean(labels)
     if objective.mixup:
-        return _mixed_loss(network, images, labels, objective)
-    coarse, fine, per_scale = _coarse(network, images)
+        return _mixed_loss(network, images, labels, objective, boundary)
+    coarse, fine, per_scale, contours = _coarse(network, images)
     seen = _seen(network, labels)
     with torch.autocast(images.device.type, enabled=False):
         total = coarse.new_zeros(())
         for logits in (coarse, *per_scale):
             total = total + objective.loss(resize(logits, seen.shape[-2:]), seen)
+        if contours is not None and boundary is not None:
+            total = total + objective.boundary_weight * boundary_loss(contours[:, 0], boundary)
     if network.point_head is None:
         return total
     points, index = point_logits(network.point_head, coarse, fine, labels != IGNORE_INDEX)
@@ -142,30 +161,38 @@ def _seen(network: SegmentationNetwork, labels: Tensor) -> Tensor:
     return labels[:, stride // 2 :: stride, stride // 2 :: stride]
 
 
-def _coarse(network: SegmentationNetwork, images: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-    """Give the fused coarse logits, float32, the fine levels, and each scale's coarse logits if there are several."""
+def _coarse(network: SegmentationNetwork, images: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor], Tensor | None]:
+    """Give the fused coarse logits, float32, the fine levels, each scale's coarse logits if there are several.
+
+    Last come the boundary's logits (N, 1, H, W), if there are some.
+    """
     if len(network.scales) == 1:
-        coarse, fine = network.coarse_and_fine(images)
-        return coarse.float(), fine, []
+        coarse, fine, boundary = network.parts(images)
+        return coarse.float(), fine, [], boundary
     per_scale = [logits.float() for logits in network.coarse_per_scale(images)]
-    if network.point_head is not None:  # it reads the backbone's levels, too: scale 1 is then computed again
-        coarse, fine = network.coarse_and_fine(images)
-        return coarse.float(), fine, per_scale
+    if network.point_head is not None or network.boundary_head is not None:
+        coarse, fine, boundary = network.parts(images)  # they read the backbone's levels: scale 1 is computed again
+        return coarse.float(), fine, per_scale, boundary
     fused = per_scale[0]
     for logits in per_scale[1:]:
         fused = torch.maximum(fused, resize(logits, fused.shape[-2:]))
-    return fused, [], per_scale
+    return fused, [], per_scale, None
 
 
-def _mixed_loss(network: SegmentationNetwork, images: Tensor, labels: Tensor, objective: Objective) -> Tensor:
+def _mixed_loss(
+    network: SegmentationNetwork, images: Tensor, labels: Tensor, objective: Objective, boundary: Tensor | None
+) -> Tensor:
     """Mix each image with the one before it in the batch; a pixel, and a point of PointRend, has both their labels."""
     share = float(torch.distributions.Beta(objective.mixup, objective.mixup).sample())
-    coarse, fine, per_scale = _coarse(network, share * images + (1 - share) * images.roll(1, 0))
+    coarse, fine, per_scale, contours = _coarse(network, share * images + (1 - share) * images.roll(1, 0))
     seen, others = _seen(network, labels), labels.roll(1, 0)
     total = coarse.new_zeros(())
     with torch.autocast(images.device.type, enabled=False):
         for logits in (coarse, *per_scale):
             total = total + objective.mixed(resize(logits, seen.shape[-2:]), seen, seen.roll(1, 0), share)
+        if contours is not None and boundary is not None:
+            for part, target in ((share, boundary), (1 - share, boundary.roll(1, 0))):
+                total = total + part * objective.boundary_weight * boundary_loss(contours[:, 0], target)
     if network.point_head is None:
         return total
     labelled = (labels != IGNORE_INDEX) | (others != IGNORE_INDEX)

@@ -7,7 +7,7 @@ from typing import Any
 
 from geodeeplab.errors import OptionError
 
-MONITORS = {"miou": 1, "boundary_iou": 1, "accuracy": 1, "loss": -1}
+MONITORS = {"miou": 1, "boundary_iou": 1, "accuracy": 1, "boundary_f1": 1, "loss": -1}
 """What an epoch can be judged by, on the validation chips, and whether more (1) or less (−1) of it is better."""
 PATIENCE = 5
 """Epochs without a better one after which early stopping ends a fit."""
@@ -115,6 +115,8 @@ class EpochRecord:
     """Time that the epoch took, validation included."""
     step_losses: tuple[float, ...]
     """Training loss of each step."""
+    boundary_f1: float | None = None
+    """F1 of the pixels of objects' boundaries; None likewise, and where nobody looks for them."""
 
     def value(self, monitor: str) -> float:
         """Give what the epoch is judged by, turned so that more is better; −inf where it is not known."""
@@ -134,6 +136,8 @@ class EpochRecord:
     def line(self, last_epoch: int) -> str:
         """Say in one line what came out."""
         scores = (("val loss", self.val_loss), ("mIoU", self.miou), ("boundary", self.boundary_iou))
+        if self.boundary_f1 is not None:
+            scores += (("boundary F1", self.boundary_f1),)
         texts = [f"{name} {'none' if value is None else format(value, '.3f')}" for name, value in scores]
         return (
             f"epoch {self.epoch}/{last_epoch}: loss {self.loss:.3f}, {', '.join(texts)}, lr {self.lr:.1e}, "

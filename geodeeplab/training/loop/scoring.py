@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from geodeeplab.evaluation import confusion_matrix, mean_iou
 from geodeeplab.inference.device import Device
+from geodeeplab.models.network import without_boundary
 from geodeeplab.training.chip import IGNORE_INDEX, Chip, ChipSet
 from geodeeplab.training.data import TrainingData
 from geodeeplab.training.loop.calibrating import Calibration, LogitSample
@@ -65,12 +66,13 @@ def iter_labelled(
 ) -> Iterator[LabelledChip]:
     """Yield chips with a network's labels, one by one; the network comes back to where it was."""
     with _on_device(network, normalisation, device):
+        classes = without_boundary(network)
         for index in indices:
             chip = chips.draw(index)
             truth = objective.clean(chip.labels.masked_fill(~chip.valid, IGNORE_INDEX))
-            chip = Chip(pixels=chip.pixels, valid=chip.valid, labels=truth)
+            chip = replace(chip, labels=truth)
             pixels, valid = (part.unsqueeze(0).to(device.torch_device) for part in (chip.pixels, chip.valid))
-            labels = _logits(network, normalisation, pixels, valid, device)[0].argmax(0).to(torch.uint8)
+            labels = _logits(classes, normalisation, pixels, valid, device)[0].argmax(0).to(torch.uint8)
             yield LabelledChip(index=index, chip=chip, labels=labels.cpu().numpy())
 
 
@@ -95,9 +97,12 @@ def score_chips(
     loader = validation_loader(chips, batch_size=batch_size, workers=0, pinned=there.type == "cuda")
     with _on_device(network, normalisation, device):
         for batch in loader:
-            pixels, valid, labels = (part.to(there, non_blocking=True) for part in batch)
+            pixels, valid, labels, *more = (part.to(there, non_blocking=True) for part in batch)
             truth = objective.clean(labels.masked_fill(~valid, IGNORE_INDEX))
-            logits = _logits(network, normalisation, pixels, valid, device)
+            given = _logits(network, normalisation, pixels, valid, device)
+            logits = given[:, :classes]
+            for target in more:
+                counts.add_contours(given[:, -1], target)
             by_chip.append(counts.add(logits.argmax(1).to(torch.uint8), truth))
             sample.add(logits, truth)
     matrices = torch.cat(by_chip).cpu().numpy()  # (chips, K, K)
@@ -129,7 +134,7 @@ def _on_device(network: nn.Module, normalisation: nn.Module, device: Device) -> 
 
 @torch.inference_mode()
 def _logits(network: nn.Module, normalisation: nn.Module, pixels: Tensor, valid: Tensor, device: Device) -> Tensor:
-    """Give logits (N, K, S, S) of pixels (N, C, S, S) and `valid` (N, S, S), all on the device."""
+    """Give logits (N, K, S, S), or with the boundary's, of pixels (N, C, S, S) and `valid` (N, S, S) on the device."""
     images = normalisation(pixels, valid).contiguous(memory_format=torch.channels_last)
     dtype = device.autocast_dtype
     with torch.autocast(device.torch_device.type, dtype or torch.bfloat16, enabled=dtype is not None):

@@ -72,8 +72,10 @@ def load_other_classes(
     return report
 
 
-def network_like(model: Model, *, classes: int, bands: int) -> SegmentationNetwork:
+def network_like(model: Model, *, classes: int, bands: int, boundary: bool = False) -> SegmentationNetwork:
     """Build an untrained network of a model's architecture for other numbers of classes and bands.
+
+    With `boundary` it finds the boundaries of objects, whether or not the model does.
 
     Raises:
         ModelError: if the model is not one that `build_model` made.
@@ -82,7 +84,8 @@ def network_like(model: Model, *, classes: int, bands: int) -> SegmentationNetwo
         raise ModelError(
             f"model '{model.contract.name}' was not made by build_model: only a GeoDeepLab model file can be trained on"
         )
-    return build_model(**{**model.contract.architecture, "num_classes": classes, "in_channels": bands})
+    changes = {"num_classes": classes, "in_channels": bands, "boundary": boundary}
+    return build_model(**{**model.contract.architecture, **changes})
 
 
 def adopt_model(

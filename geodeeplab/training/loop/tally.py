@@ -26,6 +26,17 @@ class Tally:
     """(K, K), the truth by row."""
     boundary: NDArray[np.int64]
     """(2, K): intersections, then unions."""
+    contours: NDArray[np.int64] | None = None
+    """(3,) pixels of objects' boundaries: found, missed, and found where there are none; None of a network that does
+    not look for them."""
+
+    @property
+    def boundary_f1(self) -> float | None:
+        """F1 of the pixels of objects' boundaries; None where there are none, or nobody looks for them."""
+        if self.contours is None or not self.contours.any():
+            return None
+        found, missed, false = self.contours.tolist()
+        return 2 * float(found) / (2 * found + missed + false)
 
     @property
     def iou(self) -> list[float | None]:
@@ -59,13 +70,16 @@ class GrowingTally:
     Attributes:
         confusion: (K, K) int64, on the device.
         boundary: (2, K) int64, likewise.
+        contours: (3,) int64, likewise; see `Tally`.
     """
 
     def __init__(self, classes: int, device: torch.device) -> None:
         """Take the number of classes K, and where to count: Metal, which lacks some of it, leaves it to the CPU."""
+        self._has_contours = False
         self._device = torch.device("cpu") if device.type == "mps" else device
         self.confusion = torch.zeros(classes, classes, dtype=torch.int64, device=self._device)
         self.boundary = torch.zeros(2, classes, dtype=torch.int64, device=self._device)
+        self.contours = torch.zeros(3, dtype=torch.int64, device=self._device)
 
     def add(self, labels: Tensor, truth: Tensor) -> Tensor:
         """Count labels (N, H, W) against class indices (N, H, W); give each chip's confusion matrix (N, K, K)."""
@@ -75,9 +89,20 @@ class GrowingTally:
         self.boundary += boundary_band_counts(labels, truth, classes=len(self.confusion), distance=BOUNDARY_PX)
         return by_chip
 
+    def add_contours(self, logits: Tensor, target: Tensor) -> None:
+        """Count what boundaries' logits (N, H, W) put on a boundary, against the target (N, H, W) of `Chip`."""
+        self._has_contours = True
+        found, truth = (logits > 0).to(self._device), target.to(self._device)
+        on, off = truth == 1, truth == 0
+        self.contours += torch.stack([(found & on).sum(), (~found & on).sum(), (found & off).sum()])
+
     def finish(self) -> Tally:
         """Give what was counted, on the host."""
-        return Tally(confusion=self.confusion.cpu().numpy(), boundary=self.boundary.cpu().numpy())
+        return Tally(
+            confusion=self.confusion.cpu().numpy(),
+            boundary=self.boundary.cpu().numpy(),
+            contours=self.contours.cpu().numpy() if self._has_contours else None,
+        )
 
 
 def or_none(values: Sequence[float] | NDArray[np.float64]) -> list[float | None]:

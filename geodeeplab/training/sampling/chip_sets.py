@@ -1,6 +1,8 @@
 """The chips of training, drawn at random, and those of validation, side by side."""
 
+import copy
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -10,11 +12,15 @@ from geodeeplab.training.augmentation import Augmentation
 from geodeeplab.training.chip import IGNORE_INDEX, Chip
 from geodeeplab.training.sampling.cells import CellIndex
 from geodeeplab.training.sampling.crop import CellMask, Crop, draw_geometry, read_crop, read_square
+from geodeeplab.training.sampling.separation import Separation
 from geodeeplab.training.sampling.split import TRAIN, Split
 from geodeeplab.training.scenes.held import HeldScene
 
 JITTER = 0.3
 """Sides of a chip, on the ground, by which its centre is off the cell that it was drawn for, at most."""
+
+
+Chips = TypeVar("Chips", "RandomChips", "SideBySideChips")
 
 
 class RandomChips:
@@ -67,6 +73,7 @@ class RandomChips:
         self._of_class = [np.cumsum(one) for one in labelled if one.any()]
         covering = round(int(self._any[-1]) / chip_size**2)
         self._length = max(least, epoch_chips or (covering if most is None else min(covering, most)))
+        self._separation: Separation | None = None
 
     def __len__(self) -> int:
         return self._length
@@ -74,7 +81,17 @@ class RandomChips:
     def draw(self, index: int, *, epoch: int = 0) -> Chip:
         """Draw a chip; the same one for the same index and epoch."""
         number, crop = self.place(index, epoch=epoch)
-        return read_crop(self._scenes[number], crop, chip_size=self._chip_size, readable=self._readable[number])
+        return read_crop(
+            self._scenes[number],
+            crop,
+            chip_size=self._chip_size,
+            readable=self._readable[number],
+            separation=self._separation,
+        )
+
+    def separating(self, separation: Separation | None) -> "RandomChips":
+        """Give the same chips with the boundaries of objects as a target, or without."""
+        return _separating(self, separation)
 
     def place(self, index: int, *, epoch: int = 0) -> tuple[int, Crop]:
         """Give where a chip lies: the number of its scene, and the place in it."""
@@ -110,6 +127,7 @@ class SideBySideChips:
     ) -> None:
         """Take scenes with their index and split."""
         self._scenes, self._chip_size = tuple(scenes), chip_size
+        self._separation: Separation | None = None
         self._roles = split.roles
         self._cell = [index.cell for index in indices]
         self._readable = [CellMask(roles != TRAIN, cell) for roles, cell in zip(self._roles, self._cell, strict=True)]
@@ -127,7 +145,14 @@ class SideBySideChips:
         if not 0 <= index < len(self._places):
             raise IndexError(f"there are {len(self._places)} validation chips, there is no chip {index}")
         number, row, col = self.place(index)
-        chip = read_square(self._scenes[number], row, col, chip_size=self._chip_size, readable=self._readable[number])
+        chip = read_square(
+            self._scenes[number],
+            row,
+            col,
+            chip_size=self._chip_size,
+            readable=self._readable[number],
+            separation=self._separation,
+        )
         _, unit, *square = self._places[index]
         own = np.ones((self._chip_size, self._chip_size), dtype=bool)
         cells = []
@@ -139,14 +164,27 @@ class SideBySideChips:
             inside = (pixels >= first) & (pixels < first + self._chip_size)
             own &= np.expand_dims(inside, 1 - axis)
         own &= self._roles[number][np.ix_(*cells)] == unit
-        chip.labels.numpy()[~own] = IGNORE_INDEX
+        for target in (chip.labels, chip.boundary):
+            if target is not None:
+                target.numpy()[~own] = IGNORE_INDEX
         return chip
+
+    def separating(self, separation: Separation | None) -> "SideBySideChips":
+        """Give the same chips with the boundaries of objects as a target, or without."""
+        return _separating(self, separation)
 
     def place(self, index: int) -> tuple[int, int, int]:
         """Give the number of a chip's scene, and the row and column of its first pixel there."""
         number, _, row, col = self._places[index]
         height, width = self._scenes[number].grid.shape
         return number, _moved_within(row, self._chip_size, height), _moved_within(col, self._chip_size, width)
+
+
+def _separating(chips: Chips, separation: Separation | None) -> Chips:
+    """Give a copy of a set of chips, on the same scenes, with another target beside the labels."""
+    changed = copy.copy(chips)
+    changed._separation = separation
+    return changed
 
 
 def _places_with_labels(

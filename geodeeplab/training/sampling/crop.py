@@ -10,6 +10,7 @@ from rasterio.windows import Window
 
 from geodeeplab.training.augmentation import Augmentation
 from geodeeplab.training.chip import IGNORE_INDEX, Chip
+from geodeeplab.training.sampling.separation import Separation
 from geodeeplab.training.scenes.held import HeldScene
 
 Mask = npt.NDArray[np.bool_]
@@ -51,7 +52,9 @@ def draw_geometry(augmentation: Augmentation | None, rng: np.random.Generator) -
     return math.exp(low + zoom * (high - low)), turned + quarters * math.pi / 2, augmentation.flips and mirror < 0.5
 
 
-def read_crop(scene: HeldScene, crop: Crop, *, chip_size: int, readable: "CellMask") -> Chip:
+def read_crop(
+    scene: HeldScene, crop: Crop, *, chip_size: int, readable: "CellMask", separation: Separation | None = None
+) -> Chip:
     """Read a chip.
 
     Pixels are interpolated between the valid ones of the four around each place, and are valid where the place's own
@@ -63,6 +66,7 @@ def read_crop(scene: HeldScene, crop: Crop, *, chip_size: int, readable: "CellMa
         crop: where it lies.
         chip_size: its height and width.
         readable: the cells that may be read.
+        separation: whose boundaries are a target, drawn anew at the chip's pixels; None for no such target.
 
     Raises:
         SceneError: a file is damaged.
@@ -72,6 +76,7 @@ def read_crop(scene: HeldScene, crop: Crop, *, chip_size: int, readable: "CellMa
     pixels = np.zeros((len(scene.bands), chip_size, chip_size), dtype=np.float32)
     valid = np.zeros((chip_size, chip_size), dtype=np.bool_)
     labels = np.full((1, chip_size, chip_size), IGNORE_INDEX, dtype=np.uint8)
+    objects: npt.NDArray[np.int32] | None = None
     window = _window(crop, chip_size, scene.grid.shape)
     if window is not None:
         src = scene.read(window)
@@ -81,16 +86,30 @@ def read_crop(scene: HeldScene, crop: Crop, *, chip_size: int, readable: "CellMa
         sample_bilinear(array, src_valid, top, left, positions, False, pixels, valid)
         there = np.zeros_like(valid)
         sample_nearest(np.ascontiguousarray(src.labels)[None], src_valid, top, left, positions, labels, there)
+        there_are = None if separation is None else scene.read_objects(window)
+        if there_are is not None:
+            sampled = np.full((1, chip_size, chip_size), -1, dtype=np.int32)
+            sample_nearest(there_are[None], src_valid, top, left, positions, sampled, np.zeros_like(valid))
+            objects = sampled[0]
         if not scene.gain.is_identity:
             pixels = np.where(valid, scene.gain.apply(pixels), np.float32(0))
-    return Chip(pixels=torch.from_numpy(pixels), valid=torch.from_numpy(valid), labels=torch.from_numpy(labels[0]))
+    return _chip(pixels, valid, labels[0], objects, separation)
 
 
-def read_square(scene: HeldScene, row: int, col: int, *, chip_size: int, readable: "CellMask") -> Chip:
+def read_square(
+    scene: HeldScene,
+    row: int,
+    col: int,
+    *,
+    chip_size: int,
+    readable: "CellMask",
+    separation: Separation | None = None,
+) -> Chip:
     """Read a chip as it lies in the scene, its first pixel at (row, col); it may reach beyond the scene."""
     pixels = np.zeros((len(scene.bands), chip_size, chip_size), dtype=np.float32)
     valid = np.zeros((chip_size, chip_size), dtype=np.bool_)
     labels = np.full((chip_size, chip_size), IGNORE_INDEX, dtype=np.uint8)
+    objects: npt.NDArray[np.int32] | None = None
     height, width = scene.grid.shape
     top, bottom = max(0, row), min(height, row + chip_size)
     left, right = max(0, col), min(width, col + chip_size)
@@ -102,7 +121,27 @@ def read_square(scene: HeldScene, row: int, col: int, *, chip_size: int, readabl
         pixels[:, at[0], at[1]] = scene.gain.apply(src.array.astype(np.float32))
         pixels[:, ~valid] = 0
         labels[at] = np.where(valid[at], src.labels, np.uint8(IGNORE_INDEX))
-    return Chip(pixels=torch.from_numpy(pixels), valid=torch.from_numpy(valid), labels=torch.from_numpy(labels))
+        there_are = None if separation is None else scene.read_objects(window)
+        if there_are is not None:
+            objects = np.full((chip_size, chip_size), -1, dtype=np.int32)
+            objects[at] = there_are
+    return _chip(pixels, valid, labels, objects, separation)
+
+
+def _chip(
+    pixels: npt.NDArray[np.float32],
+    valid: Mask,
+    labels: npt.NDArray[np.uint8],
+    objects: npt.NDArray[np.int32] | None,
+    separation: Separation | None,
+) -> Chip:
+    """Put a chip together, with the boundaries of its objects if they are a target."""
+    return Chip(
+        pixels=torch.from_numpy(pixels),
+        valid=torch.from_numpy(valid),
+        labels=torch.from_numpy(labels),
+        boundary=None if separation is None else torch.from_numpy(separation.target(labels, objects)),
+    )
 
 
 class CellMask:

@@ -86,6 +86,10 @@ class HeldScene:
             array=held.array[:, rows, cols], valid=held.valid[rows, cols], labels=held.labels[rows, cols]
         )
 
+    def read_objects(self, window: Window) -> npt.NDArray[np.int32] | None:
+        """Give the numbers of the objects of a window, or None; they are never held."""
+        return self.scene.read_objects(window)
+
     def _read_all(self) -> LabelledPixels:
         """Read the whole scene, some rows at a time."""
         height, width = self.grid.shape

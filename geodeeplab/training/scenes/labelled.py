@@ -62,6 +62,13 @@ class LabelledScene(Protocol):
         """
         ...
 
+    def read_objects(self, window: Window) -> npt.NDArray[np.int32] | None:
+        """Give the number (H, W) of the object that labels each pixel of a window, −1 where there is none.
+
+        None where labels are classes alone, as in a label raster.
+        """
+        ...
+
     def close(self) -> None:
         """Close what this process opened; the scene can be read again."""
         ...

@@ -130,6 +130,10 @@ class LabelledRaster:
             labels[~self._labelled.mask(window, self.grid)] = IGNORE_INDEX
         return LabelledPixels(array=pixels.array, valid=pixels.valid, labels=labels)
 
+    def read_objects(self, window: Window) -> npt.NDArray[np.int32] | None:
+        """Give the numbers of the polygons of a window; None of a label raster."""
+        return self._labels.read_polygons(window)
+
     def close(self) -> None:
         """Close both."""
         opened = self._opened.pop()

@@ -31,6 +31,17 @@ class ZoomedScene:
     def read(self, window: Window) -> LabelledPixels:
         """Read a window, see `LabelledScene.read`."""
         pixels = self._scaled.read(window, [*range(1, len(self.bands) + 1)])
+        part, at = self._centres(window)
+        return LabelledPixels(array=pixels.array, valid=pixels.valid, labels=self._scene.read(part).labels[at])
+
+    def read_objects(self, window: Window) -> npt.NDArray[np.int32] | None:
+        """Give the numbers of the objects of a window, or None, see `LabelledScene.read_objects`."""
+        part, at = self._centres(window)
+        objects = self._scene.read_objects(part)
+        return None if objects is None else objects[at]
+
+    def _centres(self, window: Window) -> tuple[Window, tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+        """Give the window of old pixels that hold the centres of new ones, and where in it these lie."""
         rows, cols = (
             _nearest(start, count, factor, length)
             for start, count, factor, length in zip(
@@ -42,8 +53,7 @@ class ZoomedScene:
             )
         )
         part = Window(int(cols[0]), int(rows[0]), int(cols[-1] - cols[0]) + 1, int(rows[-1] - rows[0]) + 1)
-        labels = self._scene.read(part).labels[(rows - rows[0])[:, None], (cols - cols[0])[None, :]]
-        return LabelledPixels(array=pixels.array, valid=pixels.valid, labels=labels)
+        return part, ((rows - rows[0])[:, None], (cols - cols[0])[None, :])
 
     def close(self) -> None:
         """Close the scene."""

@@ -271,7 +271,7 @@ def test_classes_to_ignore_by_name_or_id(drawn_data: TrainingData) -> None:
         ({"epochs": 0}, "1 epoch or more"),
         ({"lr": 0.0}, "above 0, such as 0.001, not 0"),
         ({"lr": math.nan}, "above 0"),
-        ({"monitor": "dice"}, "miou, boundary_iou, accuracy, loss, not 'dice'"),
+        ({"monitor": "dice"}, "miou, boundary_iou, accuracy, boundary_f1, loss, not 'dice'"),
         ({"ema_decay": 1.0}, "from 0 to below 1"),
         ({"schedule": "step"}, "not 'step'"),
     ],

@@ -38,6 +38,9 @@ class _InMemory:
             array=self.array[:, rows, cols], valid=self.valid[rows, cols], labels=self.labels[rows, cols]
         )
 
+    def read_objects(self, window: Window) -> None:
+        pass
+
     def close(self) -> None:
         pass
 

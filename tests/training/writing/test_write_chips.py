@@ -70,6 +70,9 @@ class DrawnScene:
             array=self.array[:, rows, cols], valid=self.valid[rows, cols], labels=self.labels[rows, cols]
         )
 
+    def read_objects(self, window: Window) -> None:
+        """There are none."""
+
     def close(self) -> None:
         """Nothing is open."""
 
