@@ -215,7 +215,15 @@ def prepare_satellite(
 
 
 def make_learner(
-    data: TrainingData, *, arch: str, backbone: str, width: int, weights: str | Path | None, device: str, seed: int
+    data: TrainingData,
+    *,
+    arch: str,
+    backbone: str,
+    width: int,
+    weights: str | Path | None,
+    class_balancing: bool,
+    device: str,
+    seed: int,
 ) -> DeepLab:
     """Build a network whose points are pixels, with a learner for it.
 
@@ -225,6 +233,7 @@ def make_learner(
         backbone: its name.
         width: channels of ASPP, decoder and points.
         weights: `imagenet`, or weights of the backbone that `convert_csmask_weights.py` made; None for none.
+        class_balancing: weigh classes; chips alone cannot balance what is a part of each.
         device: where to learn.
         seed: of what nothing is loaded into.
     """
@@ -241,7 +250,7 @@ def make_learner(
         aspp_channels=width,
         decoder_channels=width if arch == "deeplabv3plus" else None,
     )
-    learner = DeepLab(data, network=network, device=device, seed=seed)
+    learner = DeepLab(data, network=network, class_balancing=class_balancing, device=device, seed=seed)
     if weights is not None:
         learner.start = load_pretrained(network, weights, bands=BANDS).source
     return learner

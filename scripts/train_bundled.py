@@ -108,8 +108,8 @@ def make_learner(args: argparse.Namespace, data: TrainingData) -> DeepLab:
             seed=args.seed,
         )
     if args.start is not None:
-        return DeepLab.from_model(args.start, data, device=args.device, seed=args.seed)
-    if weights is not None and Path(weights).is_file():
+        weights = args.start  # of the same data, so of its statistics
+    elif weights is not None and Path(weights).is_file():
         weights = satellite.fold_normalisation(Path(weights), data.bands, args.out / "data" / "folded.safetensors")
     return satellite.make_learner(
         data,
@@ -117,6 +117,7 @@ def make_learner(args: argparse.Namespace, data: TrainingData) -> DeepLab:
         backbone=args.backbone,
         width=args.width,
         weights=weights,
+        class_balancing=args.class_balancing,
         device=args.device,
         seed=args.seed,
     )
@@ -221,6 +222,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--arch", default="deeplabv3")
     parser.add_argument("--backbone", default="efficientnet_lite0")
     parser.add_argument("--weights", default="imagenet", help="that the backbone starts from; none: random ones")
+    parser.add_argument("--class-balancing", action="store_true", help="weigh the classes of landcover-satellite")
     parser.add_argument("--width", type=int, default=128, help="channels of ASPP")
     parser.add_argument("--drawn", type=int, default=0, help="synthetic scenes of landcover-aerial, 36 at most")
     parser.add_argument("--teacher", help="model that names the land of coasts; without it they are left out")
