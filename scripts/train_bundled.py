@@ -81,7 +81,9 @@ def prepare(args: argparse.Namespace) -> TrainingData:
     recolour = (0.5 if args.name == BUILDINGS else 0.0) if args.recolour is None else args.recolour
     augmentation = Augmentation(strength=args.strength, recolour_share=recolour)
     if args.name == BUILDINGS:
-        return buildings.prepare_buildings(args.data, folder, augmentation=augmentation, **options)
+        return buildings.prepare_buildings(
+            args.data, folder, augmentation=augmentation, leave_out=args.leave_out, **options
+        )
     if args.name == SATELLITE:
         changes = Augmentation(strength=args.strength, scale=satellite.SCALES, optional_bands=satellite.OPTIONAL_BANDS)
         return satellite.prepare_satellite(args.data, folder, augmentation=changes, **options)
@@ -103,6 +105,8 @@ def make_learner(args: argparse.Namespace, data: TrainingData) -> DeepLab:
             pretrained_path=args.start,
             pointrend=True,
             dice_loss_fraction=1 / 3 if args.name == BUILDINGS else 0.0,
+            instances="building" if args.instances else None,
+            boundary_px=args.boundary_px,
             aspp_channels=args.width,
             device=args.device,
             seed=args.seed,
@@ -179,7 +183,7 @@ def held_out(args: argparse.Namespace) -> list[tuple[str, Path, Path, dict[str, 
     if args.name == SATELLITE:
         return [(*one, {}) for one in satellite.held_out(args.data, folder)]
     options = {"truth_class": "building", "background": "other", "objects": True}
-    return [(*one, options) for one in buildings.held_out(args.data, folder)]
+    return [(*one, options) for one in buildings.held_out(args.data, folder, leave_out=args.leave_out)]
 
 
 def numbers(found: Evaluation) -> dict[str, Any]:
@@ -224,6 +228,9 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--weights", default="imagenet", help="that the backbone starts from; none: random ones")
     parser.add_argument("--class-balancing", action="store_true", help="weigh the classes of landcover-satellite")
     parser.add_argument("--width", type=int, default=128, help="channels of ASPP")
+    parser.add_argument("--instances", action="store_true", help="buildings: tell those that touch apart, too")
+    parser.add_argument("--boundary-px", type=int, help="width of the boundaries of --instances; by default 2")
+    parser.add_argument("--leave-out", nargs="*", default=[], metavar="PLACE", help="buildings: report it instead")
     parser.add_argument("--drawn", type=int, default=0, help="synthetic scenes of landcover-aerial, 36 at most")
     parser.add_argument("--teacher", help="model that names the land of coasts; without it they are left out")
     parser.add_argument("--device", default="auto")
