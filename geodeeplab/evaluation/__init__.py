@@ -1,6 +1,7 @@
 """Metrics of label rasters and polygons against a truth. Everything takes arrays; `gdl.evaluate` streams files."""
 
 from geodeeplab.evaluation.areas import AreaEstimate, adjusted_areas
+from geodeeplab.evaluation.average_precision import IOU_THRESHOLDS, average_precisions
 from geodeeplab.evaluation.boundary import boundary_bands, boundary_counts, boundary_iou, diagonal_distance
 from geodeeplab.evaluation.boundary_error import Distances, boundary_distances, halo, no_distances
 from geodeeplab.evaluation.calibration import Reliability, percent_counts, reliability, reliability_of_percents
@@ -11,6 +12,7 @@ from geodeeplab.evaluation.sample_sizes import sample_sizes
 from geodeeplab.evaluation.temperature import fit_temperature, softmax
 
 __all__ = [
+    "IOU_THRESHOLDS",
     "AreaEstimate",
     "Distances",
     "Matches",
@@ -18,6 +20,7 @@ __all__ = [
     "Reliability",
     "accuracy",
     "adjusted_areas",
+    "average_precisions",
     "boundary_bands",
     "boundary_counts",
     "boundary_distances",

@@ -30,6 +30,10 @@ class ObjectCounts:
     """Objects of the labels that lie mostly where there is no truth; they count nowhere."""
     iou_sum: float = 0.0
     """IoU of the pairs, added up."""
+    average_precisions: tuple[float, ...] = ()
+    """Average precision at the IoUs of `IOU_THRESHOLDS`; empty where nobody asked."""
+    is_scored: bool = False
+    """Whether objects had a confidence, by which average precision orders them."""
 
     @property
     def precision(self) -> float:
@@ -43,13 +47,32 @@ class ObjectCounts:
 
     @property
     def f1(self) -> float:
-        """Harmonic mean of precision and recall; NaN without objects."""
+        """Harmonic mean of precision and recall, "recognition quality" (RQ); NaN without objects."""
         return _share(2 * self.matched, 2 * self.matched + self.missed + self.false)
 
     @property
     def mean_iou(self) -> float:
-        """Mean IoU of the pairs, "segmentation quality"; NaN without any."""
+        """Mean IoU of the pairs, "segmentation quality" (SQ); NaN without any."""
         return self.iou_sum / self.matched if self.matched else float("nan")
+
+    @property
+    def pq(self) -> float:
+        """Panoptic quality (Kirillov et al. 2019, arXiv 1801.00868, equation 1); NaN without objects.
+
+        Law: where there is a pair, it is SQ · RQ.
+        """
+        count = 2 * self.matched + self.missed + self.false
+        return 2 * self.iou_sum / count if count else float("nan")
+
+    @property
+    def ap(self) -> float:
+        """Mean of the average precisions from an IoU of 0.5 to 0.95; NaN without an object in the truth."""
+        return float(np.mean(self.average_precisions)) if self.average_precisions else float("nan")
+
+    @property
+    def ap50(self) -> float:
+        """Average precision at an IoU of 0.5; likewise."""
+        return self.average_precisions[0] if self.average_precisions else float("nan")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,15 +102,9 @@ def match_objects(found: Objects, truth: Objects, *, threshold: float = 0.5) -> 
     Raises:
         OptionError: for another threshold.
     """
-    import shapely
-
     if not 0 <= threshold < 1:
         raise OptionError(f"the IoU of a match is greater than a threshold from 0 to less than 1, not {threshold}")
-    found, truth = (_mended(one) for one in (found, truth))
-    i, j = shapely.STRtree(truth).query(found, predicate="intersects") if len(found) and len(truth) else _nothing()
-    shared = shapely.area(shapely.intersection(found[i], truth[j]))
-    either = shapely.area(found)[i] + shapely.area(truth)[j] - shared
-    scores = np.divide(shared, either, out=np.zeros(len(i)), where=either > 0)
+    i, j, scores = overlapping(found, truth)
     i, j, scores = (one[scores > threshold] for one in (i, j, scores))
     order = np.lexsort((j, i, -scores))
     free_found, free_truth, kept = np.ones(len(found), dtype=bool), np.ones(len(truth), dtype=bool), []
@@ -97,6 +114,17 @@ def match_objects(found: Objects, truth: Objects, *, threshold: float = 0.5) -> 
             kept.append(position)
     pairs = np.array(sorted(kept), dtype=np.int64)
     return Matches(found=i[pairs].astype(np.int64), truth=j[pairs].astype(np.int64), iou=scores[pairs])
+
+
+def overlapping(found: Objects, truth: Objects) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Give the pairs of objects that meet: positions (p,) in both, and the intersection over union (p,)."""
+    import shapely
+
+    found, truth = (_mended(one) for one in (found, truth))
+    i, j = shapely.STRtree(truth).query(found, predicate="intersects") if len(found) and len(truth) else _nothing()
+    shared = shapely.area(shapely.intersection(found[i], truth[j]))
+    either = shapely.area(found)[i] + shapely.area(truth)[j] - shared
+    return i, j, np.divide(shared, either, out=np.zeros(len(i)), where=either > 0)
 
 
 def covered_shares(objects: Objects, ground: Objects) -> NDArray[np.float64]:

@@ -92,7 +92,8 @@ def evaluate(
         distance_px: width of the bands of the boundary IoU in pixels; by default 3.
         distance_m: the same in metres, rounded to whole pixels.
         error_max_px: how far boundaries are looked for, in pixels.
-        objects: compare polygons too: those of the labels (of a raster its components, traced) with the truth's.
+        objects: compare polygons too: those of the labels (of a raster its components, traced) with the truth's; F1,
+            PQ, SQ and RQ, and average precision by their confidence (`confidence`, or their field `confidence`).
         object_iou: objects match where their IoU is greater.
         missed_is_wrong: true pixels without a label count as wrong; by default they count nowhere, but are told.
         is_sample: the truth's pixels are a random sample of each label's pixels: estimate the classes' true areas.
@@ -147,7 +148,9 @@ def evaluate(
                 found, true, names, found.grid, reach, confidence=percents, aoi=area, window=window, progress=progress
             )
         if objects:
-            matched = _compare_objects(found, true, labels, area, background=background, threshold=object_iou)
+            matched = _compare_objects(
+                found, true, labels, area, confidence=confidence, background=background, threshold=object_iou
+            )
         options = {
             "class_field": class_field,
             "truth_class": truth_class,
@@ -231,11 +234,12 @@ def _compare_objects(
     labels: "FilePath | LayerLike",
     area: Aoi | None,
     *,
+    confidence: FilePath | None,
     background: str | int | None,
     threshold: float,
 ) -> ObjectComparison:
     assert true.layer is not None
-    layer = traced(found, labels) if found.layer is None else found.layer
+    layer, scores = traced(found, labels, confidence) if found.layer is None else (found.layer, found.scores)
     ground = evaluated_ground(found.grid, area)
     return compare_objects(
         layer,
@@ -244,6 +248,7 @@ def _compare_objects(
         ground=ground,
         is_all_judged=background is not None,
         threshold=threshold,
+        scores=scores,
     )
 
 

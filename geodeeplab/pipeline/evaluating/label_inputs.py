@@ -37,13 +37,13 @@ from geodeeplab.raster import (
 )
 from geodeeplab.raster.classes import some_color
 from geodeeplab.raster.polygons.class_text import listed
-from geodeeplab.raster.polygons.features import describe_layer
+from geodeeplab.raster.polygons.features import describe_layer, read_features
 from geodeeplab.raster.sources.warped import on_grid
 
 if TYPE_CHECKING:
     from geodeeplab.raster.polygons.features import LayerLike
 
-LABELS_FIELD, ID_FIELD = "class_name", "class_id"
+LABELS_FIELD, ID_FIELD, SCORE_FIELD = "class_name", "class_id", "confidence"
 SCANNED_ROWS = 512
 
 
@@ -67,6 +67,8 @@ class LabelInput:
     """The polygons, if it is a vector layer."""
     nodata: int = NODATA_LABEL
     """Value of a label raster that is no class."""
+    scores: NDArray[np.float64] | None = None
+    """Confidence of each of the polygons, if their layer has it."""
     background: int = UNKNOWN
     """Index of the class of ground that no polygon covers."""
 
@@ -154,6 +156,7 @@ def open_labels(
         classes=tuple(
             LabelClass(id=one, name=name, color=some_color(one)) for one, name in zip(ids, names, strict=True)
         ),
+        scores=_scores(labels, layer) if SCORE_FIELD in fields else None,
         background=UNKNOWN if len(names) == len(layer.values) else len(layer.values),
         grid=grid,
         crs=crs,
@@ -163,20 +166,25 @@ def open_labels(
     )
 
 
-def traced(found: LabelInput, labels: Any) -> PolygonLayer:  # noqa: ANN401 - the raster's file
-    """Trace the components of a label raster into a file of its own, and read the polygons."""
+def traced(
+    found: LabelInput,
+    labels: Any,  # noqa: ANN401 - the raster's file
+    confidence: str | os.PathLike[str] | None = None,
+) -> tuple[PolygonLayer, NDArray[np.float64] | None]:
+    """Trace the components of a label raster into a file of its own; give the polygons, and their confidence."""
     from geodeeplab.pipeline.vectorize import vectorize
 
     assert found.scene is not None
     with tempfile.TemporaryDirectory(prefix="geodeeplab-") as folder:
         path = Path(folder) / "objects.fgb"  # a format that keeps a missing CRS missing
-        vectorize(labels, path, band=found.scene.bands[0].number)
-        return read_polygon_layer(
+        vectorize(labels, path, band=found.scene.bands[0].number, confidence=confidence)
+        layer = read_polygon_layer(
             path,
             crs=found.crs,
             class_field=ID_FIELD,
             class_indices={one.id: index for index, one in enumerate(found.classes)},
         )
+        return layer, None if confidence is None else _scores(path, layer)
 
 
 def _open_raster(scene: Scene) -> LabelInput:
@@ -219,6 +227,15 @@ def _numbered(scene: Scene, nodata: int) -> tuple[LabelClass, ...]:
             f"{'none' if not values else f'{min(values)} to {max(values)}'}: give a raster of classes"
         )
     return tuple(LabelClass(id=value, name=str(value), color=some_color(value)) for value in sorted(values))
+
+
+def _scores(labels: Any, layer: PolygonLayer) -> NDArray[np.float64] | None:  # noqa: ANN401 - a layer
+    """Give the confidence of each polygon of a layer that has it; None where it is no number."""
+    found = read_features(labels, field=SCORE_FIELD, crs=layer.crs, layer=None, encoding=None, what=layer.name)
+    try:
+        return np.asarray(found.values, dtype=np.float64)[layer.feature]
+    except (TypeError, ValueError):
+        return None
 
 
 def _ids(labels: Any, layer: PolygonLayer, crs: CRS | None) -> Sequence[int]:  # noqa: ANN401 - a layer

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geodeeplab.errors import OptionError
-from geodeeplab.evaluation import ObjectCounts, covered_shares, match_objects
+from geodeeplab.evaluation import ObjectCounts, average_precisions, covered_shares, match_objects
 from geodeeplab.pipeline.evaluating.class_windows import UNKNOWN
 from geodeeplab.quiet import ignore_warnings
 from geodeeplab.raster import Aoi, Grid, LabelClass, PolygonLayer, atomic_outputs
@@ -69,19 +69,22 @@ def compare_objects(
     ground: Any,  # noqa: ANN401 - a shapely geometry
     is_all_judged: bool,
     threshold: float = 0.5,
+    scores: NDArray[np.float64] | None = None,
 ) -> ObjectComparison:
     """Pair the objects of each class; each polygon is one, and each part of a multipolygon.
 
     An object of the labels without a partner is false, unless half of it or more lies where there is no truth: then
-    nobody knows. Where `is_all_judged`, all ground has a truth but that of ignored polygons.
+    nobody knows. Where `is_all_judged`, all ground has a truth but that of ignored polygons. Of the labels' polygons
+    `scores` are the confidence, if it is known, by which average precision orders them.
 
     Raises:
         OptionError: the layers are in different CRSs.
     """
     if not same_crs(found.crs, truth.crs):
         raise OptionError(f"objects in {found.crs} and {truth.crs} cannot be compared: read them for one CRS")
-    labels, label_class = _within(found, ground)
-    true, true_class = _within(truth, ground)
+    labels, label_class, kept = _within(found, ground)
+    true, true_class, _ = _within(truth, ground)
+    scores = None if scores is None else scores[kept]
     known = true_class != UNKNOWN
     if is_all_judged:
         judged = 1 - covered_shares(labels, true[~known])
@@ -96,7 +99,14 @@ def compare_objects(
         pairs = match_objects(labels[ours], true[theirs], threshold=threshold)
         label_status[ours[pairs.found]], true_status[theirs[pairs.truth]] = "matched", "matched"
         label_iou[ours[pairs.found]] = pairs.iou
-        counts.append(_counts(label_status[ours], true_status[theirs], float(pairs.iou.sum())))
+        precisions = average_precisions(
+            labels[ours],
+            true[theirs],
+            scores=None if scores is None else scores[ours],
+            unjudged=judged[ours] <= MOSTLY,
+        )
+        one = _counts(label_status[ours], true_status[theirs], float(pairs.iou.sum()))
+        counts.append(replace(one, average_precisions=precisions, is_scored=scores is not None))
     return ObjectComparison(
         counts=tuple(counts),
         found=labels,
@@ -135,18 +145,21 @@ def write_statuses(
             frame.to_file(os.fspath(temporary[path]), layer=layer, driver="GPKG", geometry_type="Unknown")
 
 
-def _within(layer: PolygonLayer, ground: Any) -> tuple[NDArray[Any], NDArray[np.uint8]]:  # noqa: ANN401
-    """Cut polygons to the ground; those that keep no area are left out."""
+def _within(
+    layer: PolygonLayer,
+    ground: Any,  # noqa: ANN401 - a shapely geometry
+) -> tuple[NDArray[Any], NDArray[np.uint8], NDArray[np.bool_]]:
+    """Cut polygons to the ground; those that keep no area are left out, and told."""
     import shapely
 
     if ground is None:
-        return layer.polygons, layer.class_index
+        return layer.polygons, layer.class_index, np.ones(len(layer), dtype=np.bool_)
     shapely.prepare(ground)
     polygons = layer.polygons.copy()
     cut = ~shapely.covers(ground, polygons)
     polygons[cut] = shapely.intersection(polygons[cut], ground)
     kept = shapely.area(polygons) > 0
-    return polygons[kept], layer.class_index[kept]
+    return polygons[kept], layer.class_index[kept], kept
 
 
 def _statuses(count: int, status: Status) -> NDArray[Any]:

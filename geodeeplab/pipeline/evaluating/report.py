@@ -10,7 +10,7 @@ import numpy as np
 
 from geodeeplab.errors import OptionError
 from geodeeplab.maps.report import Page, ReliabilityBins, write_report
-from geodeeplab.pipeline.evaluating.table import length, median, occurs, p95, share
+from geodeeplab.pipeline.evaluating.table import length, median, occurs, p95, scored, share
 
 if TYPE_CHECKING:
     from geodeeplab.pipeline.evaluating.result import Evaluation
@@ -91,6 +91,8 @@ def _columns(found: "Evaluation", shown: Sequence[int]) -> dict[str, list[str]]:
     }
     if found.objects is not None:
         columns["objects F1"] = [share(found.objects[i].f1) for i in shown]
+        for name, score in (("PQ", "pq"), ("SQ", "mean_iou"), ("AP", "ap")):
+            columns[name] = [share(getattr(found.objects[i], score)) for i in shown]
         columns["matched / missed / false"] = [
             f"{one.matched:,} / {one.missed:,} / {one.false:,}" for one in (found.objects[i] for i in shown)
         ]
@@ -113,6 +115,7 @@ def _notes(found: "Evaluation") -> list[str]:
         unjudged = sum(one.unjudged for one in found.objects)
         notes.append(
             f"Objects match at an IoU above {found.object_iou:g}; {unjudged:,} of the labels where there is no truth "
-            "count nowhere."
+            "count nowhere. PQ: panoptic quality (Kirillov et al. 2019), SQ · F1; AP: mean over IoUs of 0.5 to 0.95 "
+            f"(COCO), {scored(found)}."
         )
     return [*notes, *found.facts.get("notes", [])]

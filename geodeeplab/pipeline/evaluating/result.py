@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from geodeeplab.errors import GeoDeepLabError
 from geodeeplab.evaluation import (
+    IOU_THRESHOLDS,
     AreaEstimate,
     Distances,
     ObjectCounts,
@@ -251,7 +252,9 @@ class Evaluation:
 
 def _of_objects(one: ObjectCounts) -> dict[str, Any]:
     counts = {name: getattr(one, name) for name in ("matched", "missed", "false", "unjudged")}
-    return counts | {name: getattr(one, name) for name in ("precision", "recall", "f1", "mean_iou")}
+    scores = {name: getattr(one, name) for name in ("precision", "recall", "f1", "mean_iou", "pq", "ap", "ap50")}
+    by_iou = {f"{iou:g}": ap for iou, ap in zip(IOU_THRESHOLDS, one.average_precisions, strict=False)}
+    return counts | scores | {"sq": one.mean_iou, "rq": one.f1, "ap_by_iou": by_iou, "ap_is_scored": one.is_scored}
 
 
 def _jsonable(value: Any) -> Any:  # noqa: ANN401 - whatever is in a dictionary for JSON

@@ -38,9 +38,10 @@ def _class_rows(found: "Evaluation") -> list[str]:
             row += [length(found.distances[i].mean), p95(found.distances[i])]
             row.append(f"{found.counts[i].sum():,}")
     if found.objects is not None:
-        heads += ["objects F1", "matched", "missed", "false"]
+        heads += ["objects F1", "PQ", "SQ", "AP", "AP50", "matched", "missed", "false"]
         for row, one in zip(rows, found.objects, strict=True):
-            row += [share(one.f1), *(f"{count:,}" for count in (one.matched, one.missed, one.false))]
+            row += [share(score) for score in (one.f1, one.pq, one.mean_iou, one.ap, one.ap50)]
+            row += [f"{count:,}" for count in (one.matched, one.missed, one.false)]
     rows = [row for i, row in enumerate(rows) if occurs(found, i)]
     if found.counts is not None:
         scores = (found.iou, found.precision, found.recall, found.f1, found.boundary_iou)
@@ -80,6 +81,8 @@ def _iter_lines(found: "Evaluation") -> Iterator[tuple[str, str]]:
     if found.objects is not None:
         unjudged = sum(one.unjudged for one in found.objects)
         yield "objects", f"matched at an IoU above {found.object_iou:g}; {unjudged:,} where there is no truth left out"
+        yield "PQ", "panoptic quality, SQ · RQ: mean IoU of the matched, and F1"
+        yield "AP", f"mean over IoUs of 0.5 to 0.95; {scored(found)}"
     if found.calibration is not None:
         one = found.calibration
         way = "too sure" if one.overconfidence > 0 else "not sure enough"
@@ -87,6 +90,13 @@ def _iter_lines(found: "Evaluation") -> Iterator[tuple[str, str]]:
     if found.area_estimate is not None:
         yield from (("area", line) for line in _area_lines(found))
     yield from (("note", note) for note in found.facts.get("notes", []))
+
+
+def scored(found: "Evaluation") -> str:
+    """Say by what average precision has ordered the objects."""
+    if found.objects and any(one.is_scored for one in found.objects):
+        return "objects by their mean confidence"
+    return "without a confidence of objects, so all are believed alike"
 
 
 def _area_lines(found: "Evaluation") -> Iterator[str]:

@@ -361,6 +361,45 @@ class TestObjects:
         assert found.objects is not None  # what lies beyond the raster `like` is not looked for
         assert (found.objects[0].matched, found.objects[0].missed, found.objects[0].false) == (1, 0, 1)
 
+    def test_average_precision_goes_by_the_confidence_of_polygons(self) -> None:
+        labels = polygons([("roof", box(0, 0, 4, 4)), ("roof", box(20, 0, 24, 4)), ("roof", box(40, 0, 44, 4))])
+        truth = polygons([("roof", box(0, 0, 4, 4)), ("roof", box(20, 0, 24, 3))])
+        options = {"labels_field": "kind", "class_field": "kind", "background": "roof"}
+        scored = {}
+        for name, scores in {"sure": [90.0, 80.0, 70.0], "unsure": [70.0, 80.0, 90.0], "none": None}.items():
+            given = labels if scores is None else labels.assign(confidence=scores)
+            found = gdl.evaluate(given, truth, **options)  # type: ignore[arg-type]
+            assert found.objects is not None
+            (scored[name],) = found.objects
+            assert scored[name].is_scored == (scores is not None)
+            assert scored[name].pq == pytest.approx(1.75 / 2.5)
+            (roofs,) = found.to_dict()["classes"]
+            assert roofs["objects"]["pq"] == pytest.approx(roofs["objects"]["sq"] * roofs["objects"]["rq"])
+            assert roofs["objects"]["ap_by_iou"]["0.5"] == scored[name].ap50
+            said = "by their mean confidence" if scores is not None else "all are believed alike"
+            assert said in found.table()
+        assert scored["sure"].ap50 == 1
+        assert scored["sure"].ap == pytest.approx((6 * 1 + 4 * 51 / 101) / 10)  # the second at an IoU of 0.75
+        assert scored["unsure"].ap50 == pytest.approx(2 / 3)  # one of two at half of the recall, then two of three
+        assert scored["none"].ap50 == pytest.approx(2 / 3)
+
+    def test_average_precision_goes_by_the_raster_of_confidence(self, write: Write) -> None:
+        array = np.ones((10, 12), dtype=np.uint8)
+        array[1:4, 1:5], array[6:9, 1:4] = 3, 3
+        sure = np.where(array == 3, 60, 90).astype(np.uint8)
+        sure[1:4, 1:5] = 80
+        truth = polygons([("roof", ground(1, 1, 5, 4))])
+        found = gdl.evaluate(
+            write(array),
+            truth,
+            class_field="kind",
+            background="field",
+            objects=True,
+            confidence=write(sure, "sure.tif", classes=None, nodata=255),
+        )
+        assert found.objects is not None
+        assert (found.objects[2].ap, found.objects[2].is_scored) == (1, True)
+
     def test_polygons_that_segment_wrote(self, write: Write, tmp_path: Path) -> None:
         labels = tmp_path / "labels.gpkg"
         gdl.vectorize(write(LABELS), labels)
