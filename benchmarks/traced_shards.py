@@ -20,8 +20,9 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 
+from geodeeplab.pipeline.polygon_options import PolygonOptions
 from geodeeplab.pipeline.polygon_writer import TracedParts, follow_bands
-from geodeeplab.pipeline.polygons import PolygonOptions, plan_polygons
+from geodeeplab.pipeline.polygons import plan_polygons
 from geodeeplab.raster import BlockSpool, Grid, SpoolLayer, encode_block
 from geodeeplab.tiling import Shard
 from geodeeplab.vector import LabelRows, PackedBlock, Part, trace_part

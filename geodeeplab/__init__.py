@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from geodeeplab.pipeline.evaluating.result import Evaluation
     from geodeeplab.pipeline.evaluating.sample import SampleDesign, sample
     from geodeeplab.pipeline.info.preflight import Preflight, preflight
-    from geodeeplab.pipeline.polygons import PolygonOptions
+    from geodeeplab.pipeline.polygon_options import PolygonOptions
     from geodeeplab.pipeline.result import Segmentation, Vectorization
     from geodeeplab.pipeline.scenes.many import segment_scenes
     from geodeeplab.pipeline.scenes.result import SceneRun
@@ -135,7 +135,7 @@ _HOMES = {
     "pipeline.evaluating.evaluate": ["evaluate"],
     "pipeline.evaluating.result": ["Evaluation"],
     "pipeline.evaluating.sample": ["SampleDesign", "sample"],
-    "pipeline.polygons": ["PolygonOptions"],
+    "pipeline.polygon_options": ["PolygonOptions"],
     "pipeline.info.preflight": ["Preflight", "preflight"],
     "pipeline.result": ["Segmentation", "Vectorization"],
     "pipeline.scenes.many": ["segment_scenes"],

@@ -21,7 +21,7 @@ from geodeeplab.errors import OptionError
 from geodeeplab.models import AdaptedNetwork, Model, load_model, save_model
 from geodeeplab.pipeline.executor import Executor
 from geodeeplab.pipeline.outputs import OutputPath
-from geodeeplab.pipeline.polygons import PolygonOptions
+from geodeeplab.pipeline.polygon_options import PolygonOptions
 from geodeeplab.pipeline.request import Request
 from geodeeplab.pipeline.result import Segmentation
 from geodeeplab.pipeline.segment import Progress, segment

@@ -20,7 +20,7 @@ from geodeeplab.cli.run_options import run_options_without
 from geodeeplab.errors import OptionError
 
 if TYPE_CHECKING:
-    from geodeeplab.pipeline.polygons import PolygonOptions
+    from geodeeplab.pipeline.polygon_options import PolygonOptions
     from geodeeplab.pipeline.run_options import RunOptions
     from geodeeplab.pipeline.scenes.tasks import SceneTask
 

@@ -11,7 +11,7 @@ from geodeeplab.cli.process import finish_undisturbed
 from geodeeplab.cli.progress import progress_bar, progress_option, tell_done
 
 if TYPE_CHECKING:
-    from geodeeplab.pipeline.polygons import PolygonOptions
+    from geodeeplab.pipeline.polygon_options import PolygonOptions
 
 
 @click.command("change")

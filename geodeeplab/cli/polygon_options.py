@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from geodeeplab.pipeline.polygons import MinimumArea
+    from geodeeplab.pipeline.polygon_options import MinimumArea
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -41,7 +41,7 @@ def polygon_options(command: Command) -> Command:
 
     @wraps(command)
     def with_options(**arguments: Any) -> Any:  # noqa: ANN401 - click passes what the command declares
-        from geodeeplab.pipeline.polygons import PolygonOptions
+        from geodeeplab.pipeline.polygon_options import PolygonOptions
 
         options = PolygonOptions(
             tolerance_m=arguments.pop("tolerance_m"),

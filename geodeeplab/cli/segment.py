@@ -10,6 +10,7 @@ import click
 
 from geodeeplab.cli.append_options import append_options
 from geodeeplab.cli.batch import are_appended, are_folders, tell_runs
+from geodeeplab.cli.instance_options import instance_options
 from geodeeplab.cli.map_option import check_map, map_option
 from geodeeplab.cli.options import local_only_option
 from geodeeplab.cli.polygon_options import polygon_options
@@ -21,7 +22,7 @@ from geodeeplab.errors import GeoDeepLabError
 
 if TYPE_CHECKING:
     from geodeeplab.pipeline.appending import Append
-    from geodeeplab.pipeline.polygons import PolygonOptions
+    from geodeeplab.pipeline.polygon_options import PolygonOptions
     from geodeeplab.pipeline.run_options import RunOptions
     from geodeeplab.pipeline.scenes.result import SceneRun
     from geodeeplab.pipeline.scenes.tasks import SceneTask
@@ -45,6 +46,7 @@ MOST_NAMED = 20
 @run_options
 @click.option("--dask", metavar="N|ADDRESS", help="Compute on N local processes, or on a Dask cluster.")
 @polygon_options
+@instance_options
 @append_options
 @click.option("--sieve-labels", is_flag=True, help="Apply the minimum area to the label raster, too.")
 @click.option("--resume", is_flag=True, help="Go on with a run that was cut off.")

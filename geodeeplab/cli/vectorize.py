@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from geodeeplab.cli.instance_options import instance_options
 from geodeeplab.cli.options import local_only_option
 from geodeeplab.cli.polygon_options import polygon_options
 from geodeeplab.cli.process import finish_undisturbed
 from geodeeplab.cli.progress import progress_bar, progress_option, tell_done
 
 if TYPE_CHECKING:
-    from geodeeplab.pipeline.polygons import PolygonOptions
+    from geodeeplab.pipeline.polygon_options import PolygonOptions
 
 
 @click.command("vectorize")
@@ -22,9 +23,13 @@ if TYPE_CHECKING:
     help="Polygons to write (.gpkg, .parquet, .fgb, .geojson).",
 )  # fmt: skip
 @click.option("--confidence", type=click.Path(path_type=Path), help="Raster of 0–100 on the same grid, to summarise.")
+@click.option(
+    "--boundary", type=click.Path(path_type=Path), help="Raster of boundaries on the same grid, for --instances."
+)
 @click.option("--band", type=click.IntRange(min=1), default=1, show_default=True, help="Band of the labels.")
 @click.option("--nodata", type=int, help="Label that gets no polygon.  [default: the raster's nodata value, else 0]")
 @polygon_options
+@instance_options
 @click.option("--overwrite", is_flag=True, help="Replace an output that exists.")
 @progress_option
 @click.option("--json", "as_json", is_flag=True, help="Print the run's facts as JSON on stdout.")
@@ -33,6 +38,7 @@ def command(
     label_raster: Path,
     polygons: Path,
     confidence: Path | None,
+    boundary: Path | None,
     band: int,
     nodata: int | None,
     polygon_options: "PolygonOptions",
@@ -48,6 +54,7 @@ def command(
             polygons,
             polygon_options,
             confidence=confidence,
+            boundary=boundary,
             band=band,
             nodata=nodata,
             overwrite=overwrite,

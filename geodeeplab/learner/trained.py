@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
     from geodeeplab.pipeline.executor import Executor
     from geodeeplab.pipeline.outputs import OutputPath
-    from geodeeplab.pipeline.polygons import PolygonOptions
+    from geodeeplab.pipeline.polygon_options import PolygonOptions
     from geodeeplab.pipeline.result import Segmentation
     from geodeeplab.pipeline.segment import Progress
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from geodeeplab.errors import OptionError, OutputError
-from geodeeplab.pipeline.polygons import PolygonOptions, PolygonPlan
+from geodeeplab.pipeline.polygon_options import PolygonOptions
+from geodeeplab.pipeline.polygons import PolygonPlan
 from geodeeplab.raster import SceneLike, check_output, classes_tag
 from geodeeplab.vector import PolygonBatch, write_polygons
 from geodeeplab.vector.layers.appending import append_part, check_append

@@ -1,11 +1,11 @@
 """Label rows → a layer of polygons: the minimum mapping unit, tracing, generalising, measuring, writing."""
 
 import json
-import re
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,19 +13,25 @@ from rasterio.crs import CRS
 
 from geodeeplab.errors import OptionError
 from geodeeplab.pipeline.output_crs import check_output_crs, choose_output_crs, output_bounds, way_to_output
+from geodeeplab.pipeline.polygon_options import MinimumArea, PolygonOptions
 from geodeeplab.raster import Grid, LabelClass
 from geodeeplab.stages import Stage
 from geodeeplab.vector import (
-    LAYER_NAME,
+    BoundaryRows,
     Generalisation,
+    InstanceCodes,
+    InstanceRule,
     LabelRows,
     LineRule,
     Metric,
+    NumberedRows,
+    PolygonBatch,
     Ruler,
     StripRow,
     check_layer_crs,
     iter_strip_rows,
     metric_table,
+    number_rows,
     row_areas,
     sieve_rows,
     trace_polygons,
@@ -33,93 +39,6 @@ from geodeeplab.vector import (
 from geodeeplab.vector import write_polygons as write_batches
 
 METRIC_CELL_PX = 256
-RESERVED = ("gpkg_", "rtree_", "sqlite_", "layer_styles")
-"""Beginnings of names that tables of a GeoPackage have."""
-
-MinimumArea = float | Mapping[str | int, float]
-"""One area for all classes, or areas by class name or id; 0 for classes that are not there."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PolygonOptions:
-    """What polygons look like: exactly the pixels' outlines, unless a tolerance or a minimum area is given."""
-
-    tolerance_m: float | None = None
-    """Simplify: no vertex that goes is farther from the new line than this, in metres on the ground."""
-    tolerance_px: float | None = None
-    """The same in pixels; about 1 makes straight lines of staircases."""
-    simplify: Literal["vw", "dp"] = "vw"
-    """Which vertices go first: those of the smallest triangles (Visvalingam–Whyatt), or the nearest to the line between
-    the farthest (Douglas–Peucker)."""
-    smooth: bool = False
-    """Round corners off, within the tolerance."""
-    keep_outline: bool = False
-    """Leave the lines to nodata as they are."""
-    min_area_m2: MinimumArea | None = None
-    """Merge polygons below this area, in m², into the neighbour with the longest common border; or areas by class."""
-    min_area_px: MinimumArea | None = None
-    """The same in pixels."""
-    fill_holes: bool = False
-    """Let holes of nodata below the minimum area fill up."""
-    connectivity: Literal[4, 8] = 4
-    """Whether pixels that touch at corners only (8) are one polygon, then a multipolygon."""
-    max_vertices: int | None = None
-    """Cut polygons with more vertices than this into parts; None leaves them whole."""
-    out_crs: str | None = None
-    """Coordinate reference system to write; by default the raster's (GeoJSON: longitude and latitude)."""
-    layer_name: str = LAYER_NAME
-    """Name of the layer, in formats that name layers."""
-
-    def __post_init__(self) -> None:
-        """Check what can be checked without a raster.
-
-        Raises:
-            OptionError: for what cannot be, or not together.
-        """
-        for one, other in (("tolerance_m", "tolerance_px"), ("min_area_m2", "min_area_px")):
-            if getattr(self, one) is not None and getattr(self, other) is not None:
-                raise OptionError(f"`{one}=` and `{other}=` say the same in two units: give one of them")
-        for name in ("tolerance_m", "tolerance_px"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < float("inf"):
-                raise OptionError(f"`{name}=` is a distance above 0, not {value}: leave it out for the exact outlines")
-        for name in ("min_area_m2", "min_area_px"):
-            areas = getattr(self, name)
-            for area in areas.values() if isinstance(areas, Mapping) else [] if areas is None else [areas]:
-                if not 0 <= area < float("inf"):
-                    raise OptionError(f"`{name}=` is an area of 0 or more, not {area}")
-        if not re.fullmatch(r"[^\W\d][\w -]{0,60}", self.layer_name) or self.layer_name.lower().startswith(RESERVED):
-            raise OptionError(
-                f"a layer is named by a letter, then up to 60 letters, digits, blanks, - and _, and not after "
-                f"{' or '.join(RESERVED)}, got {self.layer_name!r}: choose another `layer_name=`"
-            )
-        if self.simplify not in ("vw", "dp"):
-            raise OptionError(f"lines are simplified by vw or dp, not {self.simplify!r}")
-        if self.connectivity not in (4, 8):
-            raise OptionError(f"pixels have 4 or 8 neighbours, not {self.connectivity}")
-        if not self.is_simplified and (self.smooth or self.keep_outline):
-            what = "`smooth=` rounds" if self.smooth else "`keep_outline=` leaves out some of"
-            raise OptionError(f"{what} the lines that are simplified: give a tolerance too, say `tolerance_px=1`")
-        if self.fill_holes and not self.is_sieved:
-            raise OptionError(
-                "holes fill up below a minimum area: give `min_area_px=` or `min_area_m2=` with `fill_holes=`"
-            )
-
-    @property
-    def is_simplified(self) -> bool:
-        """Whether lines are generalised."""
-        return self.tolerance_m is not None or self.tolerance_px is not None
-
-    @property
-    def is_sieved(self) -> bool:
-        """Whether small polygons merge into their neighbours."""
-        return self.min_area_m2 is not None or self.min_area_px is not None
-
-    def facts(self) -> dict[str, Any]:
-        """Give the options that are not the default, for the metadata of the layer."""
-        default = asdict(PolygonOptions())
-        return {name: value for name, value in asdict(self).items() if value != default[name]}
-
 
 ReadRows = Callable[[], Iterable[NDArray[Any]]]
 """Starts the rows of a raster anew, in bands (n, W) from the top."""
@@ -147,9 +66,32 @@ class PolygonPlan:
     """A column, and the name of the scene that stands in it."""
     areas: NDArray[np.float64] | None
     """Ground area of a pixel by row, where the minimum is in m²."""
+    instances: InstanceRule | None = None
+    """How objects that touch are told apart; the rows to trace are then those of `number`."""
+
+    @property
+    def codes(self) -> InstanceCodes | None:
+        """What tells the class of a label that is an object's code; None where all labels are classes."""
+        return None if self.instances is None else InstanceCodes(class_ids=self.instances.class_ids)
+
+    @property
+    def needs_all_rows(self) -> bool:
+        """Whether no polygon can be traced before the last row of labels is known."""
+        return self.minimum is not None or self.instances is not None
+
+    def number(self, rows: Iterable[BoundaryRows], *, folder: Path) -> NumberedRows:
+        """Tell objects apart in label rows, all of them from the top.
+
+        Args:
+            rows: labels and boundaries.
+            folder: for what does not stay in memory.
+        """
+        assert self.instances is not None, "there are classes with objects"
+        shape = (self.grid.height, self.grid.width)
+        return number_rows(rows, shape=shape, rule=self.instances, folder=folder, threads=min(os.cpu_count() or 1, 8))
 
     def sieve(self, read: ReadRows) -> Iterator[NDArray[np.int32]]:
-        """Yield label rows in which components below the minimum have merged.
+        """Yield label rows, or rows of codes, in which components below the minimum have merged.
 
         Args:
             read: starts the label rows anew, and is called twice; the bands are those of the second time.
@@ -163,6 +105,7 @@ class PolygonPlan:
             nodata=self.nodata,
             fill_holes=self.options.fill_holes,
             row_areas=self.areas,
+            codes=self.codes,
         )
 
     def write(
@@ -176,7 +119,7 @@ class PolygonPlan:
         overwrite: bool = False,
         threads: int | None = None,
     ) -> int:
-        """Trace label rows, all of them from the top and sieved if they are to be, and write polygons; see `join`."""
+        """Trace rows of labels or codes, all from the top and sieved if they shall be, and write polygons as `join`."""
         return self.join(
             dst_path,
             iter_strip_rows(rows, shape=(self.grid.height, self.grid.width), nodata=self.nodata),
@@ -225,7 +168,7 @@ class PolygonPlan:
             threads=threads,
         )
         options = {"GEODEEPLAB_POLYGONS": json.dumps(self.options.facts())}
-        with Stage(batches, name="prefetch") as prepared:
+        with Stage(self._with_classes(batches), name="prefetch") as prepared:
             return write_batches(
                 prepared,
                 dst_path,
@@ -239,6 +182,12 @@ class PolygonPlan:
                 measure=ruler.measure_arcs,
                 overwrite=overwrite,
             )
+
+    def _with_classes(self, batches: Iterable[PolygonBatch]) -> Iterator[PolygonBatch]:
+        """Yield batches with the classes of objects in place of their codes."""
+        codes = self.codes
+        for batch in batches:
+            yield batch if codes is None else replace(batch, class_ids=codes.to_labels(batch.class_ids))
 
 
 def plan_polygons(
@@ -279,6 +228,7 @@ def plan_polygons(
         minimum=None if area is None else _by_id(area, classes, nodata if options.fill_holes else None),
         scene=scene,
         areas=None if options.min_area_m2 is None else row_areas(grid),
+        instances=_instance_rule(options, classes, nodata) if options.instance_classes else None,
     )
 
 
@@ -290,11 +240,31 @@ def _by_id(area: MinimumArea, classes: Sequence[LabelClass], filled: int | None)
     """
     if not isinstance(area, Mapping):
         return float(area)
-    ids = {item.name: item.id for item in classes}
-    found = {}
-    for name, value in area.items():
-        if isinstance(name, str) and name not in ids and not name.lstrip("-").isdecimal():
-            known = ", ".join(ids) or "none with a name"
-            raise OptionError(f"no class is called {name!r}, there are {known}: give a name or a class id")
-        found[ids[name] if name in ids else int(name)] = float(value)
+    found = {class_id_of(name, classes): float(value) for name, value in area.items()}
     return found if filled is None else {**found, filled: max(found.values(), default=0.0)}
+
+
+def class_id_of(name: str | int, classes: Sequence[LabelClass]) -> int:
+    """Give the id of a class by its name, or by the id itself.
+
+    Raises:
+        OptionError: no class has the name.
+    """
+    ids = {item.name: item.id for item in classes}
+    if isinstance(name, str) and name not in ids and not name.lstrip("-").isdecimal():
+        known = ", ".join(ids) or "none with a name"
+        raise OptionError(f"no class is called {name!r}, there are {known}: give a name or a class id")
+    return ids[name] if isinstance(name, str) and name in ids else int(name)
+
+
+def _instance_rule(options: PolygonOptions, classes: Sequence[LabelClass], nodata: int) -> InstanceRule:
+    """Give the rule by which objects are told apart.
+
+    Raises:
+        OptionError: a class is unknown or nodata, or a number is out of its range.
+    """
+    ids = tuple(dict.fromkeys(class_id_of(name, classes) for name in options.instance_classes))
+    if nodata in ids:
+        raise OptionError(f"label {nodata} is nodata and has no objects: name others as `instances=`")
+    threshold = max(1, min(255, round(255 * options.boundary_threshold)))
+    return InstanceRule(class_ids=ids, threshold=threshold, min_marker=options.min_marker_px)

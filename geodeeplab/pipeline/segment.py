@@ -17,7 +17,8 @@ from geodeeplab.pipeline.appending import Append, Appending, plan_append
 from geodeeplab.pipeline.executor import Executor, InThisProcess, repeated_tiles
 from geodeeplab.pipeline.outputs import OutputPath, Outputs, check_outputs, model_paths, stored_batch_size
 from geodeeplab.pipeline.plan import Plan, open_plan
-from geodeeplab.pipeline.polygons import PolygonOptions, PolygonPlan, plan_polygons
+from geodeeplab.pipeline.polygon_options import PolygonOptions
+from geodeeplab.pipeline.polygons import PolygonPlan, class_id_of, plan_polygons
 from geodeeplab.pipeline.result import Segmentation
 from geodeeplab.pipeline.run_options import RunOptions, make_request, take_former_names, with_run_options
 from geodeeplab.pipeline.writing import OutputWriter
@@ -139,6 +140,9 @@ def segment(
         raise OptionError(
             "`polygons=` is the path of the file to write: what they look like goes into `polygon_options=`"
         )
+    looks = polygon_options or PolygonOptions()
+    if looks.instance_classes and polygons is None:
+        raise OptionError("objects are told apart in polygons: give `polygons=`, too, or leave out `instances=`")
     appending = plan_append(append, polygons, scene, polygon_options, overwrite=overwrite, resume=resume)
     outputs = check_outputs(
         polygons=polygons if appending is None else appending.part,
@@ -163,19 +167,20 @@ def segment(
         options,
         with_confidence=confidence is not None or polygons is not None,  # each polygon has one
         probabilities=probability_dtype if probabilities is not None else None,
-        with_boundary=boundary is not None,
+        with_boundary=boundary is not None or bool(looks.instance_classes),
     )
     if resume and request.batch_size is None:  # what fits has been found before; now other memory may be free
         request = replace(request, batch_size=stored_batch_size(outputs.paths[0]))
     with open_plan(request, processes_per_device=executor.processes_per_device) as plan:
         layer = plan_polygons(
-            polygon_options or PolygonOptions(),
+            looks,
             grid=plan.grid,
             classes=plan.classes,
             nodata=NODATA_LABEL,
             dst_path=outputs.polygons or Path("none.gpkg"),
             scene=None if appending is None else appending.column,
         )
+        _check_instances(looks, plan)
         if appending is not None:
             appending.check_layer(layer)
         if sieve_labels and layer.minimum is None:
@@ -328,6 +333,22 @@ def _pieces(plan: Plan, shards: Sequence[Shard]) -> list[Window]:
         lattice = Lattice(shape=(height, width), tile_size=1, overlap=0)
         shards = list(lattice.iter_shards(PIECE_SIZE, PIECE_SIZE))
     return [Window(one.col_start, one.row_start, one.shape[1], one.shape[0]) for one in shards]
+
+
+def _check_instances(looks: PolygonOptions, plan: Plan) -> None:
+    """Check that the model finds the boundaries of the objects that are told apart.
+
+    Raises:
+        OptionError: if it was trained to separate others.
+    """
+    contract = plan.model.contract
+    known = {item.id for item in plan.classes if item.name in contract.instances}
+    for name in looks.instance_classes:
+        if class_id_of(name, plan.classes) not in known:
+            raise OptionError(
+                f"model '{contract.name}' separates objects of {', '.join(contract.instances)}, not of {name}: "
+                "leave that out, or train a model for it"
+            )
 
 
 def _nothing_found(plan: Plan) -> str:

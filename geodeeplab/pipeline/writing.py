@@ -3,39 +3,29 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from geodeeplab.atomic import make_fresh_folder
 from geodeeplab.inference import CONFIDENCE_NODATA
 from geodeeplab.pipeline.executor import Tracing
 from geodeeplab.pipeline.outputs import Outputs
 from geodeeplab.pipeline.plan import Plan
 from geodeeplab.pipeline.polygon_writer import PolygonWriter
 from geodeeplab.pipeline.polygons import PolygonPlan
+from geodeeplab.pipeline.traced_rows import TracedRows
 from geodeeplab.raster import (
-    BlockSpool,
     Overviews,
-    SpoolLayer,
     Workspace,
     classes_tag,
-    encode_block,
     follow_labels,
     follow_raster,
-    follow_rows,
-    iter_rows,
-    output_errors,
     write_label_cog,
     write_label_shards,
     write_raster,
 )
 from geodeeplab.tiling import Shard
-from geodeeplab.vector import LabelRows
 
 TRACERS = max(1, min(4, (os.cpu_count() or 1) // 4))
 """Threads that trace polygons while a GPU computes; on a CPU it is one, as the rest is the network's."""
@@ -76,12 +66,12 @@ class OutputWriter:
                 one.close()
 
     def follow(self, shards: Sequence[Shard]) -> Tracing | None:
-        """Begin to make overviews and polygons while rows are finished; a minimum mapping unit needs all of them first.
+        """Begin to make overviews and polygons while rows are finished, unless polygons need all of them first.
 
         Give what others may do of the polygons, if anything.
         """
         self._follow_rasters()
-        if self._outputs.polygons is not None and self._layer.minimum is None:
+        if self._outputs.polygons is not None and not self._layer.needs_all_rows:
             tags = self._tags(self._plan.pins)
             self._writer = PolygonWriter(
                 self._layer,
@@ -124,12 +114,10 @@ class OutputWriter:
         polygons = None if self._writer is None else self._writer.result()
         if self._writer is not None:
             lap("polygons")
-        with self._workspace.publish() as temporary:
+        with self._traced() as traced, self._workspace.publish() as temporary:
             spool, grid, classes = self._workspace.spool, self._plan.grid, self._plan.classes
             outputs, tags = self._outputs, self._tags(pins)
-            is_sieved = self._layer.minimum is not None and (outputs.polygons is not None or self._sieve_labels)
-            sieved = self._sieved_spool() if is_sieved else spool
-            shown = sieved if self._sieve_labels else spool
+            shown = traced.labels if traced is not None and self._sieve_labels else spool
             if outputs.label_raster is not None:
                 write_label_cog(
                     shown,
@@ -179,11 +167,11 @@ class OutputWriter:
                 )
                 lap("boundary")
             if outputs.polygons is not None:
-                if self._writer is not None:
-                    shutil.move(self._early_path, temporary[outputs.polygons])
+                path = temporary[outputs.polygons]
+                if traced is None:
+                    shutil.move(self._early_path, path)
                 else:
-                    rows = _with_confidence(sieved, spool)
-                    path = temporary[outputs.polygons]
+                    rows = traced.iter_with_confidence()
                     polygons = self._layer.write(path, rows, with_confidence=True, metadata=tags, overwrite=True)
                 lap("polygons")
         return polygons
@@ -191,26 +179,7 @@ class OutputWriter:
     def _tags(self, pins: Mapping[str, Any]) -> dict[str, str]:
         return {"GEODEEPLAB": json.dumps(pins, default=str), **classes_tag(self._plan.classes)}
 
-    def _sieved_spool(self) -> BlockSpool:
-        """Make a spool of the labels in which components below the minimum have merged."""
-        spool = self._workspace.spool
-        folder: Path = self._workspace.folder / "sieved"
-        with output_errors(folder):
-            make_fresh_folder(folder)
-        sieved = BlockSpool(folder, spool.shape, [SpoolLayer(name="labels", dtype="uint8")])
-
-        def read() -> Iterator[NDArray[np.uint8]]:
-            return (rows for _, rows in iter_rows(spool, "labels"))
-
-        row = 0
-        for rows in self._layer.sieve(read):
-            sieved.append(encode_block(row, 0, {"labels": rows.astype(np.uint8)}, count="labels"))
-            row += len(rows)
-        return sieved
-
-
-def _with_confidence(labels: BlockSpool, spool: BlockSpool) -> Iterator[LabelRows]:
-    """Yield the rows of one complete spool with the confidence of another."""
-    both = zip(follow_rows(labels, ["labels"]), follow_rows(spool, ["confidence"]), strict=True)
-    for (rows,), (confidence,) in both:
-        yield LabelRows(labels=rows, confidence=confidence)
+    def _traced(self) -> AbstractContextManager[TracedRows | None]:
+        """Give the rows as they are traced, where polygons, or labels with a minimum mapping unit, need all of them."""
+        is_needed = self._layer.needs_all_rows and (self._outputs.polygons is not None or self._sieve_labels)
+        return TracedRows(self._layer, self._workspace.spool, self._workspace.folder) if is_needed else nullcontext()

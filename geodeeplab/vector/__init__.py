@@ -2,6 +2,9 @@
 
 from geodeeplab.vector.generalise.arcs import Generalisation, Metric
 from geodeeplab.vector.generalise.generaliser import LineRule
+from geodeeplab.vector.instances.codes import InstanceCodes
+from geodeeplab.vector.instances.numbered import NumberedRows, number_rows
+from geodeeplab.vector.instances.watershed import BoundaryRows, InstanceRule
 from geodeeplab.vector.layers import LAYER_NAME, OUTPUT_CRS, POLYGON_SUFFIXES, check_layer_crs, write_polygons
 from geodeeplab.vector.measure.ruler import Ruler, metric_table, row_areas
 from geodeeplab.vector.sieve.rows import sieve_rows
@@ -15,10 +18,14 @@ __all__ = [
     "LAYER_NAME",
     "OUTPUT_CRS",
     "POLYGON_SUFFIXES",
+    "BoundaryRows",
     "Generalisation",
+    "InstanceCodes",
+    "InstanceRule",
     "LabelRows",
     "LineRule",
     "Metric",
+    "NumberedRows",
     "PackedBlock",
     "Part",
     "PolygonBatch",
@@ -30,6 +37,7 @@ __all__ = [
     "iter_strip_rows",
     "iter_strips",
     "metric_table",
+    "number_rows",
     "row_areas",
     "sieve_rows",
     "strip_edges",

@@ -46,6 +46,8 @@ NOT_RUN = {
     "geodeeplab train north.tif south.tif": DOWNLOADS,
     "geodeeplab train scene.tif": DOWNLOADS,
     "geodeeplab segment scene.tif -o crops.gpkg --model fields.safetensors": "the model of the training above",
+    "geodeeplab segment scene.tif -o houses.gpkg --model houses.safetensors": "the model of the training above",
+    "geodeeplab vectorize labels.tif -o houses.gpkg --instances": "needs boundaries; tests/cli/test_instances.py",
 }
 """Beginnings of commands that are not run, and why."""
 NO_CLUSTER = "needs a cluster"
@@ -53,7 +55,10 @@ PYTHON_NOT_RUN = {
     "docs/guide.md": {"load_pretrained": "downloads torchvision's weights, or reads somebody's file"},
     "docs/cluster.md": {"SLURMCluster": NO_CLUSTER, "KubeCluster": NO_CLUSTER, "coiled": NO_CLUSTER},
     "docs/training.md": {"prepare_data": DOWNLOADS},
-    "docs/instances.md": {"prepare_data": DOWNLOADS},
+    "docs/instances.md": {
+        "prepare_data": DOWNLOADS,
+        "houses.safetensors": "somebody's model; tests/pipeline/test_instances.py has one",
+    },
     "docs/arcgis-learn.md": {"prepare_data": "an export of ArcGIS Pro; tests/test_arcgis_learn.py draws one"},
     "docs/chips.md": {"prepare_data": "a fragment about folders of chips; tests/training/folders/ reads them"},
 }

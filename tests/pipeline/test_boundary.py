@@ -11,22 +11,7 @@ import torch
 
 import geodeeplab as gdl
 from geodeeplab.errors import OptionError
-from geodeeplab.models import Model, build_model, load_model, save_model
-
-
-@pytest.fixture(scope="module")
-def separating(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny model with an output of boundaries, whose weights are random."""
-    source = load_model(tiny_model)
-    torch.manual_seed(1)
-    network = build_model(**source.contract.architecture, boundary=True)
-    network.load_state_dict(source.network.state_dict(), strict=False)
-    assert network.boundary_head is not None
-    torch.nn.init.normal_(network.boundary_head.predictor.weight, std=1.0)
-    contract = dataclasses.replace(source.contract, architecture=network.architecture, instances=("roof",))
-    path = tmp_path_factory.mktemp("separating") / "separating.safetensors"
-    save_model(network.eval(), contract, path)
-    return path
+from geodeeplab.models import Model, load_model
 
 
 def read(path: Path) -> np.ndarray:

@@ -17,7 +17,7 @@ from geodeeplab.pipeline.request import Request
 from geodeeplab.pipeline.run_options import RunOptions, make_request, stated_options
 
 Blocks = Callable[..., npt.NDArray[np.uint8]]
-NOT_OF_USERS = {"scene", "with_confidence", "probabilities"}
+NOT_OF_USERS = {"scene", "with_confidence", "probabilities", "with_boundary"}
 """Fields of a request that follow from other arguments."""
 
 

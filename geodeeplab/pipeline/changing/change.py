@@ -18,7 +18,7 @@ from geodeeplab.pipeline.changing.kinds import number_kinds
 from geodeeplab.pipeline.changing.map_pair import open_map_pair
 from geodeeplab.pipeline.changing.result import Change
 from geodeeplab.pipeline.changing.writing import ChangeWriter, change_tags, plan_changes, readings_to_write
-from geodeeplab.pipeline.polygons import PolygonOptions
+from geodeeplab.pipeline.polygon_options import PolygonOptions
 from geodeeplab.pipeline.told import Progress
 from geodeeplab.raster import (
     RASTER_SUFFIXES,
@@ -97,6 +97,8 @@ def change(
     """
     started = time.perf_counter()
     options = polygon_options or PolygonOptions()
+    if options.instance_classes:
+        raise OptionError("changes are of areas, not of objects: leave out `instances=`")
     _check_options(options, shift_px=shift_px, sieve_labels=sieve_labels, model=model, bands=bands)
     outputs = _check_outputs(
         {

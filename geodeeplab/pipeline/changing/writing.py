@@ -14,7 +14,8 @@ from geodeeplab.atomic import make_fresh_folder
 from geodeeplab.pipeline.changing.kinds import NOTHING, UNCHANGED, Kinds
 from geodeeplab.pipeline.changing.map_pair import MapPair
 from geodeeplab.pipeline.changing.transitions import Band
-from geodeeplab.pipeline.polygons import PolygonOptions, PolygonPlan, plan_polygons
+from geodeeplab.pipeline.polygon_options import PolygonOptions
+from geodeeplab.pipeline.polygons import PolygonPlan, plan_polygons
 from geodeeplab.raster import (
     BlockSpool,
     Grid,

@@ -12,7 +12,7 @@ from geodeeplab.models import DEFAULT_MODEL, as_model
 from geodeeplab.pipeline.appending import Append, part_path, plan_append
 from geodeeplab.pipeline.executor import Executor
 from geodeeplab.pipeline.outputs import OutputPath
-from geodeeplab.pipeline.polygons import PolygonOptions
+from geodeeplab.pipeline.polygon_options import PolygonOptions
 from geodeeplab.pipeline.run_options import RunOptions, with_run_options
 from geodeeplab.pipeline.scenes.manifest import Manifest, open_manifest
 from geodeeplab.pipeline.scenes.one import SceneCall, segment_scene

@@ -10,7 +10,7 @@ from typing import Any
 from geodeeplab.errors import GeoDeepLabError
 from geodeeplab.pipeline.appending import Append, part_path
 from geodeeplab.pipeline.executor import Executor
-from geodeeplab.pipeline.polygons import PolygonOptions
+from geodeeplab.pipeline.polygon_options import PolygonOptions
 from geodeeplab.pipeline.run_options import RunOptions
 from geodeeplab.pipeline.scenes.result import SceneRun
 from geodeeplab.pipeline.segment import Progress, segment

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from geodeeplab.vector.instances.codes import InstanceCodes
+
 
 @dataclass(frozen=True, kw_only=True)
 class Minimum:
@@ -16,6 +18,8 @@ class Minimum:
     """(C,) those minima."""
     otherwise: int
     """The minimum of all other classes."""
+    codes: InstanceCodes | None = None
+    """What labels of objects are of which class; None where all labels are classes."""
 
     @property
     def greatest(self) -> int:
@@ -30,6 +34,8 @@ def mark_below(
     from geodeeplab.vector.sieve import kernels_merge as kernels
 
     below = np.empty(len(labels), np.uint8)
+    if minimum.codes is not None and len(minimum.classes):
+        labels = minimum.codes.to_labels(labels)
     kernels.mark_below(labels, areas, minimum.classes, minimum.least, minimum.otherwise, below)
     return below
 

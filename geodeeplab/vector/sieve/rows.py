@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geodeeplab.errors import OptionError
+from geodeeplab.vector.instances.codes import InstanceCodes
 from geodeeplab.vector.sieve.merge import Minimum
 from geodeeplab.vector.sieve.scan import Numbering, iter_bands, paint_bands, scan_bands
 
@@ -42,6 +43,7 @@ def sieve_rows(
     nodata: int = 0,
     fill_holes: bool = False,
     row_areas: NDArray[np.float64] | None = None,
+    codes: InstanceCodes | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> Iterator[NDArray[np.int32]]:
     """Merge components below a minimum area into their neighbours; see above for the rule.
@@ -60,6 +62,7 @@ def sieve_rows(
         fill_holes: merge holes of nodata too that are below the minimum: `minimum[nodata]`, where it is given by class.
         row_areas: (H,) area of a pixel in each row, where areas are not counted in pixels. A component that lacks less
             than 1e-9 of its minimum is then not below it.
+        codes: tells the class of labels that are codes of objects, of which each has the minimum of its class.
         max_bytes: memory for components and borders.
 
     Returns:
@@ -73,7 +76,7 @@ def sieve_rows(
     if connectivity not in (4, 8):
         raise OptionError(f"connectivity is 4 or 8, not {connectivity}: choose one of them")
     pixels, quantum = _pixel_areas(shape, row_areas)
-    rule = _whole_minimum(minimum, quantum, slack=0.0 if row_areas is None else SLACK)
+    rule = _whole_minimum(minimum, quantum, slack=0.0 if row_areas is None else SLACK, codes=codes)
     if fill_holes and isinstance(minimum, Mapping) and nodata not in minimum:
         raise OptionError(f"filling holes needs the minimum of nodata, {nodata}: add it to the minima by class")
     numbering = Numbering(shape=shape, nodata=nodata, fills=fill_holes, reach=int(connectivity == 8))
@@ -108,7 +111,9 @@ def _pixel_areas(shape: tuple[int, int], row_areas: NDArray[np.float64] | None) 
     return np.rint(row_areas / quantum).astype(np.int64), quantum
 
 
-def _whole_minimum(minimum: Mapping[int, float] | float, quantum: float, *, slack: float) -> Minimum:
+def _whole_minimum(
+    minimum: Mapping[int, float] | float, quantum: float, *, slack: float, codes: InstanceCodes | None
+) -> Minimum:
     """Give the minimum areas as whole multiples of a quantum, rounded up."""
 
     def whole(area: float) -> int:
@@ -122,4 +127,4 @@ def _whole_minimum(minimum: Mapping[int, float] | float, quantum: float, *, slac
     if ids and not limits.min <= ids[0] <= ids[-1] <= limits.max:
         raise OptionError(f"class ids are 32-bit integers, not {ids[0]} to {ids[-1]}: give those of the labels")
     least = np.array([whole(minimum[one]) for one in ids], np.int64)
-    return Minimum(classes=np.array(ids, np.int32), least=least, otherwise=0)
+    return Minimum(classes=np.array(ids, np.int32), least=least, otherwise=0, codes=codes)
