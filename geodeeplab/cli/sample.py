@@ -11,8 +11,12 @@ from geodeeplab.cli.progress import progress_bar, progress_option, tell_done
 
 
 @click.command("sample")
-@click.argument("label_raster", metavar="LABELS", type=click.Path(path_type=Path))
+@click.argument("labels", type=click.Path(path_type=Path))
 @click.option("-o", "--points", type=click.Path(path_type=Path), required=True, help="Points to write (.gpkg).")
+@click.option("--labels-field", metavar="FIELD", help="Class of labels that are polygons.  [default: class_name]")
+@click.option("--labels-encoding", metavar="NAME", help="Encoding of their text.  [default: as stated]")
+@click.option("--like", type=click.Path(path_type=Path), help="Raster on whose pixels polygons are burned.")
+@click.option("--background", metavar="CLASS", help="Class of ground that no polygon covers.")
 @click.option(
     "--expected", metavar="CLASS=U", multiple=True,
     help="Share of a class's labels that are expected to be right; U alone for all.  [default: 0.8]",
@@ -31,8 +35,12 @@ from geodeeplab.cli.progress import progress_bar, progress_option, tell_done
 @click.option("--json", "as_json", is_flag=True, help="Print the design as JSON.")
 @local_only_option
 def command(
-    label_raster: Path,
+    labels: Path,
     points: Path,
+    labels_field: str | None,
+    labels_encoding: str | None,
+    like: Path | None,
+    background: str | None,
     expected: tuple[str, ...],
     standard_error: float,
     least: int,
@@ -44,16 +52,21 @@ def command(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Draw random points of each class of the label raster LABELS, to say what is there.
+    """Draw random points of each class of LABELS, a label raster or a layer of polygons, to say what is there.
 
-    Fill in their field `truth`, and give them to `evaluate LABELS POINTS --class-field truth --is-sample`.
+    Fill in their field `truth`, and give them to `evaluate LABELS POINTS --class-field truth --is-sample`. Polygons are
+    burned on the grid of --like, here and there.
     """
     from geodeeplab.pipeline.evaluating.sample import EXPECTED, sample
 
     with progress_bar("sample") as progress:
         design = sample(
-            label_raster,
+            labels,
             points,
+            labels_field=labels_field,
+            labels_encoding=labels_encoding,
+            like=like,
+            background=background,
             expected=_shares(expected) if expected else EXPECTED,
             standard_error=standard_error,
             least=least,

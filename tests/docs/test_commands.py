@@ -41,6 +41,7 @@ NOT_RUN = {
     "qgis_process ": "needs QGIS; the plugin's own tests run it where it is installed",
     "geodeeplab segment scene.tif -o landcover.gpkg --dask tcp://scheduler:8786": "needs a cluster; see tests/cluster/",
     "geodeeplab evaluate labels.tif points.gpkg": "somebody says what is there; tests/pipeline/evaluating/ does",
+    "geodeeplab evaluate buildings.gpkg points.gpkg": "the same",
     "geodeeplab evaluate changes.tif points.gpkg": "the same; the page's Python has an interpretation, and runs",
     "geodeeplab segment https://host/cog.tif": "needs a server; tests/raster/ has one for URLs",
     "geodeeplab train north.tif south.tif": DOWNLOADS,

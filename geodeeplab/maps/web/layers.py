@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from geodeeplab.errors import OptionError
 from geodeeplab.raster import LayerLike, SceneLike
@@ -60,7 +61,7 @@ class MapLayers:
         """Whether two dates are compared."""
         return self.before is not None
 
-    def rasters(self) -> Iterator[SceneLike | LayerLike | None]:
+    def rasters(self) -> Iterator[Any]:
         """Yield what is given for each of `RASTERS`."""
         for kind in RASTERS:
             yield getattr(self, kind)

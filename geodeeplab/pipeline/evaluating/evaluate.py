@@ -79,7 +79,7 @@ def evaluate(
             name or id of one.
         ignore: values of the truth, by name or number, whose ground counts nowhere.
         background: class of ground that no polygon of the truth covers; and none of the labels, where they are polygons
-            of which none has this class.
+            of which none has this class. Points of a truth say nothing of the ground between them.
         all_touched: pixels count as covered that a polygon touches; by default their centre has to lie in it.
         on_overlap: which of the truth's polygons is on top, see `raster.burn`.
         labels_field: field of the labels' polygons with the class; by default `class_name`, as `segment` writes it.

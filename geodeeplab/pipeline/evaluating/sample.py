@@ -35,6 +35,7 @@ from geodeeplab.vector.layers.qgis_style import add_qml, interpretation_qml
 
 if TYPE_CHECKING:
     from geodeeplab.raster import AoiLike
+    from geodeeplab.raster.polygons.features import LayerLike
 
 BAND_ROWS = 512
 EXPECTED = 0.8
@@ -78,9 +79,13 @@ class SampleDesign:
 
 
 def sample(
-    label_raster: str | os.PathLike[str],
+    labels: "str | os.PathLike[str] | LayerLike",
     points: str | os.PathLike[str],
     *,
+    labels_field: str | None = None,
+    labels_encoding: str | None = None,
+    like: str | os.PathLike[str] | None = None,
+    background: str | int | None = None,
     expected: float | Mapping[str | int, float] = EXPECTED,
     standard_error: float = 0.01,
     least: int = 50,
@@ -99,10 +104,17 @@ def sample(
     Fill in their field `truth` with the name of a class, in QGIS from a list, and give the layer to `evaluate` with
     `class_field="truth", is_sample=True`: that gives areas and accuracies with their uncertainty.
 
+    Polygons are burned as `evaluate` does it: what is told of the map here has to be told there, too.
+
     Args:
-        label_raster: the map.
+        labels: the map, a label raster or a layer of polygons.
         points: .gpkg to write. Columns: `point`, a number from 1; `class_id` and `class_name` of the map; `map_share`,
             the class's share of the map; `truth`, null.
+        labels_field: field of the polygons with their class; by default `class_name`, as `segment` writes it.
+        labels_encoding: of the text in their file, where that does not say it.
+        like: raster on whose pixels polygons are burned, such as the scene that they were made of; its ground alone is
+            sampled.
+        background: class of ground that no polygon covers; by default it is in no class, and not sampled.
         expected: user's accuracy that is expected, of all classes, or by name or id; the others' is 0.8. With
             `standard_error` it says how many points there are (Olofsson et al. 2014, equation 13).
         standard_error: that the overall accuracy is to have.
@@ -121,26 +133,32 @@ def sample(
         SceneError: the raster cannot be read.
         OutputError: the file cannot be written.
     """
-    if is_vector(label_raster):
-        raise OptionError(
-            "points are drawn among the pixels of a label raster, and this is a layer: give the raster that it "
-            "was traced from"
-        )
-    path = check_output(points, suffixes=(".gpkg",), overwrite=overwrite, inputs=paths_in(label_raster, aoi))
+    _check_grid(labels, like=like, background=background)
+    path = check_output(points, suffixes=(".gpkg",), overwrite=overwrite, inputs=paths_in(labels, like, aoi))
     with ExitStack() as stack:
         stack.enter_context(local_files_only(local_only))
-        labels = open_labels(stack, label_raster, None, field=None, encoding=None, band=band, like=None)
-        assert labels.grid is not None
-        area = None if aoi is None else to_aoi(aoi, crs=labels.crs)
-        told = Told(progress, 2 * labels.grid.height * labels.grid.width)
-        count = len(labels.classes)
+        opened = open_labels(
+            stack,
+            labels,
+            path,  # what is true will be in these points
+            field=labels_field,
+            encoding=labels_encoding,
+            band=band,
+            like=like,
+            background=background,
+        )
+        assert opened.grid is not None
+        grid = opened.grid
+        area = None if aoi is None else to_aoi(aoi, crs=opened.crs)
+        told = Told(progress, 2 * grid.height * grid.width)
+        count = len(opened.classes)
         pixels = np.zeros(count, dtype=np.int64)
-        for _, found in _iter_bands(labels, area, told):
+        for _, found in _iter_bands(opened, area, told):
             pixels += np.bincount(found[found != UNKNOWN], minlength=count)
-        labels.check_values()
+        opened.check_values()
         sizes = sample_sizes(
             pixels,
-            expected=_expected(expected, labels.classes),
+            expected=_expected(expected, opened.classes),
             standard_error=standard_error,
             least=least,
             total=total,
@@ -150,12 +168,28 @@ def sample(
             np.sort(random.choice(pixels[index], size=sizes[index], replace=False, shuffle=False))
             for index in range(count)
         ]
-        row, col, index = _find(labels, area, ranks, told)
-        grid = labels.grid
+        row, col, index = _find(opened, area, ranks, told)
     order = random.permutation(len(row))
-    design = SampleDesign(path=path, classes=labels.classes, pixels=pixels, sizes=sizes)
+    design = SampleDesign(path=path, classes=opened.classes, pixels=pixels, sizes=sizes)
     _write(design, grid, row[order], col[order], index[order], blind=blind, overwrite=overwrite)
     return design
+
+
+def _check_grid(
+    labels: "str | os.PathLike[str] | LayerLike", *, like: str | os.PathLike[str] | None, background: str | int | None
+) -> None:
+    """Refuse polygons without a grid, and a raster with another.
+
+    Raises:
+        OptionError: there is no grid, or there are two.
+    """
+    if is_vector(labels) and like is None:
+        raise OptionError(
+            "points are pixels drawn at random, and a layer of polygons has none: name a raster on whose pixels it is "
+            "burned (`like=`), such as its scene"
+        )
+    if not is_vector(labels) and (like is not None or background is not None):
+        raise OptionError("a label raster has its own grid and classes: leave out `like=` and `background=`")
 
 
 def _iter_bands(labels: LabelInput, aoi: Aoi | None, told: Told) -> Iterator[tuple[int, NDArray[np.uint8]]]:

@@ -126,12 +126,13 @@ def open_truth(
         assert labels.grid is not None
         raster, is_warped = _raster(scene, names, labels.grid)
         path = scene.path
+    is_points = polygons is not None and polygons.is_points
     return TruthInput(
         path=path,
         layer=polygons,
         raster=raster,
         is_warped=is_warped,
-        background=UNKNOWN if background is None else names.index(background),
+        background=UNKNOWN if background is None or is_points else names.index(background),
         all_touched=all_touched,
         on_overlap=on_overlap,
     )

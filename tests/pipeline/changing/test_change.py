@@ -1,7 +1,6 @@
 """What changed between two maps."""
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from geodeeplab.pipeline.changing import transitions
 from geodeeplab.pipeline.changing.transitions import iter_bands
 from geodeeplab.raster import Grid, LabelClass
 from tests.examples import examples
+from tests.maps.web.test_map import content_of
 from tests.pipeline.changing.conftest import CLASSES, TO, Labels, fields
 
 MakeRaster = Callable[..., Path]
@@ -133,7 +133,7 @@ def test_two_scenes_with_one_model(
     assert found.changed == 0
     assert found.counts.sum() == 4800
     assert found.polygons == 0
-    assert not any(one["isSharp"] for one in content_of(tmp_path / "c.html")["pictures"])  # the scenes
+    assert not any(one["isSharp"] for one in content_of((tmp_path / "c.html").read_text())["pictures"])  # the scenes
 
 
 def test_bands_of_scenes_whose_bands_have_no_names(
@@ -152,17 +152,11 @@ def test_bands_of_scenes_whose_bands_have_no_names(
         np.testing.assert_array_equal(one.read(), other.read())
 
 
-def content_of(path: Path) -> dict[str, Any]:
-    found = re.search(r'<script type="application/json" id="content">(.*?)</script>', path.read_text(), re.DOTALL)
-    assert found is not None
-    return json.loads(found[1])  # type: ignore[no-any-return]
-
-
 def test_a_page_with_both_dates(write: Callable[..., Path], tmp_path: Path) -> None:
     before, after = fields()
     page = tmp_path / "c.html"
     found = gdl.change(write(before, "a.tif"), write(after, "b.tif"), tmp_path / "c.gpkg", html=page)
-    content = content_of(page)
+    content = content_of(page.read_text())
     assert content["title"] == "a.tif → b.tif"
     assert content["dates"] == ["Before: a.tif", "After: b.tif"]
     assert content["vectors"][0]["counts"][0] == found.polygons == 2
@@ -171,14 +165,14 @@ def test_a_page_with_both_dates(write: Callable[..., Path], tmp_path: Path) -> N
     assert found.explore().to_html() == page.read_text()
     same = tmp_path / "same.html"
     gdl.change(tmp_path / "a.tif", tmp_path / "a.tif", tmp_path / "d.gpkg", html=same)
-    assert content_of(same)["notes"] == ["There are no polygons: nothing changed."]
+    assert content_of(same.read_text())["notes"] == ["There are no polygons: nothing changed."]
 
 
 def test_a_page_with_numbers_that_have_no_names(make_raster: MakeRaster, tmp_path: Path) -> None:
     before, after = fields()
     a, b = (make_raster(one[None], f"{name}.tif", nodata=0) for one, name in ((before, "a"), (after, "b")))
     gdl.change(a, b, tmp_path / "c.gpkg", html=tmp_path / "c.html")
-    assert all(one["isSharp"] for one in content_of(tmp_path / "c.html")["pictures"])
+    assert all(one["isSharp"] for one in content_of((tmp_path / "c.html").read_text())["pictures"])
 
 
 def test_geojson_has_the_columns(write: Callable[..., Path], tmp_path: Path) -> None:
@@ -197,7 +191,7 @@ def test_refusals(write: Callable[..., Path], tmp_path: Path) -> None:
     a, b = write(before, "a.tif"), write(after, "b.tif")
     elsewhere = write(after, "e.tif", CLASSES, TO @ Affine.translation(1000, 0))
     strange = [LabelClass(id=1, name="x", color=(1, 1, 1)), LabelClass(id=2, name="y", color=(2, 2, 2))]
-    for later, options, match in (
+    cases: tuple[tuple[Path, dict[str, Any], str], ...] = (
         (elsewhere, {}, "no pixel has a class in both"),
         (write(np.minimum(after, 2), "n.tif", strange), {}, "no class in common"),
         (tmp_path / "x.gpkg", {}, "is a layer"),
@@ -205,7 +199,8 @@ def test_refusals(write: Callable[..., Path], tmp_path: Path) -> None:
         (b, {"classes": {"wood": "lake"}}, "no class 'lake'"),
         (b, {"bands": [1, 2, 3]}, "give a model"),
         (b, {"label_raster": tmp_path / "c.tif", "sieve_labels": True}, "`sieve_labels=` applies the minimum area"),
-    ):
+    )
+    for later, options, match in cases:
         with pytest.raises(OptionError, match=match):
             gdl.change(a, later, tmp_path / "c.gpkg", **options)
     assert not list(tmp_path.glob("c.*"))

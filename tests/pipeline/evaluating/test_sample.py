@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -88,6 +89,56 @@ def test_the_way_back(labels: Path, tmp_path: Path) -> None:
     assert json.loads(found.to_json())["area_weighted_accuracy"]["accuracy"] == estimate.accuracy
 
 
+def test_polygons_are_sampled_as_the_raster_that_they_were_traced_from(labels: Path, tmp_path: Path) -> None:
+    layer = tmp_path / "polygons.gpkg"
+    gdl.vectorize(labels, layer)
+    designs = [
+        gdl.sample(labels, tmp_path / "a.gpkg", total=120, least=10),
+        gdl.sample(layer, tmp_path / "b.gpkg", total=120, least=10, like=labels),
+    ]
+    of_raster, of_layer = (
+        sorted((one["id"], one["name"], one["pixels"]) for one in design.to_dict()["classes"]) for design in designs
+    )
+    assert of_layer == of_raster
+    points = gpd.read_file(tmp_path / "b.gpkg", layer="sample")
+    assert points.class_id.tolist() == values_at(labels, points)
+    points["truth"] = np.where(points.point % 7 == 0, "wood", points.class_name)
+    by_name = []
+    cases: list[tuple[Path, dict[str, Any]]] = [(labels, {}), (layer, {"like": labels})]
+    for map_, told in cases:
+        found = gdl.evaluate(map_, points, class_field="truth", is_sample=True, **told)
+        assert found.area_estimate is not None
+        one = found.area_estimate
+        names = [each.name for each in found.classes]
+        by_name.append({name: (one.adjusted[i], one.margin[i]) for i, name in enumerate(names)})
+    for name, numbers in by_name[0].items():
+        assert by_name[1][name] == pytest.approx(numbers)
+
+
+def test_ground_beside_polygons_can_be_a_class(labels: Path, tmp_path: Path) -> None:
+    """Of 200 points on woods a fifth lies on fields, and of those beside them none is missed."""
+    layer = tmp_path / "woods.gpkg"
+    gdl.vectorize(labels, layer)
+    woods = gpd.read_file(layer, layer="landcover").query("class_name == 'wood'").rename(columns={"class_name": "kind"})
+    woods[["kind", "geometry"]].to_file(layer, layer="woods", engine="pyogrio")
+    woods = gpd.read_file(layer, layer="woods")
+    told: dict[str, Any] = {"labels_field": "kind", "like": labels, "background": "other"}
+    design = gdl.sample(woods, tmp_path / "p.gpkg", total=400, least=200, **told)
+    assert [one.name for one in design.classes] == ["wood", "other"]
+    with rasterio.open(labels) as src:
+        count = int((src.read(1) == 2).sum())
+    assert design.pixels.tolist() == [count, 80 * 60 - count]
+    points = gpd.read_file(tmp_path / "p.gpkg", layer="sample")
+    points["truth"] = points.class_name
+    points.loc[points.index[points.class_name == "wood"][:40], "truth"] = "other"
+    found = gdl.evaluate(woods, points, class_field="truth", is_sample=True, **told)
+    assert found.counts is not None
+    assert found.counts.tolist() == [[160, 0], [40, 200]]
+    estimate = found.area_estimate
+    assert estimate is not None
+    assert estimate.adjusted[0] == pytest.approx(0.8 * estimate.mapped[0])
+
+
 def test_within_an_area(labels: Path, tmp_path: Path) -> None:
     with rasterio.open(labels) as src:
         left, bottom, right, top = src.bounds
@@ -101,8 +152,14 @@ def test_within_an_area(labels: Path, tmp_path: Path) -> None:
 
 
 def test_refusals(labels: Path, tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="give the raster that it was traced from"):
+    with pytest.raises(OptionError, match="name a raster on whose pixels it is burned"):
         gdl.sample(tmp_path / "a.gpkg", tmp_path / "p.gpkg")
+    with pytest.raises(OptionError, match="has its own grid and classes"):
+        gdl.sample(labels, tmp_path / "p.gpkg", like=labels)
+    with pytest.raises(OptionError, match="has its own grid and classes"):
+        gdl.sample(labels, tmp_path / "p.gpkg", background="other")
+    with pytest.raises(OptionError, match="has its own grid and no fields"):
+        gdl.sample(labels, tmp_path / "p.gpkg", labels_field="kind")
     with pytest.raises(OptionError, match="'sea', which is no class"):
         gdl.sample(labels, tmp_path / "p.gpkg", expected={"sea": 0.5})
     gdl.sample(labels, tmp_path / "p.gpkg", total=20, least=5)
