@@ -13,7 +13,13 @@ from geodeeplab.raster.cog import (
 )
 from geodeeplab.raster.grid import Grid
 from geodeeplab.raster.label_scene import as_label_scene, check_lossless, label_nodata, open_label_scene
-from geodeeplab.raster.outputs.checks import atomic_outputs, check_distinct, check_output, output_errors
+from geodeeplab.raster.outputs.checks import (
+    atomic_outputs,
+    check_distinct,
+    check_output,
+    check_outputs,
+    output_errors,
+)
 from geodeeplab.raster.outputs.inputs import check_not_inputs, iter_files, paths_in
 from geodeeplab.raster.polygons.aoi import Aoi, AoiLike, to_aoi
 from geodeeplab.raster.polygons.burn import OVERLAPS, Overlap, burn
@@ -77,6 +83,7 @@ __all__ = [
     "check_lossless",
     "check_not_inputs",
     "check_output",
+    "check_outputs",
     "classes_tag",
     "describe_difference",
     "encode_block",

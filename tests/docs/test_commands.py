@@ -91,8 +91,8 @@ def reason(command: str) -> str | None:
     return next((why for start, why in NOT_RUN.items() if command.startswith(start)), None)
 
 
-def run_command(run: Run, folder: Path, command: str) -> None:  # noqa: F811 - the fixture
-    """Run a command in a folder; what it writes is put away first, as if each had been run alone."""
+def failed(run: Run, folder: Path, command: str) -> str:  # noqa: F811 - the fixture
+    """Run a command in a folder, and give what went wrong; what it writes is put away first, as if it were alone."""
     program, *argv = shlex.split(command)
     assert program == "geodeeplab", f"{command}: neither run nor named in NOT_RUN"
     reads_confidence = argv[0] in ("evaluate", "vectorize")
@@ -102,14 +102,15 @@ def run_command(run: Run, folder: Path, command: str) -> None:  # noqa: F811 - t
             for one in (path, Path(f"{path}.aux.xml")):
                 shutil.rmtree(one) if one.is_dir() else one.unlink(missing_ok=True)
     ran = run(*argv)
-    assert ran.status in ((0, FAULTY) if argv[0] == "check" else (0,)), f"{command}\n{ran.out}{ran.err}"
+    went_well = ran.status in ((0, FAULTY) if argv[0] == "check" else (0,))
+    return "" if went_well else f"{command}\n{ran.out}{ran.err}"
 
 
 @pytest.mark.slow
 def test_the_first_commands_of_the_readme(run: Run, folder: Path, tmp_path: Path) -> None:  # noqa: F811
     with quick(tmp_path / "cache"):
         for command in shell_commands("README.md")[:FIRST]:
-            run_command(run, folder, command)
+            assert not failed(run, folder, command)
     assert {"landcover.gpkg", "landcover.html", "mine.gpkg", "mine.html"} <= set(os.listdir(folder))
 
 
@@ -117,8 +118,7 @@ def test_the_first_commands_of_the_readme(run: Run, folder: Path, tmp_path: Path
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_of_a_page(run: Run, folder: Path, page: str) -> None:  # noqa: F811
     for command in shell_commands(page):
-        if reason(command) is None:
-            run_command(run, folder, command)
+        assert reason(command) is not None or not failed(run, folder, command)
 
 
 def test_what_is_not_run_is_there() -> None:
@@ -159,9 +159,10 @@ def test_python_of_a_page(sample: Path, tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setenv("GEODEEPLAB_CACHE_DIR", str(tmp_path / "cache"))
     names: dict[str, Any] = {"gdl": gdl, "network": nn.Conv2d(3, 2, 1), "tiles": np.zeros((1, 3, 768, 768), np.float32)}
-    for line, source in python_blocks(page):
-        if any(part in source for part in PYTHON_NOT_RUN.get(page, {})):
-            continue
+    blocks = [*python_blocks(page)]
+    run_blocks = [one for one in blocks if not any(part in one[1] for part in PYTHON_NOT_RUN.get(page, {}))]
+    assert run_blocks or page in PYTHON_NOT_RUN
+    for line, source in run_blocks:
         place = tmp_path / f"line-{line}"
         shutil.copytree(sample, place)
         monkeypatch.chdir(place)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geodeeplab.errors import OptionError
+from geodeeplab.maps.figures import require_matplotlib
 from geodeeplab.pipeline.changing.inputs import least_confidence, segment_both
 from geodeeplab.pipeline.changing.kinds import number_kinds
 from geodeeplab.pipeline.changing.map_pair import open_map_pair
@@ -24,8 +25,7 @@ from geodeeplab.raster import (
     RASTER_SUFFIXES,
     Grid,
     atomic_outputs,
-    check_distinct,
-    check_output,
+    check_outputs,
     local_files_only,
     paths_in,
 )
@@ -100,7 +100,7 @@ def change(
     if options.instance_classes:
         raise OptionError("changes are of areas, not of objects: leave out `instances=`")
     _check_options(options, shift_px=shift_px, sieve_labels=sieve_labels, model=model, bands=bands)
-    outputs = _check_outputs(
+    outputs = check_outputs(
         {
             "polygons": (polygons, POLYGON_SUFFIXES),
             "label_raster": (label_raster, RASTER_SUFFIXES),
@@ -112,6 +112,8 @@ def change(
         overwrite=overwrite,
     )
     page = outputs.pop("html", None)
+    if figure is not None:
+        require_matplotlib()
     with ExitStack() as stack:
         stack.enter_context(local_files_only(local_only))
         maps: tuple[FilePath, FilePath] = before, after
@@ -175,23 +177,6 @@ def _check_options(
         )
     if bands is not None and model is None:
         raise OptionError("`bands=` are those of scenes that a model reads: give a model, `model=`, or leave them out")
-
-
-def _check_outputs(
-    asked: Mapping[str, tuple[FilePath | None, Sequence[str]]], *, inputs: Sequence[FilePath], overwrite: bool
-) -> dict[str, Path]:
-    """Give the paths of the outputs that are asked for, by name.
-
-    Raises:
-        OptionError, OutputError: one cannot be.
-    """
-    outputs = {
-        name: check_output(path, suffixes=suffixes, overwrite=overwrite, inputs=inputs)
-        for name, (path, suffixes) in asked.items()
-        if path is not None
-    }
-    check_distinct(outputs.values())
-    return outputs
 
 
 def _write(

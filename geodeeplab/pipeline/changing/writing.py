@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -102,14 +102,10 @@ def readings_to_write(options: PolygonOptions, *, with_raster: bool) -> int:
 
 
 def plan_changes(options: PolygonOptions, *, grid: Grid, kinds: Kinds, dst_path: Path) -> PolygonPlan:
-    """Plan the polygons of the changes that occur; see `plan_polygons`."""
-    return plan_polygons(
-        options,
-        grid=grid,
-        classes=[*kinds.changes, LabelClass(id=UNCHANGED, name="unchanged", color=(128, 128, 128))],
-        nodata=NOTHING,
-        dst_path=dst_path,
-    )
+    """Plan the polygons of the changes that occur; see `plan_polygons`. Unchanged ground may have a minimum area."""
+    unchanged = LabelClass(id=UNCHANGED, name="unchanged", color=(128, 128, 128))
+    plan = plan_polygons(options, grid=grid, classes=[*kinds.changes, unchanged], nodata=NOTHING, dst_path=dst_path)
+    return replace(plan, classes=kinds.changes)  # it has no polygons
 
 
 def change_tags(facts: Mapping[str, Any]) -> dict[str, str]:

@@ -4,25 +4,20 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from geodeeplab.errors import OptionError
+from geodeeplab.pipeline.checking.first_reading import FirstReading, Progress, fit_polygons
 from geodeeplab.pipeline.checking.result import LayerCheck
-from geodeeplab.raster import atomic_outputs, check_distinct, check_output, local_files_only, paths_in
+from geodeeplab.raster import atomic_outputs, check_outputs, local_files_only, paths_in
 from geodeeplab.raster.crs import to_crs
-from geodeeplab.raster.polygons.class_text import listed
-from geodeeplab.raster.polygons.projecting import edge_ends
 from geodeeplab.vector.checking.attributes import ID_FIELD, NAME_FIELD, AttributeCheck
 from geodeeplab.vector.checking.coverage import CoverageCheck
 from geodeeplab.vector.checking.faults import Faults, join_faults
 from geodeeplab.vector.checking.file_facts import iter_layer_faults
-from geodeeplab.vector.checking.reading import FeatureBatch, FeatureSource, open_features
-from geodeeplab.vector.checking.shapes import has_finite_points, iter_shape_faults
+from geodeeplab.vector.checking.reading import FeatureSource, open_features
 from geodeeplab.vector.checking.windows import WindowFiles, plan_windows
 
 if TYPE_CHECKING:
@@ -33,9 +28,6 @@ NARROW = 0.1
 """Of the median edge: holes narrower than this are gaps, unless a width is given."""
 NOTHING = 1e-6
 """Of the median edge: what is narrower is no overlap and no gap, but a vertex that is somewhere else."""
-
-Progress = Callable[[int, int], None]
-"""Called with the features looked at and those to be looked at, each three times; it may raise to cancel."""
 
 
 def check(
@@ -90,13 +82,9 @@ def check(
     wanted_width = math.inf if gap_width == "all" else gap_width
     _check_numbers(min_area=min_area, spike_degrees=spike_degrees, gap_width=wanted_width or 0.0)
     wanted = None if crs is None else to_crs(crs)
-    asked = (("faults", faults, ".gpkg"), ("json", json, ".json"))
-    outputs = {
-        name: check_output(path, suffixes=(suffix,), overwrite=overwrite, inputs=paths_in(polygons))
-        for name, path, suffix in asked
-        if path is not None
-    }
-    check_distinct(outputs.values())
+    outputs = check_outputs(
+        {"faults": (faults, (".gpkg",)), "json": (json, (".json",))}, overwrite=overwrite, inputs=paths_in(polygons)
+    )
     with local_files_only(local_only):
         source = open_features(polygons, layer=layer)
         attributes = AttributeCheck(
@@ -104,13 +92,9 @@ def check(
             classes=None if classes is None else [str(one) for one in classes],
             nullable=nullable,
         )
-        seen = _Seen(spike_degrees=spike_degrees, min_area=min_area)
+        seen = FirstReading(spike_degrees=spike_degrees, min_area=min_area)
         found = [*seen.iter_faults(source, attributes, progress)]
-        if class_field is not None and class_field not in seen.fields:
-            raise OptionError(
-                f"polygon layer '{source.name}' has no field '{class_field}': choose the class field among "
-                f"{listed(seen.fields)}"
-            )
+        seen.check_field(class_field, source)
         width = NARROW * seen.median_edge if wanted_width is None else float(wanted_width)
         coverage = CoverageCheck(tolerance=NOTHING * seen.median_edge, gap_width=width)
         found += _iter_between(source, coverage, seen, progress)
@@ -130,97 +114,22 @@ def check(
             "seconds": time.perf_counter() - started,
         },
     )
-    if outputs:
-        with atomic_outputs(outputs.values(), overwrite=overwrite) as temporary:
-            if "faults" in outputs:
-                result.save(temporary[outputs["faults"]], overwrite=True)
-            if "json" in outputs:
-                temporary[outputs["json"]].write_text(result.to_json() + "\n", encoding="utf-8")
+    _write(result, outputs, overwrite=overwrite)
     return result
 
 
-class _Seen:
-    """What a first pass over a layer finds of its features by themselves, and keeps of them."""
-
-    def __init__(self, *, spike_degrees: float, min_area: float) -> None:
-        self._spike_degrees, self._min_area = spike_degrees, min_area
-        self._boxes = [np.empty((0, 4))]
-        self._vertices = [np.empty(0, dtype=np.int64)]
-        self._bounds = np.array([np.inf, np.inf, -np.inf, -np.inf])
-        self.count = 0
-        """Features."""
-        self.fields: list[str] = []
-        """Columns but the geometry."""
-        self.median_edge = 0.0
-        """Of the first features that have edges, in units of the CRS."""
-
-    def iter_faults(
-        self, source: FeatureSource, attributes: AttributeCheck, progress: Progress | None
-    ) -> Iterator[Faults]:
-        """Read the layer once."""
-        for batch in source.batches():
-            self.fields = batch.columns.column_names
-            yield from iter_shape_faults(
-                batch.geometries,
-                batch.fids,
-                batch.notes,
-                spike_degrees=self._spike_degrees,
-                min_area=self._min_area,
-            )
-            yield from attributes.iter_faults(batch.columns, batch.fids)
-            self._keep(batch)
-            if progress is not None:
-                progress(self.count, 3 * max(self.count, source.count_estimate))
-
-    @property
-    def boxes(self) -> NDArray[np.float64]:
-        """Least x and y, greatest x and y (m, 4) of the geometries that have finite ones."""
-        return np.concatenate(self._boxes)
-
-    @property
-    def vertices(self) -> NDArray[np.int64]:
-        """Vertices (m,) of the same."""
-        return np.concatenate(self._vertices)
-
-    @property
-    def bounds(self) -> NDArray[np.float64]:
-        """Least x and y, greatest x and y (4,) of all geometries; NaN where there are none."""
-        return np.where(np.isfinite(self._bounds).all(), self._bounds, np.nan)
-
-    def _keep(self, batch: FeatureBatch) -> None:
-        import shapely
-
-        self.count += len(batch.fids)
-        boxes = shapely.bounds(batch.geometries)
-        placed = np.isfinite(boxes).all(axis=1)
-        if placed.any():
-            np.minimum(self._bounds[:2], boxes[placed, :2].min(axis=0), out=self._bounds[:2])
-            np.maximum(self._bounds[2:], boxes[placed, 2:].max(axis=0), out=self._bounds[2:])
-        self._boxes.append(boxes[placed])
-        self._vertices.append(shapely.get_num_coordinates(batch.geometries[placed]).astype(np.int64))
-        if self.median_edge:
-            return
-        polygons, _ = fit_polygons(batch)
-        if len(polygons):
-            start, stop = edge_ends(shapely.get_parts(polygons))
-            lengths = np.hypot(*(stop - start).T)
-            self.median_edge = float(np.median(lengths[lengths > 0]))
-
-
-def fit_polygons(batch: FeatureBatch) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Give the valid polygons and multipolygons of a batch, which alone can be neighbours, and their numbers."""
-    import shapely
-
-    kinds = shapely.get_type_id(batch.geometries)
-    fit = (kinds == shapely.GeometryType.POLYGON) | (kinds == shapely.GeometryType.MULTIPOLYGON)
-    fit &= (batch.notes == "") & ~shapely.is_empty(batch.geometries)
-    fit[fit] = has_finite_points(batch.geometries[fit])
-    fit[fit] = shapely.is_valid(batch.geometries[fit])
-    return batch.geometries[fit], batch.fids[fit]
+def _write(result: LayerCheck, outputs: Mapping[str, Path], *, overwrite: bool) -> None:
+    if not outputs:
+        return
+    with atomic_outputs(outputs.values(), overwrite=overwrite) as temporary:
+        if "faults" in outputs:
+            result.save(temporary[outputs["faults"]], overwrite=True)
+        if "json" in outputs:
+            temporary[outputs["json"]].write_text(result.to_json() + "\n", encoding="utf-8")
 
 
 def _iter_between(
-    source: FeatureSource, coverage: CoverageCheck, seen: _Seen, progress: Progress | None
+    source: FeatureSource, coverage: CoverageCheck, seen: FirstReading, progress: Progress | None
 ) -> Iterator[Faults]:
     """Read the layer again, sort it into windows, and look at the neighbours in each."""
     windows, done = plan_windows(seen.boxes, seen.vertices), seen.count
@@ -240,7 +149,7 @@ def _iter_between(
 
 
 def _unchecked(
-    seen: _Seen,
+    seen: FirstReading,
     classes: Sequence[str | int] | None,
     class_field: str | None,
     *,

@@ -7,7 +7,7 @@ from typing import Any
 
 from geodeeplab.pipeline.evaluating.objects import STATUS_SUFFIXES, ObjectComparison, write_statuses
 from geodeeplab.pipeline.evaluating.result import Evaluation
-from geodeeplab.raster import atomic_outputs, check_distinct, check_output
+from geodeeplab.raster import atomic_outputs, check_outputs
 
 FilePath = str | os.PathLike[str]
 
@@ -26,13 +26,11 @@ def check_files(
         OptionError: a suffix is wrong, two are one file, one is an input, or matplotlib is missing for a page.
         OutputError: a file exists and is not to be replaced, or its folder does not exist.
     """
-    wanted = (("report", report, (".png",)), ("json", json, (".json",)), ("statuses", statuses, STATUS_SUFFIXES))
-    outputs = {
-        name: check_output(path, suffixes=suffixes, overwrite=overwrite, inputs=inputs)
-        for name, path, suffixes in wanted
-        if path is not None
-    }
-    check_distinct(outputs.values())
+    outputs = check_outputs(
+        {"report": (report, (".png",)), "json": (json, (".json",)), "statuses": (statuses, STATUS_SUFFIXES)},
+        overwrite=overwrite,
+        inputs=inputs,
+    )
     if report is not None:
         from geodeeplab.maps.figures import require_matplotlib
 

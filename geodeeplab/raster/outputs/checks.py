@@ -3,7 +3,7 @@
 import os
 import secrets
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -52,6 +52,33 @@ def check_output(
     check_not_inputs([path], inputs)
     check_place(path, overwrite=overwrite)
     return path
+
+
+def check_outputs(
+    asked: Mapping[str, tuple[FilePath | None, Sequence[str]]],
+    *,
+    overwrite: bool = False,
+    inputs: Iterable[FilePath] = (),
+) -> dict[str, Path]:
+    """Give the paths of the outputs that are asked for, by name, after the checks that need no work done.
+
+    Args:
+        asked: Path and known suffixes of each, see `check_output`; None for what is not asked for.
+        overwrite: Whether files that exist may be replaced.
+        inputs: Files and URLs that the work reads.
+
+    Raises:
+        OptionError: A suffix is unknown, a path is that of an input, or two are one file.
+        OutputError: A folder does not exist or is not writable, or a path exists.
+    """
+    inputs = list(inputs)
+    outputs = {
+        name: check_output(path, suffixes=suffixes, overwrite=overwrite, inputs=inputs)
+        for name, (path, suffixes) in asked.items()
+        if path is not None
+    }
+    check_distinct(outputs.values())
+    return outputs
 
 
 def check_place(path: Path, *, overwrite: bool) -> None:

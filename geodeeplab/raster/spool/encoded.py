@@ -4,6 +4,7 @@ A block's file is compressed in the squares, and by the codec, of the raster tha
 that lies in one block is copied into it as it is.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from geodeeplab.errors import OptionError, OutputError
 
 BLOCK_SIZE = 512
 """Side of the squares that rasters are compressed in, counted from the scene's corner, in the files of blocks, too."""
+THREADS = min(4, os.cpu_count() or 1)
+"""That squares and overviews are made in, beside those of the run."""
 DEFLATE_LEVEL = 5
 """Of libdeflate's: 6 makes label rasters a tenth smaller in 2.5 times the time, 1 a quarter larger in 0.6 of it."""
 TOP = 1_000_000_000  # more rows than any scene has; at 0 rasterio warns of a file without georeference

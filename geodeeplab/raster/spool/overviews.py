@@ -5,7 +5,6 @@ of it needs a little more than four squares of the level below, and nothing else
 scene, squares are made side by side in threads, and no order of blocks shows.
 """
 
-import os
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -19,13 +18,12 @@ from rasterio.windows import Window
 
 from geodeeplab.atomic import make_fresh_folder
 from geodeeplab.raster.outputs.checks import output_errors
-from geodeeplab.raster.spool.encoded import BLOCK_SIZE, encode_block
+from geodeeplab.raster.spool.encoded import BLOCK_SIZE, THREADS, encode_block
 from geodeeplab.raster.spool.reading import read_part
 from geodeeplab.raster.spool.spans import Spans, spans_of
 from geodeeplab.raster.spool.store import BlockSpool
 
 Resampling = Literal["mode", "average"]
-THREADS = min(4, os.cpu_count() or 1)
 SOURCE_BYTES = 16 << 20
 """Pixels that a thread reads at once, or those of a single square where these are more."""
 

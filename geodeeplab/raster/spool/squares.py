@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -24,14 +25,13 @@ from geodeeplab.raster.spool.directories import (
     Directory,
     read_directories,
 )
-from geodeeplab.raster.spool.encoded import BLOCK_SIZE, encode_block, file_origin
+from geodeeplab.raster.spool.encoded import BLOCK_SIZE, THREADS, encode_block, file_origin
 from geodeeplab.raster.spool.journal import SpoolEntry
 from geodeeplab.raster.spool.reading import read_part
 from geodeeplab.raster.spool.store import BlockSpool
 
 ALIKE = (258, 259, 277, 284, 317, 322, 323, 339)
 """Tags that say how tiles are to be read: bits, compression, bands, planes, predictor, sides, kind of number."""
-THREADS = min(4, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,64 +90,73 @@ def find_squares(
         joined: An empty file.
         window: The part; default all.
     """
-    window = Window(0, 0, spool.shape[1], spool.shape[0]) if window is None else window
-    across = -(-window.width // BLOCK_SIZE)
-    files: dict[Path | None, int] = {None: 0}
+    finder = _Finder(spool, layer, tags, window or Window(0, 0, spool.shape[1], spool.shape[0]))
     found: list[NDArray[np.int64]] = []
     with ThreadPoolExecutor(THREADS, thread_name_prefix="squares") as pool:
-        for first in range(0, window.height, BLOCK_SIZE):
-            rows = (window.row_off + first, window.row_off + min(first + BLOCK_SIZE, window.height))
-            places = np.full((across, 3), -1, dtype=np.int64)
-            for entry in spool.entries_touching(rows, (window.col_off, window.col_off + window.width)):
-                _find_in(spool, layer, entry, tags, rows, window, files, places)
+        for rows in finder.rows():
+            places = finder.find(rows)
             missing = np.flatnonzero(places[:, 0] < 0).tolist()
-
-            def join(col: int, rows: tuple[int, int] = rows) -> bytes:
-                left = window.col_off + col * BLOCK_SIZE
-                cols = (left, min(left + BLOCK_SIZE, window.col_off + window.width))
-                return _compress(read_part(spool, layer, rows=rows, cols=cols))
-
-            for col, tile in zip(missing, pool.map(join, missing), strict=True):
+            for col, tile in zip(missing, pool.map(partial(finder.join, rows), missing), strict=True):
                 places[col] = 0, joined.tell(), len(tile)
                 joined.write(tile)
             found.append(places)
     every = np.concatenate(found)
-    return Squares(files=tuple(files), file=every[:, 0], offset=every[:, 1], size=every[:, 2])
+    return Squares(files=tuple(finder.files), file=every[:, 0], offset=every[:, 1], size=every[:, 2])
 
 
-def _find_in(
-    spool: BlockSpool,
-    layer: str,
-    entry: SpoolEntry,
-    tags: Directory,
-    rows: tuple[int, int],
-    window: Window,
-    files: dict[Path | None, int],
-    places: NDArray[np.int64],
-) -> None:
-    """Note the squares of a row that lie wholly in a block."""
-    if window.row_off % BLOCK_SIZE or window.col_off % BLOCK_SIZE:
-        return
-    origin = file_origin(entry.box[0], entry.box[2])
-    path = spool.folder / entry.file(spool.layer(layer))
-    height, width = spool.shape
-    whole = []
-    for col in range(places.shape[0]):
-        left = window.col_off + col * BLOCK_SIZE
-        right = min(left + BLOCK_SIZE, window.col_off + window.width)
-        is_cut = right < min(left + BLOCK_SIZE, width) or rows[1] < min(rows[0] + BLOCK_SIZE, height)
-        if not is_cut and contains(entry.box, (*rows, left, right)):
-            whole.append((col, (left - origin[1]) // BLOCK_SIZE))
-    if not whole:
-        return
-    index = _index(path, (entry.box[1] - origin[0], entry.box[3] - origin[1]), tags)
-    if index is None:
-        return
-    offsets, sizes = index
-    number = files.setdefault(path, len(files))
-    row = (rows[0] - origin[0]) // BLOCK_SIZE
-    for col, source in whole:
-        places[col] = number, offsets[row, source], sizes[row, source]
+class _Finder:
+    """Finds the squares of a part of a layer, a row of them at a time."""
+
+    def __init__(self, spool: BlockSpool, layer: str, tags: Directory, window: Window) -> None:
+        self._spool, self._layer, self._tags, self._window = spool, layer, tags, window
+        self.files: dict[Path | None, int] = {None: 0}
+        """The files that hold any, and their numbers; None stands for the one that is put together."""
+
+    def rows(self) -> Iterator[tuple[int, int]]:
+        """Yield the first row of each row of squares, and the one after its last."""
+        top, height = self._window.row_off, self._window.height
+        for first in range(0, height, BLOCK_SIZE):
+            yield top + first, top + min(first + BLOCK_SIZE, height)
+
+    def find(self, rows: tuple[int, int]) -> NDArray[np.int64]:
+        """Give file, offset and size (n, 3) of the squares of a row; −1 for those that no block holds wholly."""
+        places = np.full((-(-self._window.width // BLOCK_SIZE), 3), -1, dtype=np.int64)
+        left, width = self._window.col_off, self._window.width
+        if self._window.row_off % BLOCK_SIZE or left % BLOCK_SIZE:
+            return places
+        for entry in self._spool.entries_touching(rows, (left, left + width)):
+            self._note(entry, rows, places)
+        return places
+
+    def join(self, rows: tuple[int, int], col: int) -> bytes:
+        """Read a square of a row from all blocks that share it, and compress it."""
+        return _compress(read_part(self._spool, self._layer, rows=rows, cols=self._cols(col)))
+
+    def _cols(self, col: int) -> tuple[int, int]:
+        left = self._window.col_off + col * BLOCK_SIZE
+        return left, min(left + BLOCK_SIZE, self._window.col_off + self._window.width)
+
+    def _note(self, entry: SpoolEntry, rows: tuple[int, int], places: NDArray[np.int64]) -> None:
+        """Note the squares of a row that lie wholly in a block."""
+        origin = file_origin(entry.box[0], entry.box[2])
+        height, width = self._spool.shape
+        whole = []
+        for col in range(len(places)):
+            left, right = self._cols(col)
+            is_cut = right < min(left + BLOCK_SIZE, width) or rows[1] < min(rows[0] + BLOCK_SIZE, height)
+            if not is_cut and contains(entry.box, (*rows, left, right)):
+                whole.append((col, (left - origin[1]) // BLOCK_SIZE))
+        if not whole:
+            return
+        path = self._spool.folder / entry.file(self._spool.layer(self._layer))
+        index = _index(path, (entry.box[1] - origin[0], entry.box[3] - origin[1]), self._tags)
+        if index is None:
+            return
+        offsets, sizes = index
+        number = self.files.setdefault(path, len(self.files))
+        row = (rows[0] - origin[0]) // BLOCK_SIZE
+        for col, source in whole:
+            places[col] = number, offsets[row, source], sizes[row, source]
 
 
 def _index(path: Path, shape: tuple[int, int], tags: Directory) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:

@@ -17,8 +17,9 @@ from geodeeplab.vector.checking.edges import (
     wrongly_met,
     wrongly_shared,
 )
-from geodeeplab.vector.checking.faces import are_covered, enclosed, points_beside
+from geodeeplab.vector.checking.faces import enclosed, points_beside
 from geodeeplab.vector.checking.faults import NOBODY, Faults, list_faults
+from geodeeplab.vector.checking.tree import PolygonTree
 from geodeeplab.vector.checking.windows import Box
 
 SAME = 1 - 1e-9
@@ -59,8 +60,9 @@ class CoverageCheck:
             return
         edges = edges_of(geometries, window)
         singles, others = single_edges(edges, window)
-        step = 10 * self._tolerance
-        wrong = (wrongly_shared(edges), wrongly_met(edges), wrongly_inside(geometries, singles, step=step))
+        tree = PolygonTree(geometries)
+        inside = wrongly_inside(tree, singles, step=10 * self._tolerance)
+        wrong = (wrongly_shared(edges), wrongly_met(edges), inside)
         pairs = np.unique(np.concatenate(wrong), axis=0)
         is_faulty = len(pairs) > 0
         new = [tuple(pair) not in self._known for pair in np.sort(fids[pairs], axis=1).tolist()]
@@ -71,7 +73,7 @@ class CoverageCheck:
             lines = shapely.linestrings(singles.ends.reshape(-1, 2, 2))
             faces, loose = enclosed(lines, are_noded=not is_faulty, window=window, beyond=others.ends.reshape(-1, 2))
             self._loose.append(loose)
-            yield self._gaps(faces[~are_covered(shapely.point_on_surface(faces), geometries)])
+            yield self._gaps(faces[~tree.covers(shapely.point_on_surface(faces))])
 
     def last_faults(self, batches: Callable[[], Iterable[NDArray[Any]]]) -> Faults:
         """Find the gaps that reach across windows.
@@ -87,7 +89,7 @@ class CoverageCheck:
             beside = points_beside(faces, step=10 * self._tolerance)
             covered = np.zeros(len(faces), dtype=np.bool_)
             for polygons in batches():
-                covered |= are_covered(beside, polygons)
+                covered |= PolygonTree(polygons).covers(beside)
             faces = faces[~covered]
         if len(faces):  # what lies in them was seen in its own window
             for polygons in batches():

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geodeeplab.vector.checking.tree import PolygonTree
 from geodeeplab.vector.checking.windows import Box, holds
 
 Pairs = NDArray[np.int64]
@@ -110,11 +111,11 @@ def wrongly_met(edges: Edges) -> Pairs:
     return _pairs(found[:, 0], found[:, 1])
 
 
-def wrongly_inside(geometries: NDArray[Any], singles: Edges, *, step: float) -> Pairs:
+def wrongly_inside(tree: PolygonTree, singles: Edges, *, step: float) -> Pairs:
     """Give the pairs of polygons of which one lies where the other is, beside a single edge or at a point inside.
 
     Args:
-        geometries: (n,) polygons and multipolygons.
+        tree: all polygons.
         singles: edges of one polygon alone.
         step: how far beside an edge it is looked.
     """
@@ -123,13 +124,12 @@ def wrongly_inside(geometries: NDArray[Any], singles: Edges, *, step: float) -> 
     along = singles.ends[:, 2:] - singles.ends[:, :2]
     right = np.column_stack([along[:, 1], -along[:, 0]]) * (step / np.hypot(*along.T))[:, None]
     beside = (singles.ends[:, :2] + singles.ends[:, 2:]) / 2 + right
-    points = np.concatenate([shapely.points(beside), shapely.point_on_surface(geometries)])
-    owner = np.concatenate([singles.owner, np.arange(len(geometries))])
-    shapely.prepare(geometries)
-    point, polygon = shapely.STRtree(geometries).query(points)
+    points = np.concatenate([shapely.points(beside), shapely.point_on_surface(tree.polygons)])
+    owner = np.concatenate([singles.owner, np.arange(len(tree.polygons))])
+    point, polygon = tree.near(points)
     foreign = owner[point] != polygon
     point, polygon = point[foreign], polygon[foreign]
-    inside = shapely.contains_properly(geometries[polygon], points[point])
+    inside = shapely.contains_properly(tree.polygons[polygon], points[point])
     return _pairs(owner[point[inside]], polygon[inside])
 
 

@@ -46,17 +46,6 @@ def enclosed(
     return faces[is_left], lines[is_open[one]]
 
 
-def are_covered(points: NDArray[Any], polygons: NDArray[Any]) -> NDArray[np.bool_]:
-    """Tell which points (n,) lie in polygons, or between two of them."""
-    import shapely
-
-    point, polygon = shapely.STRtree(polygons).query(points)
-    shapely.prepare(polygons)
-    covered = np.zeros(len(points), dtype=np.bool_)
-    covered[point[shapely.covers(polygons[polygon], points[point])]] = True
-    return covered
-
-
 def points_beside(faces: NDArray[Any], *, step: float) -> NDArray[Any]:
     """Give a point of each face (n,) right beside the longest edge of its shell, where nothing else lies."""
     import shapely
