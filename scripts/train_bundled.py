@@ -198,7 +198,10 @@ def numbers(found: Evaluation) -> dict[str, Any]:
     }
     if found.objects is not None:
         facts["objects"] = {
-            name: {"precision": round(one.precision, 4), "recall": round(one.recall, 4), "f1": round(one.f1, 4)}
+            name: {
+                score: round(getattr(one, score), 4)
+                for score in ("precision", "recall", "f1", "pq", "mean_iou", "ap", "ap50")
+            }
             for name, one in zip(names, found.objects, strict=True)
             if one.matched
         }

@@ -57,9 +57,10 @@ def show_models(name: str | None, *, as_json: bool) -> None:
         gsd = f", {contract.gsd_m:g} m" if contract.gsd_m else ""
         bands = ", ".join(f"{band.name} (optional)" if band.is_optional else band.name for band in contract.bands)
         classes = ", ".join(f"{item.id} {item.name}" for item in contract.classes)
+        apart = f"; boundaries of {', '.join(contract.instances)}" if contract.instances else ""
         return (
             f"{contract.name}: {head}{int8}\n  reads   {bands} ({contract.dtype}{gsd})\n"
-            f"  gives   {classes}\n  licence {contract.licence or 'not stated'}"
+            f"  gives   {classes}{apart}\n  licence {contract.licence or 'not stated'}"
         )
 
     contracts = [read_contract(name)] if name else [read_contract(each) for each in iter_bundled()]

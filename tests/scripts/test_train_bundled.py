@@ -124,3 +124,17 @@ def test_buildings_are_split_by_country_and_reported_on_the_larger_area(places: 
     assert sum(one["truth_pixels"] for one in report["classes"]) == 2 * 256 * 256
     assert "OpenStreetMap" in contract.licence
     assert set(contract.metrics) == {"kampala2-selection", "kampala1-report", "validation"}
+
+
+@pytest.mark.slow
+@SCALED
+def test_buildings_that_touch_are_told_apart_and_a_place_is_left_out(places: Path, tmp_path: Path) -> None:
+    options = ["--instances", "--boundary-px", "1", "--leave-out", "catanduanes"]
+    train_bundled.main(
+        ["buildings-aerial", "--data", str(places.parent), "--out", str(tmp_path / "out"), *SMALL, *options]
+    )
+    contract = read_contract(tmp_path / "out" / "buildings-aerial.safetensors")
+    assert contract.instances == ("building",)
+    assert contract.provenance["data"]["instances"] == {"classes": ["building"], "boundary_px": 1}
+    assert "catanduanes" not in contract.provenance["data"]["places"]["train"]
+    assert set(contract.metrics) == {"kampala2-selection", "kampala1-report", "catanduanes1-report", "validation"}
