@@ -56,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         args.epochs,
         lr=args.lr if args.backbone_lr is None else slice(args.backbone_lr, args.lr),
         ema_decay=args.ema,
+        monitor=args.monitor,
         folder=args.out / args.name,
         resume=True,
         workers=args.workers,
@@ -223,6 +224,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--chip-size", type=int, default=384)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--backbone-lr", type=float, help="by default a tenth of --lr where the backbone is pretrained")
+    parser.add_argument("--monitor", default="miou", help="what the best epoch is best in; loss counts boundaries, too")
     parser.add_argument("--ema", type=float, default=0.998)
     parser.add_argument("--strength", type=float, default=0.6, help="of the changes of light and colour")
     parser.add_argument("--recolour", type=float, help="share of chips whose bands are mixed; buildings have half")
