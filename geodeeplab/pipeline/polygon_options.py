@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from geodeeplab.errors import OptionError
@@ -109,3 +109,17 @@ class PolygonOptions:
         """Give the options that are not the default, for the metadata of the layer."""
         default = asdict(PolygonOptions())
         return {name: value for name, value in asdict(self).items() if value != default[name]}
+
+
+def with_instances(options: PolygonOptions | None, instances: str | int | Sequence[str | int]) -> PolygonOptions:
+    """Give options, by default the default ones, with the classes whose objects are told apart, if some are named.
+
+    Raises:
+        OptionError: the options name some, too.
+    """
+    told = options or PolygonOptions()
+    if isinstance(instances, Sequence) and not instances:
+        return told
+    if told.instance_classes:
+        raise OptionError("`instances=` and `polygon_options=` both name classes with objects: give one of them")
+    return replace(told, instances=instances)

@@ -17,7 +17,7 @@ from geodeeplab.pipeline.appending import Append, Appending, plan_append
 from geodeeplab.pipeline.executor import Executor, InThisProcess, repeated_tiles
 from geodeeplab.pipeline.outputs import OutputPath, Outputs, check_outputs, model_paths, stored_batch_size
 from geodeeplab.pipeline.plan import Plan, open_plan
-from geodeeplab.pipeline.polygon_options import PolygonOptions
+from geodeeplab.pipeline.polygon_options import PolygonOptions, with_instances
 from geodeeplab.pipeline.polygons import PolygonPlan, class_id_of, plan_polygons
 from geodeeplab.pipeline.result import Segmentation
 from geodeeplab.pipeline.run_options import RunOptions, make_request, take_former_names, with_run_options
@@ -53,6 +53,7 @@ def segment(
     boundary: OutputPath | None = None,
     shards: OutputPath | None = None,
     polygon_options: PolygonOptions | None = None,
+    instances: str | Sequence[str] = (),
     append: bool | Append = False,
     sieve_labels: bool = False,
     executor: Executor | None = None,
@@ -80,6 +81,8 @@ def segment(
             squares of 8192 px.
         polygon_options: what the polygons look like: tolerance, minimum area and so on; by default the pixels'
             outlines.
+        instances: classes whose objects become polygons of their own where they touch, with a model that separates
+            them; the same as in `polygon_options`.
         append: add the polygons to the layer that is in `polygons`, a GeoPackage that need not exist yet, in one
             transaction: it has all of them or none, with the scene's name in a column. A scene that is there already is
             refused, and replaced with `overwrite`; `Append` says how scene and column are called.
@@ -140,10 +143,10 @@ def segment(
         raise OptionError(
             "`polygons=` is the path of the file to write: what they look like goes into `polygon_options=`"
         )
-    looks = polygon_options or PolygonOptions()
+    looks = with_instances(polygon_options, instances)
     if looks.instance_classes and polygons is None:
         raise OptionError("objects are told apart in polygons: give `polygons=`, too, or leave out `instances=`")
-    appending = plan_append(append, polygons, scene, polygon_options, overwrite=overwrite, resume=resume)
+    appending = plan_append(append, polygons, scene, looks, overwrite=overwrite, resume=resume)
     outputs = check_outputs(
         polygons=polygons if appending is None else appending.part,
         label_raster=label_raster,

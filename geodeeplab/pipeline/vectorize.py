@@ -4,7 +4,7 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geodeeplab.errors import GeoDeepLabWarning, OptionError, SceneError
-from geodeeplab.pipeline.polygon_options import PolygonOptions
+from geodeeplab.pipeline.polygon_options import PolygonOptions, with_instances
 from geodeeplab.pipeline.polygons import plan_polygons
 from geodeeplab.pipeline.result import Vectorization
 from geodeeplab.pipeline.told import Progress, Told
@@ -40,6 +40,7 @@ def vectorize(
     *,
     confidence: str | os.PathLike[str] | None = None,
     boundary: str | os.PathLike[str] | None = None,
+    instances: str | int | Sequence[str | int] = (),
     band: int = 1,
     nodata: int | None = None,
     overwrite: bool = False,
@@ -57,7 +58,9 @@ def vectorize(
         polygon_options: what the polygons look like.
         confidence: a raster of the same grid, 0–100, whose mean and minimum each polygon gets.
         boundary: a raster of the same grid, uint8, of 255 × the probability that a pixel lies on the boundary of an
-            object, for `PolygonOptions(instances=...)`: objects that touch become polygons of their own.
+            object, for `instances`.
+        instances: classes, by name or id, whose objects become polygons of their own where they touch; the same as in
+            `polygon_options`.
         band: 1-based band of the labels.
         nodata: label that gets no polygon; by default the raster's nodata value, and 0 if it has none.
         overwrite: replace an output that exists.
@@ -71,7 +74,7 @@ def vectorize(
     start = time.perf_counter()
     inputs = [label_raster, *(one for one in (confidence, boundary) if one is not None)]
     path = check_output(polygons, suffixes=POLYGON_SUFFIXES, overwrite=overwrite, inputs=inputs)
-    options = polygon_options or PolygonOptions()
+    options = with_instances(polygon_options, instances)
     _check_boundary(options, boundary)
     with ExitStack() as stack:
         stack.enter_context(local_files_only(local_only))

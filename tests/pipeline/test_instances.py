@@ -50,6 +50,8 @@ def test_houses_that_touch_are_polygons_with_one_line_between_them(terrace: tupl
     assert apart.class_id.tolist() == [1, 1, 1, 2]
     assert apart.area.tolist() == [64, 64, 16, 48]
     assert shapely.coverage_is_valid(apart.geometry.values)
+    short = gdl.vectorize(terrace[0], tmp_path / "b.gpkg", boundary=terrace[1], instances=1).polygons
+    assert list(short.geometry) == list(trace(terrace, tmp_path / "a.gpkg", gdl.PolygonOptions(instances=1)).geometry)
     first, second = apart.geometry[0], apart.geometry[1]
     assert first.intersection(second).length == 8
     assert shapely.union_all(apart.geometry).equals(shapely.union_all(together.geometry))
@@ -142,7 +144,7 @@ def test_a_run_that_was_cut_off_gives_the_same(
     told: dict[str, Any] = {
         "model": separating,
         "tile_size": 64,
-        "polygon_options": gdl.PolygonOptions(instances=("roof",)),
+        "instances": "roof",
         "executor": InThisProcess(memory_limit=1),
     }
     whole = gdl.segment(scene, tmp_path / "a.gpkg", **told).polygons
@@ -158,7 +160,23 @@ def test_a_run_that_was_cut_off_gives_the_same(
     assert resumed.facts["resumed_share"] > 0
     assert list(resumed.polygons.geometry) == list(whole.geometry)
     with pytest.raises(gdl.OutputError, match="cannot resume"):
-        gdl.segment(scene, tmp_path / "b.gpkg", resume=True, **told | {"polygon_options": None})
+        gdl.segment(scene, tmp_path / "b.gpkg", resume=True, **told | {"instances": ()})
+
+
+@pytest.mark.slow
+def test_dask_workers_give_the_same(
+    separating: Path, make_raster: MakeRaster, blocks: Callable[..., Bytes], tmp_path: Path
+) -> None:
+    from geodeeplab.cluster import Dask
+
+    scene = make_raster(blocks(300, 260), photometric="rgb")
+    told: dict[str, Any] = {"model": separating, "instances": "roof", "boundary": tmp_path / "boundary.tif"}
+    one = gdl.segment(scene, tmp_path / "a.gpkg", **told)
+    edges = (tmp_path / "boundary.tif").read_bytes()
+    two = gdl.segment(scene, tmp_path / "b.gpkg", executor=Dask(2, threads=1, shard_size=130), overwrite=True, **told)
+    assert two.facts["shards"] > 1
+    assert list(two.polygons.geometry) == list(one.polygons.geometry)
+    assert (tmp_path / "boundary.tif").read_bytes() == edges
 
 
 def test_labels_have_the_classes_of_polygons_if_they_are_sieved(
@@ -246,6 +264,8 @@ def test_models_that_do_not_separate_the_class_are_refused(
         gdl.segment(scene, tmp_path / "a.gpkg", model=separating, polygon_options=woods)
     with pytest.raises(gdl.OptionError, match="objects are told apart in polygons: give `polygons=`, too"):
         gdl.segment(scene, label_raster=tmp_path / "a.tif", model=separating, polygon_options=roofs)
+    with pytest.raises(gdl.OptionError, match="`instances=` and `polygon_options=` both name classes with objects"):
+        gdl.segment(scene, tmp_path / "a.gpkg", model=separating, polygon_options=roofs, instances="roof")
     with pytest.raises(gdl.OptionError, match="changes are of areas, not of objects: leave out `instances=`"):
         gdl.change(scene, scene, tmp_path / "a.gpkg", polygon_options=roofs)
     assert not list(tmp_path.glob("a.*"))

@@ -16,6 +16,9 @@ Longs = NDArray[np.int64]
 
 NONE, NORTH, WEST, EAST, SOUTH, MARKER, UNREACHED = 0, 1, 2, 3, 4, 5, 6
 """Ways; the neighbours in the order in which they come first where several are as good."""
+NOBODY = 1 << 12
+WAITING = 255
+"""In place of the step by which a pixel was reached: it touches what was; more than any step."""
 
 
 @compiled
@@ -63,94 +66,85 @@ def find_markers(
 
 @compiled
 def grow(
-    kinds: Bytes, boundary: Bytes, limits: Longs, steps: Longs, ways: Bytes, born: Bytes, queued: Bytes, waiting: Ints,
+    kinds: Bytes, boundary: Bytes, width: int, level_of: Bytes, steps: Longs, ways: Bytes, born: Bytes, after: Ints,
     front: Ints, behind: Ints
 ) -> None:  # fmt: skip
     """Let markers grow over the other pixels of their kind, level by level, some steps each.
 
-    In a step each pixel below the level's limit that touches what was reached before the step is reached from the
-    neighbour with the lowest boundary; of those as low the first of north, west, east, south. What no step reaches is
-    UNREACHED. So a way depends on a window of as many pixels around it as there are steps in all.
+    In a step each pixel of the level, or of one before, that touches what was reached before the step is reached from
+    the neighbour with the lowest boundary; of those as low the first of north, west, east, south. What no step reaches
+    is UNREACHED. So a way depends on a window of as many pixels around it as there are steps in all.
+
+    A pixel that touches what was reached waits in the list of its level, or of the next one where steps run out.
 
     Arrays and numbers:
-        kinds, boundary: (h, w), see `find_markers`.
-        limits: (levels,): pixels below are flooded, ascending.
+        kinds, boundary: (n,), rows one after the other, see `find_markers`; no object lies at the edge.
+        width: of the rows.
+        level_of: (256,): level of each boundary.
         steps: (levels,).
-        ways: (h, w): of markers; all are written.
-        born, queued: (h, w), zeros. waiting, front, behind: (h · w,) work space.
+        ways: (n,): of markers; all are written.
+        born: (n,), zeros: 1 for markers, 255 for what waits, else the step by which a pixel was reached, is written.
+        after, front, behind: (n,) work space.
     """
-    h, w = kinds.shape
-    n_waiting = 0
-    for i in range(h):
-        for j in range(w):
-            if kinds[i, j] == 0:
-                continue
-            if ways[i, j] == MARKER:
-                born[i, j] = 1
-            else:
-                waiting[n_waiting] = i * w + j
-                n_waiting += 1
+    heads = np.full(steps.shape[0] + 1, -1, np.int32)
+    for k in range(kinds.shape[0]):
+        if ways[k] == MARKER:
+            born[k] = 1
+    for k in range(kinds.shape[0]):
+        if kinds[k] != 0 and ways[k] == NONE and _choose(kinds, boundary, born, width, k, 2) != NONE:
+            born[k] = WAITING
+            after[k], heads[level_of[boundary[k]]] = heads[level_of[boundary[k]]], k
     now = 1
-    for level in range(limits.shape[0]):
-        limit, stamp = limits[level], level + 1
-        kept, n_front = 0, 0
-        for k in range(n_waiting):
-            i, j = waiting[k] // w, waiting[k] % w
-            if ways[i, j] != NONE:
-                continue
-            waiting[kept] = waiting[k]
-            kept += 1
-            if boundary[i, j] < limit and _choose(kinds, boundary, born, i, j, now + 1) != NONE:
-                queued[i, j] = stamp
-                front[n_front] = i * w + j
-                n_front += 1
-        n_waiting = kept
+    for level in range(steps.shape[0]):
+        n_front, k = 0, heads[level]
+        while k >= 0:
+            front[n_front] = k
+            n_front, k = n_front + 1, after[k]
         for _ in range(steps[level]):
             if n_front == 0:
                 break
             now += 1
-            for k in range(n_front):
-                i, j = front[k] // w, front[k] % w
-                ways[i, j] = _choose(kinds, boundary, born, i, j, now)
-                born[i, j] = now
+            for at in range(n_front):
+                ways[front[at]] = _choose(kinds, boundary, born, width, front[at], now)
+            for at in range(n_front):
+                born[front[at]] = now
             n_behind = 0
-            for k in range(n_front):
-                i, j = front[k] // w, front[k] % w
+            for at in range(n_front):
+                k = front[at]
                 for side in range(4):
-                    y, x = i, j
-                    if side == 0:
-                        y -= 1
-                    elif side == 1:
-                        x -= 1
-                    elif side == 2:
-                        x += 1
-                    else:
-                        y += 1
-                    if y < 0 or x < 0 or y == h or x == w or kinds[y, x] != kinds[i, j]:
+                    other = k - width if side == 0 else k - 1 if side == 1 else k + 1 if side == 2 else k + width
+                    if born[other] != 0 or kinds[other] != kinds[k]:
                         continue
-                    if ways[y, x] == NONE and queued[y, x] != stamp and boundary[y, x] < limit:
-                        queued[y, x] = stamp
-                        behind[n_behind] = y * w + x
+                    born[other] = WAITING
+                    its_level = level_of[boundary[other]]
+                    if its_level <= level:
+                        behind[n_behind] = other
                         n_behind += 1
+                    else:
+                        after[other], heads[its_level] = heads[its_level], other
             front, behind = behind, front
             n_front = n_behind
-    for k in range(n_waiting):
-        i, j = waiting[k] // w, waiting[k] % w
-        if ways[i, j] == NONE:
-            ways[i, j] = UNREACHED
+        for at in range(n_front):
+            after[front[at]], heads[level + 1] = heads[level + 1], front[at]
+    for k in range(kinds.shape[0]):
+        if kinds[k] != 0 and ways[k] == NONE:
+            ways[k] = UNREACHED
 
 
 @compiled
-def _choose(kinds: Bytes, boundary: Bytes, born: Bytes, i: int, j: int, now: int) -> int:
+def _choose(kinds: Bytes, boundary: Bytes, born: Bytes, width: int, k: int, now: int) -> int:
     """Give the neighbour that a pixel is flooded from, of those that were reached before; NONE if none was."""
-    h, w = kinds.shape
-    best, lowest = NONE, 256
-    if i > 0 and kinds[i - 1, j] == kinds[i, j] and 0 < born[i - 1, j] < now and boundary[i - 1, j] < lowest:
-        best, lowest = NORTH, int(boundary[i - 1, j])
-    if j > 0 and kinds[i, j - 1] == kinds[i, j] and 0 < born[i, j - 1] < now and boundary[i, j - 1] < lowest:
-        best, lowest = WEST, int(boundary[i, j - 1])
-    if j < w - 1 and kinds[i, j + 1] == kinds[i, j] and 0 < born[i, j + 1] < now and boundary[i, j + 1] < lowest:
-        best, lowest = EAST, int(boundary[i, j + 1])
-    if i < h - 1 and kinds[i + 1, j] == kinds[i, j] and 0 < born[i + 1, j] < now and boundary[i + 1, j] < lowest:
-        best, lowest = SOUTH, int(boundary[i + 1, j])
-    return best
+    kind = kinds[k]
+    north = _rank(kinds, boundary, born, k - width, kind, now, NORTH)
+    west = _rank(kinds, boundary, born, k - 1, kind, now, WEST)
+    east = _rank(kinds, boundary, born, k + 1, kind, now, EAST)
+    south = _rank(kinds, boundary, born, k + width, kind, now, SOUTH)
+    best = min(min(north, west), min(east, south))
+    return best & 7 if best < NOBODY else NONE
+
+
+@compiled
+def _rank(kinds: Bytes, boundary: Bytes, born: Bytes, k: int, kind: int, now: int, way: int) -> int:
+    """Give 8 · boundary + way of a neighbour that was reached before, else `NOBODY`; without branches, for speed."""
+    was_reached = (born[k] > 0) & (born[k] < now) & (kinds[k] == kind)
+    return 8 * int(boundary[k]) + way if was_reached else NOBODY

@@ -64,6 +64,11 @@ class InstanceRule:
         return np.linspace(self.threshold, 256, LEVELS + 1).round().astype(np.int64)[1:]
 
     @property
+    def level_of(self) -> NDArray[np.uint8]:
+        """The level (256,) of each boundary."""
+        return np.searchsorted(self.limits, np.arange(256), side="right").astype(np.uint8)
+
+    @property
     def steps(self) -> NDArray[np.int64]:
         """The steps (LEVELS,) of each level."""
         return np.array([STEPS] * (LEVELS - 1) + [LAST_STEPS], np.int64)
@@ -162,14 +167,15 @@ def flood_window(kinds: NDArray[np.uint8], boundary: NDArray[np.uint8], rule: In
     """
     from geodeeplab.vector.instances import kernels_flood as kernels
 
-    kinds, boundary = np.ascontiguousarray(kinds), np.ascontiguousarray(boundary)
+    kinds, boundary = np.pad(kinds, 1), np.pad(boundary, 1)  # around a pixel of an object there are pixels
     shape, size = kinds.shape, kinds.size
-    ways = np.empty(shape, np.uint8)
+    ways, born = np.empty(shape, np.uint8), np.zeros(size, np.uint8)
     one, other, third = (np.empty(size, np.int32) for _ in range(3))
     kernels.find_markers(kinds, boundary, rule.threshold, rule.min_marker, one.reshape(shape), other, third, ways)
-    born, queued = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
-    kernels.grow(kinds, boundary, rule.limits, rule.steps, ways, born, queued, one, other, third)
-    return ways
+    kernels.grow(
+        kinds.ravel(), boundary.ravel(), shape[1], rule.level_of, rule.steps, ways.ravel(), born, one, other, third
+    )  # fmt: skip
+    return ways[1:-1, 1:-1]
 
 
 def _iter_windows(
