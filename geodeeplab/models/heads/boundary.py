@@ -44,7 +44,8 @@ class BoundaryHead(nn.Module):
         ]  # (N, hidden, h, w)
         x = F.relu(self.norm(torch.stack(projected).sum(0)))
         logits = self.predictor(self.refine(x)).float()  # (N, s², h, w)
-        return F.pixel_shuffle(logits, self.stride)[..., : shape[0], : shape[1]]  # (N, 1, H, W)
+        fine: Tensor = F.pixel_shuffle(logits, self.stride)  # (N, 1, s · h, s · w)
+        return fine[..., : shape[0], : shape[1]]  # (N, 1, H, W)
 
 
 def _convolution(channels: int) -> tuple[nn.Module, ...]:

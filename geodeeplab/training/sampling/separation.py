@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -106,12 +107,10 @@ def boundary_target(objects: Ints, known: Mask, width: int) -> npt.NDArray[np.ui
     return target
 
 
-def _over_boxes(
-    values: npt.NDArray[np.generic], reach: int, combine: np.ufunc, outside: np.generic
-) -> npt.NDArray[np.generic]:
+def _over_boxes(values: npt.NDArray[Any], reach: int, combine: np.ufunc, outside: np.generic) -> npt.NDArray[Any]:
     """Combine the values (H, W) of the (2 · reach + 1)² pixels around each one, by doubling along each axis."""
     for _ in range(2):  # along the rows, then, turned over, along the columns
-        values = np.pad(values, ((reach, reach), (0, 0)), constant_values=outside)  # type: ignore[call-overload]
+        values = np.pad(values, ((reach, reach), (0, 0)), constant_values=outside)
         side, reached = 2 * reach + 1, 1
         while reached < side:
             step = min(reached, side - reached)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from rasterio.windows import Window
 from shapely.geometry import box
 
 from geodeeplab.errors import OptionError
@@ -83,7 +85,7 @@ def test_it_is_what_brute_force_gives(objects: npt.NDArray[np.int32], width: int
 def test_turned_and_mirrored_maps_have_turned_and_mirrored_targets(
     objects: npt.NDArray[np.int32], width: int, quarters: int, mirrored: bool
 ) -> None:
-    def change(values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    def change(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         turned = np.rot90(values, quarters)
         return turned[:, ::-1] if mirrored else turned
 
@@ -156,9 +158,7 @@ def test_houses_that_touch_keep_their_own_boundaries(houses: TrainingData) -> No
     assert wide(square, scene_of(houses).read_objects(_window(24)))[13, 6:10].tolist() == [1] * 4  # the gap
 
 
-def _window(side: int):  # noqa: ANN202 - rasterio's
-    from rasterio.windows import Window
-
+def _window(side: int) -> Window:
     return Window(0, 0, side, side)
 
 
