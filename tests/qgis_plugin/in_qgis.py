@@ -6,6 +6,7 @@ QT_QPA_PLATFORM=offscreen GEODEEPLAB_ENVIRONMENT=.venv /usr/bin/python3 tests/qg
 import json
 import os
 import shutil
+import subprocess
 import sys
 import traceback
 from collections.abc import Callable
@@ -92,6 +93,35 @@ def check_rasters_are_styled(folder: Path) -> None:
     assert [(item.value, item.label) for item in layer.renderer().classes()] == [(1, "building"), (2, "land")]
     style_confidence(layer)
     assert layer.renderer().type() == "singlebandpseudocolor"
+
+
+def run_command(*arguments: object) -> None:
+    """Run the command of the environment."""
+    program = Path(os.environ["GEODEEPLAB_ENVIRONMENT"]) / "bin" / "geodeeplab"
+    subprocess.run([program, *map(str, arguments), "--progress", "none"], check=True, stdout=subprocess.DEVNULL)
+
+
+def check_a_raster_of_changes_has_its_classes(folder: Path) -> None:
+    path = folder / "changes.tif"
+    run_command("change", LABELS, LABELS, "-o", folder / "changes.gpkg", "--label-raster", path)
+    layer = QgsRasterLayer(str(path), "changes")
+    assert layer.renderer().type() == "paletted", layer.renderer().type()
+    names = [item.label for item in layer.renderer().classes()]
+    assert {"water", "water → land"} <= set(names), names
+
+
+def check_a_layer_that_was_appended_to_is_like_any_other(folder: Path) -> None:
+    path, scene = folder / "all.gpkg", LABELS.with_name("rgbn.tif")
+    options = ("--append", "--model", "landcover-aerial", "--rescale", "2%,98%")
+    for name in ("first", "second"):
+        run_command("segment", scene, "-o", path, "--scene-name", name, *options)
+    layer = QgsVectorLayer(f"{path}|layername=landcover", "all", "ogr")
+    assert layer.renderer().type() == "categorizedSymbol", layer.renderer().type()
+    assert layer.uniqueValues(layer.fields().indexOf("scene")) == {"first", "second"}
+    count = layer.featureCount()
+    assert sum(1 for _ in layer.getFeatures(QgsFeatureRequest(layer.extent()))) == count, "the index has all"
+    layer.setSubsetString("\"scene\" = 'second'")
+    assert layer.featureCount() == count / 2
 
 
 def check_only_what_is_no_file_of_its_own_is_exported(folder: Path) -> None:
