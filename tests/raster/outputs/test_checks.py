@@ -6,7 +6,13 @@ import pytest
 from rasterio.errors import RasterioIOError
 
 from geodeeplab.errors import OptionError, OutputError
-from geodeeplab.raster.outputs.checks import atomic_outputs, check_distinct, check_output, output_errors
+from geodeeplab.raster.outputs.checks import (
+    atomic_outputs,
+    check_distinct,
+    check_output,
+    check_outputs,
+    output_errors,
+)
 
 TIF = (".tif", ".tiff")
 
@@ -180,3 +186,22 @@ def test_outputs_of_one_folder_may_be_written_in_two_ways(tmp_path: Path, monkey
         for path in temporary.values():
             path.write_text("new")
     assert {path.name for path in tmp_path.iterdir()} == {"a.tif", "b.tif"}
+
+
+def test_outputs_are_checked_by_themselves_and_together(tmp_path: Path) -> None:
+    wanted: dict[str, tuple[Path | None, tuple[str, ...]]] = {
+        "json": (tmp_path / "a.json", (".json",)),
+        "figure": (None, (".png",)),
+    }
+    assert check_outputs(wanted) == {"json": tmp_path / "a.json"}
+    both = {**wanted, "table": (tmp_path / "a.json", (".json",))}
+    with pytest.raises(OptionError, match="two outputs have the same path"):
+        check_outputs(both)
+    with pytest.raises(OptionError, match="suffix"):
+        check_outputs({"figure": (tmp_path / "a.json", (".png",))})
+    (tmp_path / "a.json").write_text("taken")
+    with pytest.raises(OutputError, match="exists"):
+        check_outputs(wanted)
+    with pytest.raises(OptionError, match="input"):
+        check_outputs(wanted, overwrite=True, inputs=(path for path in [tmp_path / "a.json"]))
+    assert check_outputs(wanted, overwrite=True) == {"json": tmp_path / "a.json"}
