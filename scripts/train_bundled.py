@@ -36,6 +36,7 @@ from geodeeplab.models.files.header import BUNDLED_FOLDER
 from geodeeplab.pipeline.evaluating.evaluate import evaluate
 from geodeeplab.pipeline.evaluating.result import Evaluation
 from geodeeplab.pipeline.segment import segment
+from geodeeplab.pipeline.vectorize import vectorize
 from geodeeplab.training import Augmentation, TrainingData
 
 LANDCOVER, BUILDINGS, SATELLITE = "landcover-aerial", "buildings-aerial", "landcover-satellite"
@@ -139,11 +140,12 @@ def report(learner: DeepLab, path: Path, args: argparse.Namespace) -> None:
     tile_size, overlap = (satellite.SIDE, 0) if args.name == SATELLITE else (TILE_SIZE, OVERLAP)
     for name, scene, truth, options in held_out(args):
         labels = args.out / f"{args.name}-{name}.tif"
-        confidence = labels.with_name(f"{labels.stem}-confidence.tif")
+        confidence, boundary = (labels.with_name(f"{labels.stem}-{what}.tif") for what in ("confidence", "boundary"))
         segment(
             scene,
             label_raster=labels,
             confidence=confidence,
+            boundary=boundary if args.instances else None,
             model=path,
             tile_size=tile_size,
             overlap=overlap,
@@ -160,6 +162,8 @@ def report(learner: DeepLab, path: Path, args: argparse.Namespace) -> None:
         )
         print(f"{name}\n{found.table()}\n", flush=True)
         metrics[name] = numbers(found)
+        if args.instances:
+            metrics[name]["objects apart"] = objects_apart(labels, truth, boundary, confidence, options)
         place = name.split("-")[0].rstrip("0123456789")
         places[place] = places.get(place, 0) + found.counts
     for place, counts in places.items():
@@ -174,6 +178,19 @@ def report(learner: DeepLab, path: Path, args: argparse.Namespace) -> None:
     if args.name != SATELLITE:
         contract = replace(contract, tile_size=tile_size, overlap=overlap)
     save_model(learner.network, contract, path)
+
+
+def objects_apart(
+    labels: Path, truth: Path, boundary: Path, confidence: Path, options: dict[str, Any]
+) -> dict[str, dict[str, float]]:
+    """Tell buildings that touch apart, and evaluate them as objects."""
+    polygons = labels.with_suffix(".gpkg")
+    vectorize(labels, polygons, instances="building", boundary=boundary, confidence=confidence, overwrite=True)
+    found = evaluate(
+        polygons, truth, like=labels, json=labels.with_name(f"{labels.stem}-apart.json"), overwrite=True, **options
+    )
+    print(f"{polygons.name}, told apart\n{found.table()}\n", flush=True)
+    return object_scores(found)
 
 
 def held_out(args: argparse.Namespace) -> list[tuple[str, Path, Path, dict[str, Any]]]:
@@ -198,17 +215,23 @@ def numbers(found: Evaluation) -> dict[str, Any]:
         "boundary_px": found.distance_px,
     }
     if found.objects is not None:
-        facts["objects"] = {
-            name: {
-                score: round(getattr(one, score), 4)
-                for score in ("precision", "recall", "f1", "pq", "mean_iou", "ap", "ap50")
-            }
-            for name, one in zip(names, found.objects, strict=True)
-            if one.matched
-        }
+        facts["objects"] = object_scores(found)
     if found.calibration is not None:
         facts["ece"] = round(found.calibration.ece, 4)
     return facts
+
+
+def object_scores(found: Evaluation) -> dict[str, dict[str, float]]:
+    """Give the scores of the objects of each class of which one was found."""
+    assert found.objects is not None
+    return {
+        item.name: {
+            score: round(getattr(one, score), 4)
+            for score in ("precision", "recall", "f1", "pq", "mean_iou", "ap", "ap50")
+        }
+        for item, one in zip(found.classes, found.objects, strict=True)
+        if one.matched
+    }
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -135,6 +135,7 @@ def test_buildings_that_touch_are_told_apart_and_a_place_is_left_out(places: Pat
     )
     contract = read_contract(tmp_path / "out" / "buildings-aerial.safetensors")
     assert contract.instances == ("building",)
+    assert "objects apart" in contract.metrics["kampala1-report"]
     assert contract.provenance["data"]["instances"] == {"classes": ["building"], "boundary_px": 1}
     assert "catanduanes" not in contract.provenance["data"]["places"]["train"]
     assert set(contract.metrics) == {"kampala2-selection", "kampala1-report", "catanduanes1-report", "validation"}
