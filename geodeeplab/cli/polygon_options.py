@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from geodeeplab.cli.options import split_names
+
 if TYPE_CHECKING:
     from geodeeplab.pipeline.polygon_options import MinimumArea
 
@@ -20,6 +22,11 @@ OPTIONS = (
     ),
     click.option("--smooth", is_flag=True, help="Round corners off, within the tolerance."),
     click.option("--keep-outline", is_flag=True, help="Leave the lines to nodata as they are."),
+    click.option("--square", metavar="C,C,…", help="Classes whose polygons get right angles and straight walls."),
+    click.option(
+        "--square-tolerance-px", type=float, default=1.5, show_default=True, metavar="T",
+        help="Keep these within T pixels of the outline.",
+    ),
     click.option(
         "--min-area-m2", metavar="A|CLASS=A,…",
         help="Merge polygons below A m² into the neighbour with the longest border.",
@@ -49,6 +56,8 @@ def polygon_options(command: Command) -> Command:
             simplify=arguments.pop("simplify"),
             smooth=arguments.pop("smooth"),
             keep_outline=arguments.pop("keep_outline"),
+            square=tuple(split_names(arguments.pop("square")) or ()),
+            square_tolerance_px=arguments.pop("square_tolerance_px"),
             min_area_m2=parse_area(arguments.pop("min_area_m2")),
             min_area_px=parse_area(arguments.pop("min_area_px")),
             fill_holes=arguments.pop("fill_holes"),

@@ -30,6 +30,11 @@ class PolygonOptions:
     """Round corners off, within the tolerance."""
     keep_outline: bool = False
     """Leave the lines to nodata as they are."""
+    square: str | int | Sequence[str | int] = ()
+    """Classes, by name or id, whose polygons get right angles and straight walls where the outline is angular; what is
+    round or irregular stays as it is simplified."""
+    square_tolerance_px: float = 1.5
+    """Of those: no squared line is farther from the pixels' outline than this, nor that from it, in pixels."""
     min_area_m2: MinimumArea | None = None
     """Merge polygons below this area, in m², into the neighbour with the longest common border; or areas by class."""
     min_area_px: MinimumArea | None = None
@@ -64,6 +69,8 @@ class PolygonOptions:
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise OptionError(f"`{name}=` is a distance above 0, not {value}: leave it out for the exact outlines")
+        if not 0 < self.square_tolerance_px < float("inf"):
+            raise OptionError(f"`square_tolerance_px=` is a distance above 0, not {self.square_tolerance_px}")
         for name in ("min_area_m2", "min_area_px"):
             areas = getattr(self, name)
             for area in areas.values() if isinstance(areas, Mapping) else [] if areas is None else [areas]:
@@ -81,6 +88,7 @@ class PolygonOptions:
         if not self.is_simplified and (self.smooth or self.keep_outline):
             what = "`smooth=` rounds" if self.smooth else "`keep_outline=` leaves out some of"
             raise OptionError(f"{what} the lines that are simplified: give a tolerance too, say `tolerance_px=1`")
+        self._check_square()
         if not self.instance_classes and (self.boundary_threshold, self.min_marker_px) != (0.4, 16):
             raise OptionError("thresholds and markers are of objects: say of which classes, `instances=`, too")
         if not 0 < self.boundary_threshold < 1:
@@ -89,6 +97,24 @@ class PolygonOptions:
             raise OptionError(
                 "holes fill up below a minimum area: give `min_area_px=` or `min_area_m2=` with `fill_holes=`"
             )
+
+    def _check_square(self) -> None:
+        """Check what goes together with squares.
+
+        Raises:
+            OptionError: for what does not.
+        """
+        if self.square_classes and not self.is_simplified:
+            raise OptionError("`square=` straightens lines that are simplified: give a tolerance too, `tolerance_px=1`")
+        if self.square_classes and self.keep_outline:
+            raise OptionError(
+                "`square=` moves walls, and `keep_outline=` leaves those to nodata as they are: give one of them"
+            )
+
+    @property
+    def square_classes(self) -> tuple[str | int, ...]:
+        """Classes whose polygons get right angles."""
+        return (self.square,) if isinstance(self.square, str | int) else tuple(self.square)
 
     @property
     def instance_classes(self) -> tuple[str | int, ...]:

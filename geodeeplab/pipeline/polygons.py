@@ -14,6 +14,7 @@ from rasterio.crs import CRS
 from geodeeplab.errors import OptionError
 from geodeeplab.pipeline.output_crs import check_output_crs, choose_output_crs, output_bounds, way_to_output
 from geodeeplab.pipeline.polygon_options import MinimumArea, PolygonOptions
+from geodeeplab.pipeline.square_rule import METRIC_CELL_PX, square_rule
 from geodeeplab.raster import Grid, LabelClass
 from geodeeplab.stages import Stage
 from geodeeplab.vector import (
@@ -37,8 +38,6 @@ from geodeeplab.vector import (
     trace_polygons,
 )
 from geodeeplab.vector import write_polygons as write_batches
-
-METRIC_CELL_PX = 256
 
 ReadRows = Callable[[], Iterable[NDArray[Any]]]
 """Starts the rows of a raster anew, in bands (n, W) from the top."""
@@ -205,7 +204,7 @@ def plan_polygons(
         OptionError: for metres without a CRS that leads to the ground, an unknown class or CRS, a CRS that the format
             cannot hold, and one that nothing leads to or that is not defined all over the raster.
     """
-    lines = None
+    lines, instances = None, _instance_rule(options, classes, nodata) if options.instance_classes else None
     if options.tolerance_m is not None or options.tolerance_px is not None:
         if options.tolerance_m is not None:
             metric = Metric(cell_px=METRIC_CELL_PX, matrices=metric_table(grid, METRIC_CELL_PX))
@@ -213,7 +212,12 @@ def plan_polygons(
             metric = Metric.pixels()
         tolerance = options.tolerance_m or options.tolerance_px or 0.0
         rule = Generalisation(method=options.simplify, tolerance=tolerance, smooth=options.smooth)
-        lines = LineRule(generalisation=rule, metric=metric, keep_outline=options.keep_outline)
+        lines = LineRule(
+            generalisation=rule,
+            metric=metric,
+            keep_outline=options.keep_outline,
+            square=square_rule(options, grid, classes, instances) if options.square_classes else None,
+        )
     area = options.min_area_px if options.min_area_m2 is None else options.min_area_m2
     crs = choose_output_crs(options.out_crs, grid.crs, dst_path)
     check_layer_crs(dst_path, crs)
@@ -228,7 +232,7 @@ def plan_polygons(
         minimum=None if area is None else _by_id(area, classes, nodata if options.fill_holes else None),
         scene=scene,
         areas=None if options.min_area_m2 is None else row_areas(grid),
-        instances=_instance_rule(options, classes, nodata) if options.instance_classes else None,
+        instances=instances,
     )
 
 

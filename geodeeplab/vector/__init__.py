@@ -8,6 +8,7 @@ from geodeeplab.vector.instances.watershed import BoundaryRows, InstanceRule
 from geodeeplab.vector.layers import LAYER_NAME, OUTPUT_CRS, POLYGON_SUFFIXES, check_layer_crs, write_polygons
 from geodeeplab.vector.measure.ruler import Ruler, metric_table, row_areas
 from geodeeplab.vector.sieve.rows import sieve_rows
+from geodeeplab.vector.square.rule import SquareRule
 from geodeeplab.vector.trace.assembly import ToOutput
 from geodeeplab.vector.trace.batch import PolygonBatch
 from geodeeplab.vector.trace.packed import PackedBlock, trace_part
@@ -30,6 +31,7 @@ __all__ = [
     "Part",
     "PolygonBatch",
     "Ruler",
+    "SquareRule",
     "Strip",
     "StripRow",
     "ToOutput",

@@ -14,6 +14,9 @@ from affine import Affine
 from geodeeplab.raster.outputs.checks import output_errors
 from geodeeplab.vector.generalise.generaliser import SUBPIXELS, ArcGeneraliser, LineRule
 from geodeeplab.vector.measure.ruler import Ruler
+from geodeeplab.vector.square.rule import subpixels_for
+from geodeeplab.vector.square.squarer import Squarer
+from geodeeplab.vector.square.table import Lines
 from geodeeplab.vector.trace.arc_store import ArcStore
 from geodeeplab.vector.trace.arcs import ClosedFeatures, CornerBits, NewArcs, as_one
 from geodeeplab.vector.trace.assembly import Assembler, ToOutput
@@ -86,11 +89,12 @@ def trace_polygons(
     """
     threads = threads or min(os.cpu_count() or 1, 8)
     bits, eight = None if lines is None else _corner_bits(shape, folder), connectivity == 8
+    subpixels = 1 if lines is None else SUBPIXELS if lines.square is None else subpixels_for(shape)
     joiner, store = ArcJoiner(shape[1] + 2, eight=eight, bits=bits), ArcStore(folder)
     assembler = Assembler(
         joiner=joiner,
         store=store,
-        subpixels=1 if lines is None else SUBPIXELS,
+        subpixels=subpixels,
         transform=transform,
         to_output=to_output,
         ruler=ruler,
@@ -98,10 +102,13 @@ def trace_polygons(
         with_confidence=with_confidence,
     )
     with ThreadPoolExecutor(threads, thread_name_prefix="trace") as pool:
-        shaper = None
+        shaper = squarer = None
         if lines is not None and bits is not None:
-            shaper = ArcGeneraliser(lines, bits, shape=shape, pool=pool, threads=threads)
-        finisher = BatchBuilder(assembler=assembler, store=store, shaper=shaper)
+            shaper = ArcGeneraliser(lines, bits, shape=shape, pool=pool, threads=threads, subpixels=subpixels)
+            if lines.square is not None:
+                line_px = lines.most_px()
+                squarer = Squarer(lines.square, bits, shape=shape, subpixels=subpixels, line_px=line_px)
+        finisher = BatchBuilder(assembler=assembler, joiner=joiner, store=store, shaper=shaper, squarer=squarer)
         try:
             joined: list[tuple[NewArcs, ClosedFeatures]] = []
             for blocks in trace_ahead(bands, pool, threads, nodata=nodata, eight=eight, bits=bits):
@@ -185,11 +192,20 @@ def trace_ahead(
 
 
 class BatchBuilder:
-    """Generalises arcs and keeps them, and assembles the features that have closed, in batches."""
+    """Generalises and squares arcs and keeps them, and assembles the features that have closed, in batches."""
 
-    def __init__(self, *, assembler: Assembler, store: ArcStore, shaper: ArcGeneraliser | None) -> None:
-        """Take who assembles, who keeps arcs, and who generalises them, if that is wanted."""
-        self._assembler, self._store, self._shaper = assembler, store, shaper
+    def __init__(
+        self,
+        *,
+        assembler: Assembler,
+        joiner: ArcJoiner,
+        store: ArcStore,
+        shaper: ArcGeneraliser | None,
+        squarer: Squarer | None,
+    ) -> None:
+        """Take who assembles, joins and keeps arcs, and who generalises and squares them, if that is wanted."""
+        self._assembler, self._joiner, self._store = assembler, joiner, store
+        self._shaper, self._squarer = shaper, squarer
         self._reach = 0 if shaper is None else shaper.reach
         self._arcs: deque[NewArcs] = deque()
         self._closed: deque[ClosedFeatures] = deque()
@@ -199,6 +215,9 @@ class BatchBuilder:
         """Take what a band completed; yield a batch where there is enough for one."""
         if self._shaper is not None:
             self._shaper.announce(arcs)
+        if self._squarer is not None:
+            self._assembler.expect(arcs.ids)
+            self._squarer.close(closed, self._joiner.next_of)
         self._arcs.append(arcs)
         self._closed.append(closed)
         self._entries += 2 * len(arcs.ids)
@@ -212,17 +231,30 @@ class BatchBuilder:
         yield from self._assemble(ALL_ROWS)
 
     def _keep_arcs(self, known: int) -> None:
-        """Put away the arcs around which enough rows are known."""
+        """Put away the arcs around which enough rows are known, and those that are squared."""
         while self._arcs and known >= self._arcs[0].stop + self._reach:
             arcs = self._arcs.popleft()
             points, offsets = (arcs.points, arcs.offsets) if self._shaper is None else self._shaper.shape(arcs)
-            self._assembler.note_places(arcs.ids, self._store.put(points, offsets, arcs.directions))
+            ids, directions = arcs.ids, arcs.directions
+            if self._squarer is not None:
+                self._squarer.add(arcs, points, offsets)
+                others = np.flatnonzero(~self._squarer.is_square(arcs))
+                lines = Lines(points=points, offsets=offsets).take(others)
+                ids, points, offsets, directions = ids[others], lines.points, lines.offsets, directions[others]
+            self._assembler.note_places(ids, self._store.put(points, offsets, directions))
+        if self._squarer is not None:
+            ids, lines, directions = self._squarer.settle(known, self._joiner.mark_open, self._arcs)
+            self._assembler.note_places(ids, self._store.put(lines.points, lines.offsets, directions))
 
     def _assemble(self, known: int) -> Iterator[PolygonBatch]:
         """Assemble the features of which all arcs are put away."""
         ready = []
         while self._closed and known >= self._closed[0].stop + self._reach:
             ready.append(self._closed.popleft())
+        if self._squarer is not None:
+            parted = [self._assembler.part_ready(part) for part in ready]
+            ready = [part for part, _ in parted]
+            self._closed.extendleft(rest for _, rest in reversed(parted) if len(rest.class_ids))
         self._entries = 0
         if any(len(part.class_ids) for part in ready):
             yield from self._assembler.assemble(ready, most=BATCH_FEATURES)

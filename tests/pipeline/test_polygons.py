@@ -49,6 +49,12 @@ def layer(path: Path) -> gpd.GeoDataFrame:
         ({"connectivity": 6}, "pixels have 4 or 8 neighbours, not 6"),
         ({"smooth": True}, "`smooth=` rounds the lines that are simplified: give a tolerance too"),
         ({"keep_outline": True}, "`keep_outline=` leaves out some of the lines that are simplified: give a tolerance"),
+        ({"square": ["wood"]}, "`square=` straightens lines that are simplified: give a tolerance too"),
+        (
+            {"square": ["wood"], "tolerance_px": 1, "keep_outline": True},
+            "`square=` moves walls, and `keep_outline=` leaves those to nodata as they are: give one of them",
+        ),
+        ({"square_tolerance_px": 0}, "`square_tolerance_px=` is a distance above 0, not 0"),
         ({"fill_holes": True}, "holes fill up below a minimum area: give `min_area_px=`"),
     ],
 )
@@ -64,6 +70,11 @@ def test_options_that_cannot_be(options: dict[str, Any], match: str) -> None:
         ({"tolerance_m": 1.0}, {"crs": None}, "tolerance.* needs a CRS.*pixels"),
         ({"min_area_m2": 1.0}, {"crs": None}, "needs a CRS.*pixels"),
         ({"min_area_px": {"sea": 1.0}}, {}, "no class is called 'sea', there are none with a name: give a name or"),
+        (
+            {"square": ["sea"], "tolerance_px": 1},
+            {},
+            "`square=` names 'sea', which is no class; there are none with a name: give some of these",
+        ),
         ({"out_crs": "EPSG:1"}, {}, "'EPSG:1' is no CRS .*: give e.g. EPSG:32633"),
         ({"out_crs": "EPSG:3857"}, {"crs": None}, "the raster has no CRS, so its polygons cannot be in EPSG:3857"),
         ({"max_vertices": 3}, {}, "max.vertices|vertices"),

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geodeeplab.vector.generalise.arcs import FREE, KEEP, TWIN, Generalisation, Metric, generalise_arcs
+from geodeeplab.vector.square.rule import SquareRule
 from geodeeplab.vector.trace.arcs import Arcs, CornerBits, NewArcs
 
 SUBPIXELS = 128
@@ -24,6 +25,8 @@ class LineRule:
     """What a pixel is in the unit of the tolerance."""
     keep_outline: bool = False
     """Whether lines to nodata stay as they are."""
+    square: SquareRule | None = None
+    """Which polygons get right angles, and how; None for none."""
 
     def most_px(self) -> float:
         """Give the tolerance in pixels, where they are smallest on the ground."""
@@ -34,9 +37,20 @@ class ArcGeneraliser:
     """Generalises bands of arcs in several threads; all arcs within `reach` rows must have been announced before."""
 
     def __init__(
-        self, rule: LineRule, bits: CornerBits, *, shape: tuple[int, int], pool: ThreadPoolExecutor, threads: int
+        self,
+        rule: LineRule,
+        bits: CornerBits,
+        *,
+        shape: tuple[int, int],
+        pool: ThreadPoolExecutor,
+        threads: int,
+        subpixels: int = SUBPIXELS,
     ) -> None:
-        """Take the rule, the vertices of all arcs, the shape of the scene, and who does the work."""
+        """Take the rule, the vertices of all arcs, the shape of the scene, who does the work, and the unit of points.
+
+        The unit is `SUBPIXELS` or a multiple of it.
+        """
+        self._finer = subpixels // SUBPIXELS
         self._corner = np.array([shape[1], shape[0]], np.int32)
         self._rule, self._bits, self._pool, self._threads = rule, bits, pool, threads
         self._twins = TwinFinder(rule.most_px())
@@ -68,7 +82,9 @@ class ArcGeneraliser:
             return generalise_arcs(part, self._bits, rule.generalisation, rule.metric, flags[first:stop])
 
         done = list(self._pool.map(run, cuts[:-1], cuts[1:]))
-        points = np.concatenate([np.rint(part * SUBPIXELS).astype(np.int32) for part, _ in done])
+        points = np.concatenate(
+            [np.rint(part * SUBPIXELS).astype(np.int32) * np.int32(self._finer) for part, _ in done]
+        )
         offsets = np.zeros(len(flags) + 1, np.int64)
         np.cumsum(np.concatenate([np.diff(part) for _, part in done]), out=offsets[1:])
         return points, offsets

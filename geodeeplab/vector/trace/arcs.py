@@ -100,6 +100,8 @@ class NewArcs:
     """(A + 1,)."""
     sides: Ints
     """(A, 2): left and right; only whether it is -1 (nodata) matters."""
+    class_ids: Ints
+    """(A, 2): labels on the left and on the right, where there are some."""
     closed: NDArray[np.bool_]
     """(A,): whether it goes around without a junction."""
     directions: Bytes
@@ -137,6 +139,7 @@ def as_one(parts: Sequence[tuple[NewArcs, ClosedFeatures]]) -> tuple[NewArcs, Cl
             points=np.concatenate([one.points for one in arcs]),
             offsets=_stacked([one.offsets for one in arcs]),
             sides=np.concatenate([one.sides for one in arcs]),
+            class_ids=np.concatenate([one.class_ids for one in arcs]),
             closed=np.concatenate([one.closed for one in arcs]),
             directions=np.concatenate([one.directions for one in arcs]),
             stop=arcs[-1].stop,

@@ -53,6 +53,20 @@ class Assembler:
         self._local = np.empty(0, np.int32)
         self._places = np.empty(0, np.int64)  # where the store has each arc
 
+    def expect(self, arcs: NDArray[np.int32]) -> None:
+        """Take note of arcs that the store does not have yet."""
+        self.note_places(arcs, np.full(len(arcs), -1, np.int64))
+
+    def part_ready(self, features: ClosedFeatures) -> tuple[ClosedFeatures, ClosedFeatures]:
+        """Part the features of which the store has all arcs from the others."""
+        from geodeeplab.vector.trace import kernels_rings as kernels
+
+        lacking = np.empty(len(features.heads), np.int64)
+        kernels.count_lacking(features.heads, self._joiner.next_of, self._places, lacking)
+        starts = features.offsets[:-1]
+        ready = np.add.reduceat(lacking, starts) == 0 if len(starts) else np.empty(0, bool)
+        return _chosen(features, ready), _chosen(features, ~ready)
+
     def note_places(self, arcs: NDArray[np.int32], places: NDArray[np.int64]) -> None:
         """Take where the store has arcs."""
         if len(self._places) < len(self._joiner.references):
@@ -168,6 +182,21 @@ def _in_order(parts: Sequence[ClosedFeatures]) -> ClosedFeatures:
         confidence=np.concatenate([part.confidence for part in parts])[order],
         heads=np.concatenate([part.heads for part in parts])[order],
         stop=max(part.stop for part in parts),
+    )
+
+
+def _chosen(features: ClosedFeatures, which: NDArray[np.bool_]) -> ClosedFeatures:
+    """Give some of the features (F,)."""
+    sizes = np.diff(features.offsets)
+    inside, offsets = np.repeat(which, sizes), np.zeros(np.count_nonzero(which) + 1, np.int64)
+    np.cumsum(sizes[which], out=offsets[1:])
+    return ClosedFeatures(
+        offsets=offsets,
+        class_ids=features.class_ids[inside],
+        first=features.first[inside],
+        confidence=features.confidence[inside],
+        heads=features.heads[inside],
+        stop=features.stop,
     )
 
 

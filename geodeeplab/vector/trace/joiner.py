@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geodeeplab.vector.trace.arcs import ArcRoom, ClosedFeatures, CornerBits, Ints, NewArcs, Pieces, grown
+from geodeeplab.vector.trace.arcs import ArcRoom, Bytes, ClosedFeatures, CornerBits, Ints, NewArcs, Pieces, grown
 from geodeeplab.vector.trace.blocks import NO_WORDS, TracedBlock
 
 MANY_POINTS = 1 << 20
@@ -109,6 +109,13 @@ class ArcJoiner:
         fronts.face_front(self._front_ends, self._front, self._pieces.sides)
         return new, closed
 
+    def mark_open(self, cell: int, first_row: int, grid: Bytes) -> None:
+        """Mark the cells of a grid that lines pass which are not complete; see the kernel."""
+        from geodeeplab.vector.square.kernels_conflicts import mark_open
+
+        pieces = self._pieces
+        mark_open(self._front_ends, pieces.points, pieces.offsets, pieces.link, cell, first_row, grid)
+
     def _join(self, seam: "_Seam", arcs: ArcRoom) -> tuple[int, int]:
         """Join what lies on both sides of a line; give the ends of runs along it that are open at its two ends."""
         from geodeeplab.vector.trace import kernels_join as kernels
@@ -207,6 +214,7 @@ class ArcJoiner:
             points=arcs.points[: arcs.offsets[n]],
             offsets=arcs.offsets[: n + 1],
             sides=sides,
+            class_ids=self._known["class_of"][sides],
             closed=arcs.closed[:n] != 0,
             directions=directions,
             stop=stop,

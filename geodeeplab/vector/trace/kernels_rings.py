@@ -29,6 +29,17 @@ def list_entries(heads: Longs, next_of: Longs, entries: Longs, offsets: Longs) -
 
 
 @compiled
+def count_lacking(heads: Longs, next_of: Longs, places: Longs, lacking: Longs) -> None:
+    """Count the arcs of components (C,) that have no place yet, below 0."""
+    for k in range(heads.size):
+        lacking[k] = 0
+        entry = heads[k]
+        while entry >= 0:
+            lacking[k] += places[entry >> 1] < 0
+            entry = next_of[entry]
+
+
+@compiled
 def number_arcs(entries: Longs, local: Ints, arcs: Ints) -> int:
     """Number the arcs of a batch of polygons: entries then lead to these numbers. Give how many arcs there are.
 

@@ -1,0 +1,1 @@
+"""Right angles and straight walls for the polygons of some classes."""

@@ -1,0 +1,115 @@
+"""Kernels that say what of a block is not squared, and which of its nodes stay where they are."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geodeeplab.compiled import compiled
+from geodeeplab.vector.square.kernels_near import twice_area
+from geodeeplab.vector.square.kernels_runs import aligned_lengths
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bytes = NDArray[np.uint8]
+
+LEAST_SHARE = 0.6
+"""So much of a face's outline has to run near its main directions."""
+MOST_CHANGE = 0.01
+"""No area changes by more than this share of it."""
+
+
+@compiled
+def fix_nodes(nodes: Ints, movable: Bytes, pinned: Bytes, refused: Bytes, fixed: Bytes) -> None:
+    """Mark the nodes (N,) that stay: those that are not the block's alone, and the ends of refused arcs."""
+    for node in range(len(fixed)):
+        fixed[node] = 1 - movable[node] | pinned[node]
+    for arc in range(len(nodes)):
+        for end in range(2):
+            if refused[arc] and nodes[arc, end] >= 0:
+                fixed[nodes[arc, end]] = 1
+
+
+@compiled
+def refuse_round(xs: Floats, ys: Floats, kept: Bytes, offsets: Ints, faces: Ints, n_faces: int, refused: Bytes) -> None:
+    """Refuse the arcs of which no face is angular."""
+    near, total = np.zeros(n_faces), np.zeros(n_faces)
+    for arc in range(len(faces)):
+        a, b = offsets[arc], offsets[arc + 1]
+        aligned, length = aligned_lengths(xs[a:b], ys[a:b], kept[a:b], b - a)
+        for side in range(2):
+            if faces[arc, side] >= 0:
+                near[faces[arc, side]] += aligned
+                total[faces[arc, side]] += length
+    for arc in range(len(faces)):
+        angular = False
+        for side in range(2):
+            face = faces[arc, side]
+            angular = angular or (face >= 0 and near[face] >= LEAST_SHARE * total[face])
+        if not angular:
+            refused[arc] = 1
+
+
+@compiled
+def refuse_changed(
+    xs: Floats, ys: Floats, offsets: Ints, corners: Floats, corner_offsets: Ints, faces: Ints, n_faces: int,
+    refused: Bytes
+) -> bool:  # fmt: skip
+    """Refuse the arcs of faces whose area changes too much; tell whether there are any."""
+    areas, changes = np.zeros(n_faces), np.zeros(n_faces)
+    cx, cy = corners[:, 0].copy(), corners[:, 1].copy()
+    for arc in range(len(faces)):
+        traced = twice_area(xs, ys, offsets[arc], offsets[arc + 1])
+        change = 0.0 if refused[arc] else twice_area(cx, cy, corner_offsets[arc], corner_offsets[arc + 1]) - traced
+        for side in range(2):
+            face, sign = faces[arc, side], 1.0 if side == 0 else -1.0
+            if face >= 0 and faces[arc, 0] != faces[arc, 1]:
+                areas[face] += sign * traced
+                changes[face] += sign * change
+    found = False
+    for arc in range(len(faces)):
+        for side in range(2):
+            face = faces[arc, side]
+            if face >= 0 and not refused[arc] and abs(changes[face]) > MOST_CHANGE * abs(areas[face]):
+                refused[arc] = 1
+                found = True
+    return found
+
+
+@compiled
+def pin_turned(
+    nodes: Ints, directions: Bytes, inverse: Floats, corners: Floats, corner_offsets: Ints, fixed: Bytes,
+    pinned: Bytes
+) -> bool:  # fmt: skip
+    """Pin the nodes around which the new edges come in another order than the traced ones; tell if there are any."""
+    angles = np.full((len(fixed), 4), np.nan)
+    for arc in range(len(nodes)):
+        for end in range(2):
+            node = nodes[arc, end]
+            if node < 0 or fixed[node]:
+                continue
+            a = corner_offsets[arc] if end == 0 else corner_offsets[arc + 1] - 1
+            b = a + 1 if end == 0 else a - 1
+            dx, dy = corners[b, 0] - corners[a, 0], corners[b, 1] - corners[a, 1]
+            code = directions[arc, 0] if end == 0 else (directions[arc, 1] + 2) % 4
+            angles[node, code] = np.arctan2(
+                inverse[1, 0] * dx + inverse[1, 1] * dy, inverse[0, 0] * dx + inverse[0, 1] * dy
+            )
+    found = False
+    for node in range(len(fixed)):
+        if fixed[node]:
+            continue
+        first, before, descents = np.nan, np.nan, 0
+        for code in range(4):
+            angle = angles[node, code]
+            if np.isnan(angle):
+                continue
+            if np.isnan(first):
+                first = angle
+            elif angle <= before:
+                descents += 1
+            before = angle
+        if first <= before:
+            descents += 1
+        if descents != 1:
+            pinned[node] = 1
+            found = True
+    return found
