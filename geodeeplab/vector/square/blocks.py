@@ -97,23 +97,29 @@ def fit_blocks(
     """Fit blocks, given by their entries as `BlockFinder.complete` gives them."""
     from geodeeplab.vector.square.kernels_block import square_blocks
 
-    lines, first = np.unique(rows, return_index=True)
+    owner = _part_blocks(table, rows, faces, owner, rule=rule, simplify=simplify)
+    order = np.argsort(owner, kind="stable")
+    rows, sides, faces, owner = rows[order], sides[order], faces[order], owner[order]
+    pairs, first, line = np.unique(owner * len(table) + rows, return_index=True, return_inverse=True)
+    lines = rows[first]  # one between two blocks comes twice
     traced = table.traced.take(lines)
     start = traced.points[traced.offsets[:-1]]
     order = np.lexsort((table.directions[lines, 0], start[:, 0], start[:, 1], owner[first]))
     lines, first, traced = lines[order], first[order], traced.take(order)  # in an order that the lines alone decide on
-    place = np.empty(len(table), np.int64)
-    place[lines] = np.arange(len(lines))
+    place = np.empty(len(pairs), np.int64)
+    place[order] = np.arange(len(pairs))
+    place = place[line.ravel()]
     blocks = np.cumsum(np.diff(owner[first], prepend=-1) != 0) - 1
     number, counts = _within(np.unique(faces, return_inverse=True)[1], owner)
     its_faces = np.full((len(lines), 2), -1, np.int64)
-    its_faces[place[rows], sides] = number
+    its_faces[place, sides] = number
     nodes, node_offsets, node_points, movable = _nodes(table, lines, traced, blocks, subpixels)
     corner = np.array([shape[1], shape[0]], np.int32)
     at_edge = np.logical_or.reduceat(
         ((traced.points <= 0) | (traced.points >= corner)).any(axis=1), traced.offsets[:-1]
     )
-    refused = (at_edge | (np.diff(traced.offsets) > MOST_VERTICES)).astype(np.uint8)
+    is_between = (its_faces >= 0).sum(axis=1) < table.wanted[lines]
+    refused = (at_edge | is_between | (np.diff(traced.offsets) > MOST_VERTICES)).astype(np.uint8)
     starts = np.flatnonzero(np.diff(blocks, prepend=-1))
     block_offsets = np.append(starts, len(lines)).astype(np.int64)
     units = np.empty(len(lines), np.int64)
@@ -124,6 +130,22 @@ def fit_blocks(
         _matrices(rule, traced.points[traced.offsets[starts]]), rule.tolerance_px, refused, units, out, out_offsets,
     )  # fmt: skip
     return FittedLines(rows=lines, blocks=blocks, units=units, points=out[: out_offsets[-1]], offsets=out_offsets)
+
+
+def _part_blocks(
+    table: LineTable, rows: Longs, faces: Longs, owner: Longs, *, rule: SquareRule, simplify: Simplify
+) -> Longs:
+    """Give each entry its block, when blocks are parted where the main directions of faces that touch differ."""
+    from geodeeplab.vector.square.kernels_blocks import part_faces
+
+    lines, number = np.unique(rows, return_inverse=True)
+    known, local = np.unique(faces, return_inverse=True)
+    if len(known) == len(np.unique(owner)):
+        return owner  # each block is one face
+    traced, parts = table.traced.take(lines), np.empty(len(known), np.int32)
+    matrices = _matrices(rule, traced.points[traced.offsets[:-1]])
+    part_faces(traced.points, simplify(traced), traced.offsets, matrices, number.ravel(), local.ravel(), parts)
+    return parts[local.ravel()].astype(np.int64)
 
 
 def _within(items: Longs, owner: Longs) -> tuple[Longs, Longs]:

@@ -179,6 +179,15 @@ def test_a_terrace_keeps_its_party_walls() -> None:
     assert any(squared[-1].equals_exact(one, 1e-9) for one in plain)  # the silo stays round
 
 
+def test_houses_that_touch_at_an_angle_have_each_their_own_directions() -> None:
+    front, behind = rectangle(70, 80, 90, 64, 12), rectangle(163, 100, 110, 60, 42)
+    ids, found = gather(trace(burnt([(behind, 2), (front, 1)], (220, 260)), lines=rule((1, 2))))
+    assert shapely.coverage_is_valid(found)
+    right = [int((np.abs(cosines(found[ids == label][0])) < 1e-5).sum()) for label in (1, 2)]
+    assert right[0] >= 4
+    assert right[1] >= 3
+
+
 def test_a_speck_beside_a_wall_is_not_swallowed() -> None:
     labels = burnt([(rectangle(40, 40, 40, 24, 30), 1)], (80, 80))
     free = np.argwhere((labels == 0) & (np.roll(labels, 2, axis=0) == 1))
