@@ -68,7 +68,8 @@ def open_outlines(data: Path, place: str) -> NDArray[np.int32]:
     outlines = gpd.read_file(data / place / "labels.geojson").to_crs(3857).geometry
     shapes = zip(shapely.make_valid(outlines.values), range(1, len(outlines) + 1), strict=True)
     shape = int((bottom - top) * side), int((right - left) * side)
-    return rasterize(shapes, out_shape=shape, transform=transform, dtype="int32")
+    burnt: NDArray[np.int32] = rasterize(shapes, out_shape=shape, transform=transform, dtype="int32")
+    return burnt
 
 
 def make_boundary(
@@ -86,16 +87,15 @@ def make_boundary(
 
     rng = np.random.default_rng(1)
     is_edge = np.zeros(objects.shape, bool)
-    for axis in (0, 1):
-        differs = np.diff(objects, axis=axis) != 0
-        one, other = [slice(None)] * 2, [slice(None)] * 2
-        one[axis], other[axis] = slice(None, -1), slice(1, None)
-        is_edge[tuple(one)] |= differs
-        is_edge[tuple(other)] |= differs
-    distance = ndimage.distance_transform_edt(~is_edge)
+    down, across = np.diff(objects, axis=0) != 0, np.diff(objects, axis=1) != 0
+    for part in (is_edge[1:], is_edge[:-1]):
+        part |= down
+    for part in (is_edge[:, 1:], is_edge[:, :-1]):
+        part |= across
+    distance: NDArray[np.float64] = ndimage.distance_transform_edt(~is_edge)
 
     def smooth(sigma: float, spread: float) -> NDArray[np.float64]:
-        field = ndimage.gaussian_filter(rng.standard_normal(objects.shape), sigma)
+        field: NDArray[np.float64] = ndimage.gaussian_filter(rng.standard_normal(objects.shape), sigma)
         return field * (spread / field.std())
 
     if shift_px > 0:

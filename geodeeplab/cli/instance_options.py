@@ -27,7 +27,7 @@ def instance_options(command: Command) -> Command:
 
     @wraps(command)
     def with_options(**arguments: Any) -> Any:  # noqa: ANN401 - click passes what the command declares
-        stated = {"instances": split_names(arguments.pop("instances"))}
+        stated: dict[str, Any] = {"instances": split_names(arguments.pop("instances"))}
         stated |= {name: arguments.pop(name) for name in ("boundary_threshold", "min_marker_px")}
         stated = {name: value for name, value in stated.items() if value is not None}
         arguments["polygon_options"] = replace(arguments["polygon_options"], **stated)

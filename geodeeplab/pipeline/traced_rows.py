@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from geodeeplab.atomic import make_fresh_folder
 from geodeeplab.pipeline.polygons import PolygonPlan
 from geodeeplab.raster import BlockSpool, SpoolLayer, encode_block, iter_rows, output_errors, read_part
-from geodeeplab.vector import BoundaryRows, LabelRows
+from geodeeplab.vector import BoundaryRows, LabelRows, NumberedRows
 
 
 class TracedRows:
@@ -27,7 +27,7 @@ class TracedRows:
             folder: where work files go.
         """
         self._plan, self._spool, self._folder, self._stack = plan, spool, folder, ExitStack()
-        self._codes = None
+        self._codes: NumberedRows | None = None
         with ExitStack() as stack:
             if plan.instances is not None:
                 self._codes = stack.enter_context(plan.number(_iter_boundary(spool), folder=folder))

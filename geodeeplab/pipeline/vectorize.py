@@ -4,7 +4,7 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -87,7 +87,7 @@ def vectorize(
         check_lossless(scene, known=[*(one.id for one in classes), nodata] if classes else [])
         passes = 1 + (plan.minimum is not None) + (edges is not None)
         told = Told(progress, scene.grid.height * scene.grid.width * passes)
-        read = partial(_iter_labels, scene, nodata)
+        read: Callable[[], Iterator[NDArray[np.integer[Any]]]] = partial(_iter_labels, scene, nodata)
         if edges is not None:
             numbered = plan.number(_with_boundary(told.through(read()), edges), folder=path.parent)
             read = stack.enter_context(numbered).read

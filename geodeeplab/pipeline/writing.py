@@ -182,4 +182,6 @@ class OutputWriter:
     def _traced(self) -> AbstractContextManager[TracedRows | None]:
         """Give the rows as they are traced, where polygons, or labels with a minimum mapping unit, need all of them."""
         is_needed = self._layer.needs_all_rows and (self._outputs.polygons is not None or self._sieve_labels)
-        return TracedRows(self._layer, self._workspace.spool, self._workspace.folder) if is_needed else nullcontext()
+        if not is_needed:
+            return nullcontext()
+        return TracedRows(self._layer, self._workspace.spool, self._workspace.folder)

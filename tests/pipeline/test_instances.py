@@ -118,7 +118,8 @@ def test_a_run_gives_the_polygons_of_its_rasters_whatever_its_shards(
 ) -> None:
     scene = make_raster(blocks(150, 210), photometric="rgb")
     options = gdl.PolygonOptions(instances=("roof",), boundary_threshold=0.5, min_marker_px=4, **more)
-    rasters = {name: tmp_path / f"{name}.tif" for name in ("label_raster", "confidence", "boundary")}
+    names = ("label_raster", "confidence", "boundary")
+    rasters: dict[str, Any] = {name: tmp_path / f"{name}.tif" for name in names}
     told: dict[str, Any] = {"model": separating, "polygon_options": options}
     run = gdl.segment(scene, tmp_path / "a.gpkg", **rasters, **told)
     first = run.polygons

@@ -1,5 +1,7 @@
 """The rule of `geodeeplab.vector.instances.watershed`, pixel by pixel over a whole raster, in plain Python."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,7 +18,7 @@ class ReferenceWatershed:
     `objects` (H, W) has their numbers in the order of first pixels, -1 where there is none; `ways` those of kernels.
     """
 
-    def __init__(self, labels: NDArray[np.integer], boundary: NDArray[np.uint8], rule: InstanceRule) -> None:
+    def __init__(self, labels: NDArray[np.uint8], boundary: NDArray[np.uint8], rule: InstanceRule) -> None:
         self.labels, self.boundary, self.rule = labels, boundary, rule
         self.pixels = [(i, j) for i, j in np.ndindex(*labels.shape) if labels[i, j] in rule.class_ids]
         self.source: dict[Pixel, Pixel | str] = {}
@@ -46,12 +48,13 @@ class ReferenceWatershed:
         inside = [(y, x) for y, x in every if 0 <= y < height and 0 <= x < width]
         return [one for one in inside if self.labels[one] == self.labels[pixel]]
 
-    def components(self, pixels, belongs) -> list[list[Pixel]]:  # noqa: ANN001 - a set, and whether two belong together
-        left, found = set(pixels), []
+    def components(self, pixels: set[Pixel], belongs: Callable[[Pixel, Pixel], bool]) -> list[list[Pixel]]:
+        """Part pixels into those that belong together, in the order of their first ones."""
+        left, found = set(pixels), list[list[Pixel]]()
         for start in self.pixels:
             if start not in left:
                 continue
-            component, waiting = [], [start]
+            component, waiting = list[Pixel](), [start]
             left.discard(start)
             while waiting:
                 pixel = waiting.pop()
@@ -64,6 +67,7 @@ class ReferenceWatershed:
         return found
 
     def grow(self) -> None:
+        """Let markers grow, step by step."""
         for limit, steps in zip(self.rule.limits.tolist(), self.rule.steps.tolist(), strict=True):
             for _ in range(steps):
                 reached = {}
@@ -76,5 +80,6 @@ class ReferenceWatershed:
                 self.source |= reached
 
     def are_tied(self, one: Pixel, other: Pixel) -> bool:
+        """Tell whether two neighbours are of one object."""
         a, b = self.source[one], self.source[other]
         return a == other or b == one or (isinstance(a, str) and a == b)
