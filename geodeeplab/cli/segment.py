@@ -40,6 +40,7 @@ MOST_NAMED = 20
 @click.option("--confidence", help="100 × the class's probability (.tif), or a folder.")
 @click.option("--probabilities", help="Every class's probability (.tif), or a folder.")
 @click.option("--probability-dtype", type=click.Choice(["uint8", "float16"]), default="uint8", show_default=True)
+@click.option("--boundary", help="255 × the probability of objects' boundaries (.tif), or a folder.")
 @map_option
 @click.option("--shards", type=click.Path(path_type=Path), help="Folder for the label raster in pieces, with a VRT.")
 @click.option("--model", default="landcover-aerial", show_default=True, help="Bundled model or model file.")
@@ -63,6 +64,7 @@ def command(
     confidence: str | None,
     probabilities: str | None,
     probability_dtype: str,
+    boundary: str | None,
     map_path: Path | None,
     shards: Path | None,
     model: str,
@@ -87,7 +89,7 @@ def command(
     from geodeeplab.raster.sources.opening import read_ahead
 
     outputs = {"polygons": polygons or output, "label_raster": label_raster or labels}
-    outputs |= {"confidence": confidence, "probabilities": probabilities}
+    outputs |= {"confidence": confidence, "probabilities": probabilities, "boundary": boundary}
     is_batch = are_folders(outputs, scenes) if append is None else are_appended(outputs, scenes)
     if is_batch and shards is not None:
         raise click.UsageError("--shards is for the result of one scene: leave it out, or give files as outputs")
@@ -140,6 +142,7 @@ def command(
                     label_raster=outputs["label_raster"],
                     confidence=confidence,
                     probabilities=probabilities,
+                    boundary=boundary,
                     shards=shards,
                     progress=progress,
                     **told,

@@ -239,8 +239,10 @@ class TrainedNetwork:
         confidence: "OutputPath | None" = None,
         probabilities: "OutputPath | None" = None,
         probability_dtype: str = "uint8",
+        boundary: "OutputPath | None" = None,
         shards: "OutputPath | None" = None,
         polygon_options: "PolygonOptions | None" = None,
+        instances: str | Sequence[str] = (),
         sieve_labels: bool = False,
         executor: "Executor | None" = None,
         resume: bool = False,
@@ -260,8 +262,10 @@ class TrainedNetwork:
             confidence: confidence raster to write.
             probabilities: raster of every class's probability to write.
             probability_dtype: `uint8` or `float16`.
+            boundary: raster of the boundaries of objects to write, of a network trained with `instances`.
             shards: folder for the label raster in pieces.
             polygon_options: what the polygons look like.
+            instances: classes whose objects become polygons of their own where they touch.
             sieve_labels: apply the minimum area to the label raster, too.
             executor: who computes.
             resume: go on with a run that was cut off.
@@ -288,8 +292,10 @@ class TrainedNetwork:
             confidence=confidence,
             probabilities=probabilities,
             probability_dtype=probability_dtype,
+            boundary=boundary,
             shards=shards,
             polygon_options=polygon_options,
+            instances=instances,
             sieve_labels=sieve_labels,
             executor=executor,
             resume=resume,

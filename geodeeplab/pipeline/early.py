@@ -47,6 +47,7 @@ def check_early(
         label_raster=outputs.get("label_raster"),
         confidence=outputs.get("confidence"),
         probabilities=outputs.get("probabilities"),
+        boundary=outputs.get("boundary"),
         shards=shards,
         overwrite=overwrite,
         inputs=[*paths_in(list(scenes), aoi, *mask_rasters(mask)), *model_paths(model, contract)],

@@ -52,6 +52,7 @@ def segment_scenes(
     confidence: OutputPath | None = None,
     probabilities: OutputPath | None = None,
     probability_dtype: str = "uint8",
+    boundary: OutputPath | None = None,
     polygon_options: PolygonOptions | None = None,
     append: bool | Append = False,
     sieve_labels: bool = False,
@@ -77,6 +78,7 @@ def segment_scenes(
         confidence: folder for confidence rasters.
         probabilities: folder for rasters of every class's probability.
         probability_dtype: see `segment`.
+        boundary: folder for rasters of objects' boundaries.
         polygon_options: see `segment`.
         append: append the polygons of all scenes to one layer, in the GeoPackage that `polygons` is then, as they end;
             scenes that are in it are left out. See `segment`.
@@ -95,7 +97,7 @@ def segment_scenes(
     """
     several = [scenes] if not isinstance(scenes, Sequence) or isinstance(scenes, str) else list(scenes)
     folders = {"polygons": polygons, "label_raster": label_raster}
-    folders |= {"confidence": confidence, "probabilities": probabilities}
+    folders |= {"confidence": confidence, "probabilities": probabilities, "boundary": boundary}
     tasks = list_tasks(
         several,
         folders,

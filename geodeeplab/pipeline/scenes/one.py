@@ -60,6 +60,7 @@ def segment_scene(call: SceneCall, *, executor: Executor | None = None, progress
             label_raster=call.outputs.get("label_raster"),
             confidence=call.outputs.get("confidence"),
             probabilities=call.outputs.get("probabilities"),
+            boundary=call.outputs.get("boundary"),
             probability_dtype=call.probability_dtype,
             polygon_options=call.polygon_options,
             append=call.append or False,

@@ -19,6 +19,7 @@ NAMES = {
     "label_raster": "{}.tif",
     "confidence": "{}_confidence.tif",
     "probabilities": "{}_probabilities.tif",
+    "boundary": "{}_boundary.tif",
 }
 """Names of a scene's results in the folders, by argument of `segment`."""
 LONGEST_NAME = 200
