@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geodeeplab.vector.square.rule import SquareRule
-from geodeeplab.vector.square.table import WAITING, Lines, LineTable
+from geodeeplab.vector.square.table import WAITING, Lines, LineTable, places_of
 from geodeeplab.vector.trace.arcs import ClosedFeatures
 
 MOST_VERTICES = 1 << 16
@@ -97,7 +97,10 @@ def fit_blocks(
     """Fit blocks, given by their entries as `BlockFinder.complete` gives them."""
     from geodeeplab.vector.square.kernels_block import square_blocks
 
-    owner = _part_blocks(table, rows, faces, owner, rule=rule, simplify=simplify)
+    known = np.unique(rows)
+    every = table.traced.take(known)
+    kept = simplify(every)
+    owner = _part_blocks(every, kept, np.searchsorted(known, rows), faces, owner, rule)
     order = np.argsort(owner, kind="stable")
     rows, sides, faces, owner = rows[order], sides[order], faces[order], owner[order]
     pairs, first, line = np.unique(owner * len(table) + rows, return_index=True, return_inverse=True)
@@ -120,12 +123,13 @@ def fit_blocks(
     )
     is_between = (its_faces >= 0).sum(axis=1) < table.wanted[lines]
     refused = (at_edge | is_between | (np.diff(traced.offsets) > MOST_VERTICES)).astype(np.uint8)
+    kept = kept[places_of(every.offsets, np.searchsorted(known, lines))[0]]
     starts = np.flatnonzero(np.diff(blocks, prepend=-1))
     block_offsets = np.append(starts, len(lines)).astype(np.int64)
     units = np.empty(len(lines), np.int64)
     out, out_offsets = np.empty((len(traced.points) + len(lines), 2)), np.empty(len(lines) + 1, np.int64)
     square_blocks(
-        traced.points, simplify(traced), traced.offsets, table.closed[lines], nodes, node_offsets, movable,
+        traced.points, kept, traced.offsets, table.closed[lines], nodes, node_offsets, movable,
         node_points, np.ascontiguousarray(table.directions[lines]), its_faces, counts, block_offsets,
         _matrices(rule, traced.points[traced.offsets[starts]]), rule.tolerance_px, refused, units, out, out_offsets,
     )  # fmt: skip
@@ -133,18 +137,17 @@ def fit_blocks(
 
 
 def _part_blocks(
-    table: LineTable, rows: Longs, faces: Longs, owner: Longs, *, rule: SquareRule, simplify: Simplify
+    traced: Lines, kept: NDArray[np.uint8], lines: Longs, faces: Longs, owner: Longs, rule: SquareRule
 ) -> Longs:
-    """Give each entry its block, when blocks are parted where the main directions of faces that touch differ."""
+    """Give each entry (its line, face and block) its block, parted where main directions of faces that touch differ."""
     from geodeeplab.vector.square.kernels_blocks import part_faces
 
-    lines, number = np.unique(rows, return_inverse=True)
     known, local = np.unique(faces, return_inverse=True)
     if len(known) == len(np.unique(owner)):
         return owner  # each block is one face
-    traced, parts = table.traced.take(lines), np.empty(len(known), np.int32)
+    parts = np.empty(len(known), np.int32)
     matrices = _matrices(rule, traced.points[traced.offsets[:-1]])
-    part_faces(traced.points, simplify(traced), traced.offsets, matrices, number.ravel(), local.ravel(), parts)
+    part_faces(traced.points, kept, traced.offsets, matrices, lines, local.ravel(), parts)
     return parts[local.ravel()].astype(np.int64)
 
 

@@ -25,10 +25,15 @@ class Lines:
 
     def take(self, rows: Longs) -> "Lines":
         """Give some of the lines, in the order of `rows`."""
-        sizes = np.diff(self.offsets)[rows]
-        offsets = np.concatenate((np.zeros(1, np.int64), np.cumsum(sizes)))
-        places = np.repeat(self.offsets[rows] - offsets[:-1], sizes) + np.arange(offsets[-1])
+        places, offsets = places_of(self.offsets, rows)
         return Lines(points=self.points[places], offsets=offsets)
+
+
+def places_of(offsets: Longs, rows: Longs) -> tuple[Longs, Longs]:
+    """Give where the points of some lines are, one line behind the other, and where each begins among these."""
+    sizes = np.diff(offsets)[rows]
+    begins = np.concatenate((np.zeros(1, np.int64), np.cumsum(sizes)))
+    return np.repeat(offsets[rows] - begins[:-1], sizes) + np.arange(begins[-1]), begins
 
 
 def joined(parts: Sequence[Lines]) -> Lines:
