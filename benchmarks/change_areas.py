@@ -73,7 +73,7 @@ def kinds_of(dates: list[Labels], folder: Path, name: str, profile: dict[str, An
     for path, labels in zip(paths, dates, strict=True):
         with rasterio.open(path, "w", driver="GTiff", count=1, dtype="uint8", nodata=0, **profile) as dst:
             dst.write(labels.astype(np.uint8), 1)
-    gdl.change(*paths, folder / f"{name}.gpkg", label_raster=folder / f"{name}-changes.tif")
+    gdl.change(paths[0], paths[1], folder / f"{name}.gpkg", label_raster=folder / f"{name}-changes.tif")
     return folder / f"{name}-changes.tif"
 
 

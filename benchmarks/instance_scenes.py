@@ -96,7 +96,8 @@ def make_boundary(
 
     def smooth(sigma: float, spread: float) -> NDArray[np.float64]:
         field: NDArray[np.float64] = ndimage.gaussian_filter(rng.standard_normal(objects.shape), sigma)
-        return field * (spread / field.std())
+        scaled: NDArray[np.float64] = field * (spread / field.std())
+        return scaled
 
     if shift_px > 0:
         at = np.mgrid[: objects.shape[0], : objects.shape[1]] + np.stack([smooth(8, shift_px), smooth(8, shift_px)])

@@ -138,7 +138,8 @@ def by_peer(labels: NDArray[np.uint8], boundary: NDArray[np.uint8]) -> NDArray[n
     markers[sizes[markers] < MIN_MARKER] = 0
     found = watershed(boundary, markers, mask=labels > 0)
     left, _ = ndimage.label((labels > 0) & (found == 0))
-    return np.where(left > 0, left + count, found).astype(np.int32)
+    objects: NDArray[np.int32] = np.where(left > 0, left + count, found).astype(np.int32)
+    return objects
 
 
 def panoptic_quality(truth: NDArray[np.int32], found: NDArray[np.int32]) -> float:

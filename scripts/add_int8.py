@@ -10,6 +10,7 @@ writes need none of this. The weights stay as they are, to the bit.
 import argparse
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 from safetensors import safe_open
 from safetensors.torch import save
@@ -26,7 +27,7 @@ from geodeeplab.training.loop.int8 import measure_chips
 
 def training_chips(contract: Contract, data: Path, folder: Path, *, seed: int) -> TrainingData:
     """Prepare the training scenes of a bundled model, as chips of the size of its tiles, unchanged."""
-    common = {"chip_size": contract.tile_size, "batch_size": 2, "epoch_chips": 64, "seed": seed}
+    common: dict[str, Any] = {"chip_size": contract.tile_size, "batch_size": 2, "epoch_chips": 64, "seed": seed}
     if len(contract.classes) == len(buildings.CLASSES):
         return buildings.prepare_buildings(data, folder, augmentation=False, **common)
     return dubai.prepare_dubai(data / "dubai", folder, tiles=TRAIN_TILES, augmentation=False, **common)

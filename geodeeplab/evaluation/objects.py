@@ -105,7 +105,8 @@ def match_objects(found: Objects, truth: Objects, *, threshold: float = 0.5) -> 
     if not 0 <= threshold < 1:
         raise OptionError(f"the IoU of a match is greater than a threshold from 0 to less than 1, not {threshold}")
     i, j, scores = overlapping(found, truth)
-    i, j, scores = (one[scores > threshold] for one in (i, j, scores))
+    matches = scores > threshold
+    i, j, scores = i[matches], j[matches], scores[matches]
     order = np.lexsort((j, i, -scores))
     free_found, free_truth, kept = np.ones(len(found), dtype=bool), np.ones(len(truth), dtype=bool), []
     for position in order.tolist():

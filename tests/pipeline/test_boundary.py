@@ -16,7 +16,8 @@ from geodeeplab.models import Model, load_model
 
 def read(path: Path) -> np.ndarray:
     with rasterio.open(path) as src:
-        return src.read()
+        pixels: np.ndarray = src.read()
+    return pixels
 
 
 @pytest.mark.filterwarnings("ignore:CRF. sxy reduced")

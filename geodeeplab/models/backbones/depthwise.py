@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 
-def dilated_depthwise(x: Tensor, weight: Tensor, *, padding: tuple[int, int], dilation: tuple[int, int]) -> Tensor:
+def dilated_depthwise(x: Tensor, weight: Tensor, *, padding: tuple[int, int], dilation: tuple[int, ...]) -> Tensor:
     """Give `F.conv2d` of a map (N, C, H, W) and a kernel (C, 1, k, k) at stride 1, with gradients of the first order.
 
     Args:
@@ -23,19 +23,19 @@ def dilated_depthwise(x: Tensor, weight: Tensor, *, padding: tuple[int, int], di
         padding: zeros around the map, (rows, columns).
         dilation: distance of the taps, (rows, columns).
     """
-    result: Tensor = _DilatedDepthwise.apply(x, weight, padding, dilation)  # type: ignore[no-untyped-call]
+    result: Tensor = _DilatedDepthwise.apply(x, weight, padding, dilation)
     return result
 
 
 class _DilatedDepthwise(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, padding: tuple[int, int], dilation: tuple[int, int]) -> Tensor:  # noqa: ANN401 - torch's context
+    def forward(ctx: Any, x: Tensor, weight: Tensor, padding: tuple[int, int], dilation: tuple[int, ...]) -> Tensor:  # noqa: ANN401 - torch's context
         ctx.save_for_backward(x, weight)
         ctx.padding, ctx.dilation = padding, dilation
         return F.conv2d(x, weight, None, 1, padding, dilation, groups=len(weight))
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:  # noqa: ANN401
         x, weight = ctx.saved_tensors
         needs_x, needs_weight = ctx.needs_input_grad[:2]
@@ -52,7 +52,7 @@ class _DilatedDepthwise(torch.autograd.Function):
         return of_x, of_weight, None, None
 
 
-def _of_weight(x: Tensor, grad: Tensor, weight: Tensor, padding: tuple[int, int], dilation: tuple[int, int]) -> Tensor:
+def _of_weight(x: Tensor, grad: Tensor, weight: Tensor, padding: tuple[int, int], dilation: tuple[int, ...]) -> Tensor:
     """Give the gradient (C, 1, k, k) of the kernel: of each tap, the sum over the map that it saw times `grad`."""
     (rows, cols), (height, width) = padding, grad.shape[-2:]
     padded = F.pad(x, (cols, cols, rows, rows))  # (N, C, H + 2·rows, W + 2·cols)

@@ -135,9 +135,9 @@ class EpochRecord:
 
     def line(self, last_epoch: int) -> str:
         """Say in one line what came out."""
-        scores = (("val loss", self.val_loss), ("mIoU", self.miou), ("boundary", self.boundary_iou))
+        scores = [("val loss", self.val_loss), ("mIoU", self.miou), ("boundary", self.boundary_iou)]
         if self.boundary_f1 is not None:
-            scores += (("boundary F1", self.boundary_f1),)
+            scores.append(("boundary F1", self.boundary_f1))
         texts = [f"{name} {'none' if value is None else format(value, '.3f')}" for name, value in scores]
         return (
             f"epoch {self.epoch}/{last_epoch}: loss {self.loss:.3f}, {', '.join(texts)}, lr {self.lr:.1e}, "

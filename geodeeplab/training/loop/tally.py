@@ -35,8 +35,8 @@ class Tally:
         """F1 of the pixels of objects' boundaries; None where there are none, or nobody looks for them."""
         if self.contours is None or not self.contours.any():
             return None
-        found, missed, false = self.contours.tolist()
-        return 2 * float(found) / (2 * found + missed + false)
+        found, missed, false = (float(pixels) for pixels in self.contours)
+        return 2 * found / (2 * found + missed + false)
 
     @property
     def iou(self) -> list[float | None]:

@@ -53,7 +53,9 @@ class NumberedRows:
         self.count = 0
         """How many objects there are."""
         self._width, self._name = width, Path(folder or tempfile.gettempdir()) / "the watershed's work file"
-        self._file = tempfile.SpooledTemporaryFile(MEMORY_BYTES, prefix=".geodeeplab-runs-", dir=folder)
+        self._file = tempfile.SpooledTemporaryFile(
+            MEMORY_BYTES, prefix=".geodeeplab-runs-", dir=None if folder is None else str(folder)
+        )
         self._bands: list[_PackedBand] = []
         self._parent, self._parts = np.empty(FIRST_ROOM, np.int32), 0
         self._above: tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.int32]] | None = None

@@ -213,7 +213,7 @@ def edge_meets(
 ) -> bool:  # fmt: skip
     """Tell whether the edge after vertex k of a new line meets another edge but where both are tied together."""
     cols = box[3] - box[2] + 1
-    ax, ay, bx, by = np.int64(new[k, 0]), np.int64(new[k, 1]), np.int64(new[k + 1, 0]), np.int64(new[k + 1, 1])
+    ax, ay, bx, by = int(new[k, 0]), int(new[k, 1]), int(new[k + 1, 0]), int(new[k + 1, 1])
     for row in range(max(min(ay, by) // cell, box[0]), min(max(ay, by) // cell, box[1]) + 1):
         for col in range(max(min(ax, bx) // cell, box[2]), min(max(ax, bx) // cell, box[3]) + 1):
             at = (row - box[0]) * cols + col - box[2]

@@ -195,8 +195,8 @@ def goes_on(
         return False
     c, a, b = stops[count - 3], stops[count - 2], stops[count - 1]
     if kinds[0] == ALONG:
-        return abs(ys[b] - ys[a]) < least and (xs[a] - xs[c]) * (xs[stops[0]] - xs[0]) > 0.0
-    return abs(xs[b] - xs[a]) < least and (ys[a] - ys[c]) * (ys[stops[0]] - ys[0]) > 0.0
+        return bool(abs(ys[b] - ys[a]) < least and (xs[a] - xs[c]) * (xs[stops[0]] - xs[0]) > 0.0)
+    return bool(abs(xs[b] - xs[a]) < least and (ys[a] - ys[c]) * (ys[stops[0]] - ys[0]) > 0.0)
 
 
 @compiled

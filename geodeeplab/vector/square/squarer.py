@@ -49,7 +49,8 @@ class Squarer:
 
     def is_square(self, arcs: NewArcs) -> NDArray[np.bool_]:
         """Tell which arcs (A,) have a square face on a side."""
-        return self._sides(arcs).any(axis=1)
+        sides = self._sides(arcs)
+        return sides[:, 0] | sides[:, 1]
 
     def _sides(self, arcs: NewArcs) -> NDArray[np.bool_]:
         return self._rule.is_square(arcs.class_ids) & (arcs.sides >= 0)

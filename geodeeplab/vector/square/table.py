@@ -81,9 +81,10 @@ class LineTable:
     def take(self, rows: Longs) -> "LineTable":
         """Give some of the lines."""
         columns: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}
-        return LineTable(
-            **{name: value.take(rows) if isinstance(value, Lines) else value[rows] for name, value in columns.items()}
-        )
+        taken: dict[str, Any] = {
+            name: value.take(rows) if isinstance(value, Lines) else value[rows] for name, value in columns.items()
+        }
+        return LineTable(**taken)
 
     def extended(self, other: "LineTable") -> "LineTable":
         """Give the lines of both."""

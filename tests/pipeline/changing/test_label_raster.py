@@ -142,9 +142,9 @@ def test_the_papers_areas_of_change(tmp_path: Path) -> None:
     gdl.change(tmp_path / "2000.tif", tmp_path / "2010.tif", tmp_path / "c.gpkg", label_raster=changes)
     gdl.sample(changes, points, total=700, least=75)
     interpreted = gpd.read_file(points, layer="sample")
-    for stratum, found in OLOFSSON.items():
+    for stratum, counts in OLOFSSON.items():
         rows = interpreted.index[interpreted.class_name == stratum]
-        truths = [name for name, count in found.items() for _ in range(count)]
+        truths = [name for name, count in counts.items() for _ in range(count)]
         interpreted.loc[rows[: len(truths)], "truth"] = truths
     with pytest.warns(GeoDeepLabWarning, match="points left out"):  # those beyond the paper's number
         found = gdl.evaluate(changes, interpreted, class_field="truth", is_sample=True)
