@@ -29,8 +29,9 @@ COLOURS = {
 }
 """What the classes look like in maps: not the label files' colours, which are hard to read over a scene."""
 MODEL_CLASSES = tuple(ModelClass(id=i, name=name, color=COLOURS[name]) for i, name in enumerate(CLASSES, start=1))
-CRS, GSD_M = "EPSG:32633", 0.8
-"""Where tiles are put, and the size of their pixels in metres: nobody wrote it down, and it looks like 0.7 to 1."""
+CRS, GSD_M = "EPSG:32633", 0.6
+"""Where tiles are put, and the size that is stated for their pixels, in metres. Nobody wrote it down, and it looks like
+0.7 to 1: they are called as large as Ohio's, so that both are read as they are."""
 TILE_SIZE, OVERLAP = 800, 128
 """What `segment` reads: with an overlap of 128 better than tiles of 512 on tile 2 and cheaper (`benchmarks/seams.py`);
 and it is 16 % of a tile, for programs that know an overlap as a whole percentage."""

@@ -31,7 +31,7 @@ import satellite
 from dubai import OVERLAP, TILE_SIZE
 from geodeeplab.evaluation import iou
 from geodeeplab.learner import DeepLab
-from geodeeplab.models import load_model, read_contract, save_model
+from geodeeplab.models import SegmentationNetwork, load_model, read_contract, save_model
 from geodeeplab.models.files.header import BUNDLED_FOLDER
 from geodeeplab.pipeline.evaluating.evaluate import evaluate
 from geodeeplab.pipeline.evaluating.result import Evaluation
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     learner.plot_losses(args.out / f"{args.name}-losses.png")
     learner.show_worst(4, args.out / f"{args.name}-worst.png")
     path = learner.save(args.out / f"{args.name}.safetensors", licence=LICENCES[args.name], overwrite=True)
-    report(learner, path, args)
+    report(learner.network, path, args)
     if args.install:
         shutil.copyfile(path, BUNDLED_FOLDER / path.name)
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
@@ -133,8 +133,8 @@ def make_learner(args: argparse.Namespace, data: TrainingData) -> DeepLab:
 # Report
 
 
-def report(learner: DeepLab, path: Path, args: argparse.Namespace) -> None:
-    """Evaluate the saved model on whole scenes, and write the numbers into its file."""
+def report(network: SegmentationNetwork, path: Path, args: argparse.Namespace) -> None:
+    """Evaluate a saved model on whole scenes, and write the numbers into its file; `network` is what is in it."""
     metrics: dict[str, Any] = {}
     places: dict[str, Any] = {}
     tile_size, overlap = (satellite.SIDE, 0) if args.name == SATELLITE else (TILE_SIZE, OVERLAP)
@@ -170,14 +170,14 @@ def report(learner: DeepLab, path: Path, args: argparse.Namespace) -> None:
         print(f"{place}: mIoU {np.nanmean(iou(counts)):.4f}, {iou(counts).round(3).tolist()}", flush=True)
     contract = read_contract(path)
     provenance = dict(contract.provenance)
-    if args.start is not None:
+    if args.start is not None and "average" not in provenance:
         provenance["earlier"] = dict(read_contract(args.start).provenance)
     calibration = {key: value for key, value in contract.metrics["validation"].items() if key.startswith("ece")}
     metrics["validation"] = calibration  # with the temperature and before, on the pixels that it was fitted to
     contract = replace(contract, metrics=metrics, provenance=provenance)
     if args.name != SATELLITE:
         contract = replace(contract, tile_size=tile_size, overlap=overlap)
-    save_model(learner.network, contract, path)
+    save_model(network, contract, path)
 
 
 def objects_apart(
