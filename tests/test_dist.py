@@ -57,7 +57,8 @@ def test_what_is_in_them(dist: Path) -> None:
     sources = {str(path.relative_to(ROOT)) for path in (ROOT / "geodeeplab").rglob("*.py")}
     assert sources <= names
     assert {name.partition("/")[0] for name in names} == {"geodeeplab", metadata.partition("/")[0]}
-    bundled = {"scene.tif", "landcover-aerial.safetensors", "buildings-aerial.safetensors"}
+    models = {"landcover-aerial", "buildings-aerial", "landcover-satellite"}
+    bundled = {"scene.tif", *(f"{name}.safetensors" for name in models)}
     assert {f"geodeeplab/bundled/{name}" for name in bundled} | {"geodeeplab/py.typed"} <= names
     assert told["License-Expression"] == "Apache-2.0"
     assert {one.partition(">")[0] for one in told.get_all("Requires-Dist", []) if "extra" not in one} >= {"torch"}

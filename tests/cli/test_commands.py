@@ -131,7 +131,7 @@ class TestModels:
         ran = run("models")
         assert (ran.status, ran.err) == (0, "")
         names = [line.split(":")[0] for line in ran.out.splitlines() if not line.startswith(" ")]
-        assert names == ["buildings-aerial", "landcover-aerial"]
+        assert names == ["buildings-aerial", "landcover-aerial", "landcover-satellite"]
         assert "reads   red, green, blue (uint8" in ran.out
         assert "1 building, 2 land, 3 road, 4 vegetation, 5 water" in ran.out
 

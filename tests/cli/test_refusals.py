@@ -197,7 +197,7 @@ class TestModels:
             *segment_args,
             "--model",
             "landcover-lunar",
-            match=r"called 'landcover-lunar': choose one of buildings-aerial, landcover-aerial",
+            match=r"called 'landcover-lunar': choose one of buildings-aerial, landcover-aerial, landcover-satellite",
         )
 
     def test_a_folder(self, expect_refused: Refused, segment_args: list[object], tmp_path: Path) -> None:

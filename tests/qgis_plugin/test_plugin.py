@@ -58,7 +58,8 @@ def test_metadata_say_what_qgis_asks_for(metadata: configparser.SectionProxy) ->
 def test_the_cards_are_those_of_the_bundled_models() -> None:
     told = (PLUGIN / "models.json").read_text(encoding="utf-8")
     assert told == make_zip.cards_json(), "run qgis_plugin/make_zip.py --cards"
-    assert [card.name for card in load_cards(PLUGIN / "models.json")] == ["landcover-aerial", "buildings-aerial"]
+    names = [card.name for card in load_cards(PLUGIN / "models.json")]
+    assert names == ["landcover-aerial", "buildings-aerial", "landcover-satellite"]
 
 
 def test_a_card_shows_names_as_text() -> None:

@@ -22,6 +22,8 @@ from geodeeplab.models import (
 )
 from geodeeplab.models.files.model_file import Undrawn
 
+RGB = ("red", "green", "blue")
+
 ARCHITECTURE: dict[str, Any] = {
     "arch": "deeplabv3",
     "backbone": "resnet18",
@@ -145,19 +147,24 @@ def test_rescaling_maps_low_and_high_onto_the_range_and_clips() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "classes"),
+    ("name", "bands", "classes"),
     [
-        ("landcover-aerial", ["building", "land", "road", "vegetation", "water"]),
-        ("buildings-aerial", ["building", "other"]),
+        ("landcover-aerial", RGB, ["building", "land", "road", "vegetation", "water"]),
+        ("buildings-aerial", RGB, ["building", "other"]),
+        (
+            "landcover-satellite",
+            ("blue", "green", "red", "nir", "swir1", "swir2"),
+            ["water", "trees", "grass", "crops", "built", "bare"],
+        ),
     ],
 )
-def test_the_bundled_models_are_small_and_complete(name: str, classes: list[str]) -> None:
+def test_the_bundled_models_are_small_and_complete(name: str, bands: tuple[str, ...], classes: list[str]) -> None:
     assert name in set(iter_bundled())
     model = load_model(name)
     assert model.path is not None
     assert model.path.stat().st_size <= 25_000_000
     assert [item.name for item in model.contract.classes] == classes
-    assert model.contract.band_names == ("red", "green", "blue")
+    assert model.contract.band_names == bands
     assert model.contract.licence
     assert model.contract.metrics
     assert "/" not in str(model.contract.provenance.get("start", ""))  # no folders of whoever trained it

@@ -29,7 +29,7 @@ def read_item(path: Path) -> tuple[pystac.Item, dict[str, Any]]:
     return item, item.properties
 
 
-@pytest.mark.parametrize("name", ["landcover-aerial", "buildings-aerial"])
+@pytest.mark.parametrize("name", ["landcover-aerial", "buildings-aerial", "landcover-satellite"])
 def test_the_bundled_models_are_valid_items(tmp_path: Path, name: str) -> None:
     write_stac_item(name, tmp_path / "item.json")
     item, said = read_item(tmp_path / "item.json")
@@ -37,8 +37,9 @@ def test_the_bundled_models_are_valid_items(tmp_path: Path, name: str) -> None:
     assert (item.id, item.geometry, item.bbox) == (name, None, None)
     assert said.get("gsd") == contract.gsd_m
     assert [band["name"] for band in said["bands"]] == list(contract.band_names) == said["mlm:input"][0]["bands"]
-    assert said["mlm:input"][0]["input"]["shape"] == [-1, 3, 768, 768]
-    assert said["mlm:output"][0]["result"]["shape"] == [-1, len(contract.classes), 768, 768]
+    side = contract.tile_size
+    assert said["mlm:input"][0]["input"]["shape"] == [-1, len(contract.bands), side, side]
+    assert said["mlm:output"][0]["result"]["shape"] == [-1, len(contract.classes), side, side]
     assert [one["mean"] for one in said["mlm:input"][0]["value_scaling"]] == [band.mean for band in contract.bands]
 
 
