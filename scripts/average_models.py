@@ -21,6 +21,7 @@ def main() -> None:
     parser.add_argument("earlier", type=Path)
     parser.add_argument("later", type=Path)
     parser.add_argument("--share", type=float, required=True, help="of the later model, 0 to 1")
+    parser.add_argument("--gsd-m", type=float, help="pixel size to state; by default that of LATER")
     parser.add_argument("--data", type=Path, required=True, help="the folder of all sets")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
@@ -36,7 +37,8 @@ def main() -> None:
         **later.contract.provenance,
         "average": {"share": args.share, "with": dict(earlier.contract.provenance)},
     }
-    contract = replace(later.contract, provenance=provenance, metrics={"validation": {}})
+    gsd_m = args.gsd_m or later.contract.gsd_m
+    contract = replace(later.contract, gsd_m=gsd_m, provenance=provenance, metrics={"validation": {}})
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / f"{LANDCOVER}.safetensors"
     save_model(network, contract, path)

@@ -173,7 +173,8 @@ class TestDemo:
     ) -> None:
         scene = make_raster(blocks(60, 80), photometric="rgb")
         ran = run("demo", scene, "--out", out / "new")
-        assert (ran.status, ran.err) == (0, "")
+        scaled = "the scene's pixels of 1 m are scaled to the model's 0.74 m (--gsd-m native leaves them)"
+        assert (ran.status, ran.err) == (0, f"warning: {scaled}\n")
         assert {path.name for path in (out / "new").iterdir()} == {
             "landcover.gpkg",
             "landcover.tif",
