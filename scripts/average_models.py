@@ -28,7 +28,7 @@ def main() -> None:
     earlier, later = load_model(args.earlier), load_model(args.later)
     network, first = later.network, earlier.network
     assert isinstance(network, SegmentationNetwork)
-    assert network.architecture == first.architecture, "only models of one architecture have an average"  # type: ignore[union-attr]
+    assert network.architecture == first.architecture, "only models of one architecture have an average"
     before, after = first.state_dict(), network.state_dict()
     network.load_state_dict(
         {key: before[key].float().lerp(after[key].float(), args.share).to(after[key].dtype) for key in after}
