@@ -1,18 +1,22 @@
 """Kernels that find where new lines are in the way of others, and which cells of the scene still have open lines.
 
-A new line may take the place of an old one if it meets no other line, neither its old nor its new form, and if no other
-line lies between the two. So what is decided for one line holds whatever is decided for the others, in any order.
-Coordinates are integers below 2³⁰ in size, so all decisions are exact.
+A new line may take the place of an old one if it meets no other line, neither its old nor its new form, nor comes near
+it but where both end, at an angle, and if no other line lies between the two. So what is decided for one line holds whatever is decided for the others, in any order.
+Coordinates are integers below 2³⁰ in size, so whether lines meet is decided exactly.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geodeeplab.compiled import compiled
+from geodeeplab.vector.square.kernels_near import off_segment
 
 Bytes = NDArray[np.uint8]
 Corners = NDArray[np.int32]
 Ints = NDArray[np.int64]
+
+LEAST_SINE = 1 / 64
+"""Of the angle between a new edge and another one that ends where it does, if both go the same way."""
 
 
 @compiled
@@ -89,19 +93,26 @@ def side_of(ax: int, ay: int, bx: int, by: int, cx: int, cy: int) -> int:
 
 
 @compiled
-def meets(ax: int, ay: int, bx: int, by: int, cx: int, cy: int, dx: int, dy: int, shared: bool) -> bool:
-    """Tell whether the segments a–b and c–d have a point in common; if `shared`, more than an end of both."""
-    if max(ax, bx) < min(cx, dx) or max(cx, dx) < min(ax, bx) or max(ay, by) < min(cy, dy) or max(cy, dy) < min(ay, by):
+def meets(ax: int, ay: int, bx: int, by: int, cx: int, cy: int, dx: int, dy: int, shared: bool, near: int) -> bool:
+    """Tell whether the segments a–b and c–d come as near as `near`; if `shared`, go the same way from a common end."""
+    if (
+        max(ax, bx) + near < min(cx, dx)
+        or max(cx, dx) + near < min(ax, bx)
+        or max(ay, by) + near < min(cy, dy)
+        or max(cy, dy) + near < min(ay, by)
+    ):
         return False
-    abc, abd = side_of(ax, ay, bx, by, cx, cy), side_of(ax, ay, bx, by, dx, dy)
-    cda, cdb = side_of(cx, cy, dx, dy, ax, ay), side_of(cx, cy, dx, dy, bx, by)
     if not shared:
-        return abc * abd <= 0 and cda * cdb <= 0
-    if abc != 0 or abd != 0:
-        return False  # they are not on one line, so meet in one point
-    if (ax == cx and ay == cy) or (bx == dx and by == dy):
-        return bool((bx - ax) * (dx - cx) + (by - ay) * (dy - cy) > 0)
-    return bool((bx - ax) * (cx - dx) + (by - ay) * (cy - dy) > 0)
+        abc, abd = side_of(ax, ay, bx, by, cx, cy), side_of(ax, ay, bx, by, dx, dy)
+        cda, cdb = side_of(cx, cy, dx, dy, ax, ay), side_of(cx, cy, dx, dy, bx, by)
+        return (abc * abd <= 0 and cda * cdb <= 0) or min(
+            min(off_segment(ax, ay, cx, cy, dx, dy), off_segment(bx, by, cx, cy, dx, dy)),
+            min(off_segment(cx, cy, ax, ay, bx, by), off_segment(dx, dy, ax, ay, bx, by)),
+        ) <= float(near) * float(near)
+    same_way = (ax == cx and ay == cy) or (bx == dx and by == dy)
+    ux, uy = float(bx - ax), float(by - ay)
+    vx, vy = (float(dx - cx), float(dy - cy)) if same_way else (float(cx - dx), float(cy - dy))
+    return bool(ux * vx + uy * vy > 0.0 and abs(ux * vy - uy * vx) < LEAST_SINE * np.hypot(ux, uy) * np.hypot(vx, vy))
 
 
 @compiled
@@ -158,9 +169,9 @@ def is_inside(x: int, y: int, old: Corners, a: int, b: int, new: Corners, c: int
 @compiled
 def find_conflicts(
     lines: Ints, edges: Ints, old: Corners, old_offsets: Ints, new: Corners, new_offsets: Ints, units: Ints,
-    cell: int, box: Ints, starts: Ints, items: Ints, bad: Bytes
+    cell: int, near: int, box: Ints, starts: Ints, items: Ints, bad: Bytes
 ) -> None:  # fmt: skip
-    """Flag the new lines that meet another, or have another between them and the old line.
+    """Flag the new lines that meet another or come near it, or have another between them and the old line.
 
     Args:
         lines: the lines in question.
@@ -172,7 +183,8 @@ def find_conflicts(
         new_offsets: (A + 1,).
         units: (A,) lines of one number take their new form together.
         cell: see `bucket_edges`.
-        box: likewise.
+        near: how far new lines stay from others.
+        box: see `bucket_edges`.
         starts: likewise.
         items: likewise.
         bad: (A,) is set.
@@ -202,20 +214,22 @@ def find_conflicts(
         for k in range(c, d - 1):
             if bad[line]:
                 break
-            if edge_meets(line, k, c, d, edges, old_offsets, new, new_offsets, units, cell, box, starts, items):
+            if edge_meets(
+                line, k, c, d, edges, old_offsets, new, new_offsets, units, cell, near, box, starts, items
+            ):  # fmt: skip
                 bad[line] = 1
 
 
 @compiled
 def edge_meets(
     line: int, k: int, c: int, d: int, edges: Ints, old_offsets: Ints, new: Corners, new_offsets: Ints, units: Ints,
-    cell: int, box: Ints, starts: Ints, items: Ints
+    cell: int, near: int, box: Ints, starts: Ints, items: Ints
 ) -> bool:  # fmt: skip
-    """Tell whether the edge after vertex k of a new line meets another edge but where both are tied together."""
+    """Tell whether the edge after vertex k of a new line meets another edge, or comes near it, but where both are tied together."""
     cols = box[3] - box[2] + 1
     ax, ay, bx, by = int(new[k, 0]), int(new[k, 1]), int(new[k + 1, 0]), int(new[k + 1, 1])
-    for row in range(max(min(ay, by) // cell, box[0]), min(max(ay, by) // cell, box[1]) + 1):
-        for col in range(max(min(ax, bx) // cell, box[2]), min(max(ax, bx) // cell, box[3]) + 1):
+    for row in range(max((min(ay, by) - near) // cell, box[0]), min((max(ay, by) + near) // cell, box[1]) + 1):
+        for col in range(max((min(ax, bx) - near) // cell, box[2]), min((max(ax, bx) + near) // cell, box[3]) + 1):
             at = (row - box[0]) * cols + col - box[2]
             for place in range(starts[at], starts[at + 1]):
                 e = items[place]
@@ -241,7 +255,7 @@ def edge_meets(
                         or (k == d - 2 and place_on == first and bx == p and by == q)
                         or (k == d - 2 and place_on == last and bx == r and by == s)
                     )
-                if meets(ax, ay, bx, by, p, q, r, s, shared):
+                if meets(ax, ay, bx, by, p, q, r, s, shared, near):
                     return True
     return False
 

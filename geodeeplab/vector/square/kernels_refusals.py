@@ -15,6 +15,9 @@ LEAST_SHARE = 0.6
 """So much of a face's outline has to run near its main directions."""
 MOST_CHANGE = 0.01
 """No area changes by more than this share of it."""
+TURN = 2 * np.pi
+LEAST_TURN = 0.05
+"""Least angle between new edges that end in the same node."""
 
 
 @compiled
@@ -79,7 +82,7 @@ def pin_turned(
     nodes: Ints, directions: Bytes, inverse: Floats, corners: Floats, corner_offsets: Ints, fixed: Bytes,
     pinned: Bytes
 ) -> bool:  # fmt: skip
-    """Pin the nodes around which the new edges come in another order than the traced ones; tell if there are any."""
+    """Pin the nodes around which the new edges come in another order or too close; tell if there are any."""
     angles = np.full((len(fixed), 4), np.nan)
     for arc in range(len(nodes)):
         for end in range(2):
@@ -95,21 +98,20 @@ def pin_turned(
             )
     found = False
     for node in range(len(fixed)):
-        if fixed[node]:
-            continue
-        first, before, descents = np.nan, np.nan, 0
+        first, before, turned, least, count = 0.0, 0.0, 0.0, np.inf, 0
         for code in range(4):
             angle = angles[node, code]
             if np.isnan(angle):
                 continue
-            if np.isnan(first):
+            if count > 0:
+                turn = (angle - before) % TURN
+                turned, least = turned + turn, min(least, turn)
+            else:
                 first = angle
-            elif angle <= before:
-                descents += 1
-            before = angle
-        if first <= before:
-            descents += 1
-        if descents != 1:
-            pinned[node] = 1
-            found = True
+            before, count = angle, count + 1
+        if count > 1:
+            turn = (first - before) % TURN
+            if turned + turn > 1.5 * TURN or min(least, turn) < LEAST_TURN:
+                pinned[node] = 1
+                found = True
     return found

@@ -29,6 +29,8 @@ from geodeeplab.vector.trace.arcs import ClosedFeatures, CornerBits, NewArcs
 
 CELL_PX = 32
 """Side of the cells by which lines are near each other."""
+NEAR_PARTS = 64
+"""New lines stay this part of a px from others, so that rounding of coordinates makes none of them meet."""
 
 MarkOpen = Callable[[int, int, NDArray[np.uint8]], None]
 """Marks the cells of a grid that open lines pass: side of a cell, cell row of the grid's first row, the grid."""
@@ -219,7 +221,7 @@ class Squarer:
         table, cell = self._table, CELL_PX * self._subpixels
         edges = np.concatenate((_edges(table.simple, is_new=False), _edges(table.new, is_new=True)))
         ends = np.concatenate((table.simple.take(rows).points, table.new.take(rows).points)) // cell
-        box = np.array([ends[:, 1].min(), ends[:, 1].max(), ends[:, 0].min(), ends[:, 0].max()], np.int64)
+        box = np.array([ends[:, 1].min() - 1, ends[:, 1].max() + 1, ends[:, 0].min() - 1, ends[:, 0].max() + 1], np.int64)
         starts = np.empty((box[1] - box[0] + 1) * (box[3] - box[2] + 1) + 1, np.int64)
         items = np.empty(0, np.int64)
         count = kernels.bucket_edges(edges, cell, box, starts, items)
@@ -228,7 +230,7 @@ class Squarer:
         bad = np.zeros(len(table), np.uint8)
         kernels.find_conflicts(
             rows, edges, table.simple.points, table.simple.offsets, table.new.points, table.new.offsets, table.units,
-            cell, box, starts, items, bad,
+            cell, max(self._subpixels // NEAR_PARTS, 1), box, starts, items, bad,
         )  # fmt: skip
         return np.unique(table.units[bad != 0])
 
