@@ -76,6 +76,8 @@ class FittedLines:
     """(A,): number of the block, from 0."""
     units: Longs
     """(A,): see `square_blocks`."""
+    faces: Longs
+    """(A, 2): on the left and right, as `BlockFinder` numbers them; -1 for those that are not of the block."""
     points: NDArray[np.float64]
     """(V, 2): new vertices, in px."""
     offsets: Longs
@@ -116,6 +118,8 @@ def fit_blocks(
     number, counts = _within(np.unique(faces, return_inverse=True)[1], owner)
     its_faces = np.full((len(lines), 2), -1, np.int64)
     its_faces[place, sides] = number
+    names = np.full((len(lines), 2), -1, np.int64)
+    names[place, sides] = faces
     nodes, node_offsets, node_points, movable = _nodes(table, lines, traced, blocks, subpixels)
     corner = np.array([shape[1], shape[0]], np.int32)
     at_edge = np.logical_or.reduceat(
@@ -128,12 +132,14 @@ def fit_blocks(
     block_offsets = np.append(starts, len(lines)).astype(np.int64)
     units = np.empty(len(lines), np.int64)
     out, out_offsets = np.empty((len(traced.points) + len(lines), 2)), np.empty(len(lines) + 1, np.int64)
+    tolerance = max(rule.tolerance_px - 1 / subpixels, 0.0)  # points are rounded
     square_blocks(
         traced.points, kept, traced.offsets, table.closed[lines], nodes, node_offsets, movable,
         node_points, np.ascontiguousarray(table.directions[lines]), its_faces, counts, block_offsets,
-        _matrices(rule, traced.points[traced.offsets[starts]]), rule.tolerance_px, refused, units, out, out_offsets,
+        _matrices(rule, traced.points[traced.offsets[starts]]), tolerance, refused, units, out, out_offsets,
     )  # fmt: skip
-    return FittedLines(rows=lines, blocks=blocks, units=units, points=out[: out_offsets[-1]], offsets=out_offsets)
+    points = out[: out_offsets[-1]]
+    return FittedLines(rows=lines, blocks=blocks, units=units, faces=names, points=points, offsets=out_offsets)
 
 
 def _part_blocks(

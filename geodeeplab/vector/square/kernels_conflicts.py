@@ -1,7 +1,8 @@
 """Kernels that find where new lines are in the way of others, and which cells of the scene still have open lines.
 
 A new line may take the place of an old one if it meets no other line, neither its old nor its new form, nor comes near
-it but where both end, at an angle, and if no other line lies between the two. So what is decided for one line holds whatever is decided for the others, in any order.
+it but where both end, at an angle, and if no other line lies between the two. So what is decided for one line holds
+whatever is decided for the others, in any order.
 Coordinates are integers below 2³⁰ in size, so whether lines meet is decided exactly.
 """
 
@@ -225,7 +226,7 @@ def edge_meets(
     line: int, k: int, c: int, d: int, edges: Ints, old_offsets: Ints, new: Corners, new_offsets: Ints, units: Ints,
     cell: int, near: int, box: Ints, starts: Ints, items: Ints
 ) -> bool:  # fmt: skip
-    """Tell whether the edge after vertex k of a new line meets another edge, or comes near it, but where both are tied together."""
+    """Tell whether the edge after vertex k of a new line meets another edge or comes near it, but where tied."""
     cols = box[3] - box[2] + 1
     ax, ay, bx, by = int(new[k, 0]), int(new[k, 1]), int(new[k + 1, 0]), int(new[k + 1, 1])
     for row in range(max((min(ay, by) - near) // cell, box[0]), min((max(ay, by) + near) // cell, box[1]) + 1):

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geodeeplab.compiled import compiled
+from geodeeplab.vector.square.kernels_cover import EXACT, reach
 from geodeeplab.vector.square.kernels_runs import FREE, OBLIQUE
 
 Floats = NDArray[np.float64]
@@ -12,6 +13,8 @@ Flags = NDArray[np.uint8]
 
 LEAST_EDGE = 0.5
 """No edge becomes shorter, in px."""
+SWEEPS = 2
+"""Times that the edges near a segment are looked through for what goes on where the last one ended."""
 
 
 @compiled
@@ -32,8 +35,7 @@ def find_far(
 
     That is where the new line goes the way of the traced one, and neither is farther than √limit from the other.
 
-    Each traced vertex is held against the new edges of its run and of the neighbours, each new vertex against the
-    traced edges of the runs that meet there.
+    All of a run is held against the new edges of it and of the neighbours, and its new edge against these runs.
     """
     for r in range(begin, n):
         if not is_near(xs, ys, firsts, lasts, first, n, is_ring, corners, limit, r):
@@ -46,35 +48,35 @@ def is_near(
     xs: Floats, ys: Floats, firsts: Ints, lasts: Ints, first: int, n: int, is_ring: bool, corners: Floats,
     limit: float, r: int
 ) -> bool:  # fmt: skip
-    """Tell whether one new edge goes the way of its run, and it and its ends are near enough; see `find_far`."""
+    """Tell whether one new edge goes the way of its run, and both are near enough; see `find_far`."""
     a, b = firsts[first + r], lasts[first + r]
-    ex, ey = corners[r + 1, 0] - corners[r, 0], corners[r + 1, 1] - corners[r, 1]
+    px, py, qx, qy = corners[r, 0], corners[r, 1], corners[r + 1, 0], corners[r + 1, 1]
+    ex, ey = qx - px, qy - py
     if ex * (xs[b] - xs[a]) + ey * (ys[b] - ys[a]) <= 0.0 or ex * ex + ey * ey < LEAST_EDGE * LEAST_EDGE:
         return False
-    for k in range(a, b + 1):
-        least = np.inf
+    before = off_segment(xs[a], ys[a], px, py, qx, qy) <= limit
+    for k in range(a, b):
+        after = off_segment(xs[k + 1], ys[k + 1], px, py, qx, qy) <= limit
+        if not (before and after):  # what is near one edge is convex
+            done = 0.0
+            for _ in range(SWEEPS):
+                for q in range(r - 1, r + 2):
+                    edge = q % n if is_ring else q
+                    if 0 <= edge < n:
+                        done = reach(
+                            xs[k], ys[k], xs[k + 1], ys[k + 1], corners[:, 0], corners[:, 1], edge, edge + 1, limit,
+                            done
+                        )  # fmt: skip
+            if done < 1.0 - EXACT:
+                return False
+        before = after
+    done = 0.0
+    for _ in range(SWEEPS):
         for q in range(r - 1, r + 2):
-            edge = q % n if is_ring else q
-            if 0 <= edge < n and least > limit:
-                least = min(least, off_segment(
-                    xs[k], ys[k], corners[edge, 0], corners[edge, 1], corners[edge + 1, 0], corners[edge + 1, 1]
-                ))  # fmt: skip
-        if least > limit:
-            return False
-    for corner in range(r, r + 2):
-        least = np.inf
-        for q in range(corner - 1, corner + 1):
             run = q % n if is_ring else q
             if 0 <= run < n:
-                for k in range(firsts[first + run], lasts[first + run]):
-                    if least > limit:
-                        least = min(
-                            least,
-                            off_segment(corners[corner, 0], corners[corner, 1], xs[k], ys[k], xs[k + 1], ys[k + 1]),
-                        )
-        if least > limit:
-            return False
-    return True
+                done = reach(px, py, qx, qy, xs, ys, firsts[first + run], lasts[first + run], limit, done)
+    return bool(done >= 1.0 - EXACT)
 
 
 @compiled

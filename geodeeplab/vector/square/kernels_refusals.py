@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geodeeplab.compiled import compiled
+from geodeeplab.vector.square.areas import MOST_CHANGE
 from geodeeplab.vector.square.kernels_near import twice_area
 from geodeeplab.vector.square.kernels_runs import aligned_lengths
 
@@ -13,8 +14,6 @@ Bytes = NDArray[np.uint8]
 
 LEAST_SHARE = 0.6
 """So much of a face's outline has to run near its main directions."""
-MOST_CHANGE = 0.01
-"""No area changes by more than this share of it."""
 TURN = 2 * np.pi
 LEAST_TURN = 0.05
 """Least angle between new edges that end in the same node."""

@@ -2,8 +2,8 @@
 
 Faces of square classes that share a line are a block. A block is fitted when all its faces are complete, and no line
 near it is open any more; its new lines are decided on when all blocks near it are fitted, too. A new line is refused if
-it is in the way of any other line, in whatever form that will be (`kernels_conflicts`). So nothing hangs on which
-block came first.
+it is in the way of any other line, in whatever form that will be (`kernels_conflicts`), and all of a face are where its
+area would change too much (`areas`). So nothing hangs on which block came first.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geodeeplab.vector.generalise.arcs import Generalisation, Metric, generalise_arcs
+from geodeeplab.vector.square.areas import face_rooms, lines_with_room, twice_areas
 from geodeeplab.vector.square.blocks import BlockFinder, FittedLines, fit_blocks
 from geodeeplab.vector.square.rule import SquareRule
 from geodeeplab.vector.square.table import (
@@ -74,6 +75,9 @@ class Squarer:
             directions=arcs.directions,
             blocks=np.full(n, -1, np.int64),
             units=-1 - self._lone - np.arange(n),
+            faces=np.full((n, 2), -1, np.int64),
+            changes=np.zeros(n, np.int64),
+            rooms=np.zeros((n, 2, 2)),
             traced=traced,
             simple=Lines(points=points, offsets=offsets),
             new=no_lines(n),
@@ -175,6 +179,11 @@ class Squarer:
         table.states[lines.rows] = FITTED
         table.blocks[lines.rows] = lines.blocks + self._blocks
         table.units[lines.rows] = np.where(lines.units >= 0, lines.units + self._lone, table.units[lines.rows])
+        simple = table.simple.take(lines.rows)
+        new = Lines(points=points, offsets=lines.offsets)
+        table.faces[lines.rows] = lines.faces
+        table.changes[lines.rows] = np.where(lines.units >= 0, twice_areas(new) - twice_areas(simple), 0)
+        table.rooms[lines.rows] = face_rooms(lines.faces, table.traced.take(lines.rows), simple, self._subpixels)
         self._blocks += int(lines.blocks[-1]) + 1
         self._lone += n
         return replace(table, new=_choose(np.diff(fitted.offsets) > 0, fitted, table.new))
@@ -203,13 +212,11 @@ class Squarer:
             owner = table.blocks[rows]
             clear = self._is_clear(rows, owner, stop, first_row, grid)
             rows = rows[clear[np.cumsum(np.diff(owner, prepend=-1) != 0) - 1]]
-        bad = self._conflicts(rows[np.diff(table.new.offsets)[rows] > 0])
-        taken = rows[(np.diff(table.new.offsets)[rows] > 0) & ~np.isin(table.units[rows], bad)]
+        has_new = np.diff(table.new.offsets)[rows] > 0
+        may = has_new & ~np.isin(table.units[rows], self._conflicts(rows[has_new]))
+        taken = lines_with_room(table.faces[rows], table.changes[rows], table.rooms[rows], table.units[rows], may)
         table.states[rows] = DECIDED
-        is_new = np.zeros(len(table), bool)
-        is_new[taken] = True
-        one, other = table.new.take(rows), table.simple.take(rows)
-        chosen = _choose(is_new[rows], one, other)
+        chosen = _choose(taken, table.new.take(rows), table.simple.take(rows))
         return table.ids[rows], chosen, table.directions[rows]
 
     def _conflicts(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -221,7 +228,9 @@ class Squarer:
         table, cell = self._table, CELL_PX * self._subpixels
         edges = np.concatenate((_edges(table.simple, is_new=False), _edges(table.new, is_new=True)))
         ends = np.concatenate((table.simple.take(rows).points, table.new.take(rows).points)) // cell
-        box = np.array([ends[:, 1].min() - 1, ends[:, 1].max() + 1, ends[:, 0].min() - 1, ends[:, 0].max() + 1], np.int64)
+        box = np.array(
+            [ends[:, 1].min() - 1, ends[:, 1].max() + 1, ends[:, 0].min() - 1, ends[:, 0].max() + 1], np.int64
+        )
         starts = np.empty((box[1] - box[0] + 1) * (box[3] - box[2] + 1) + 1, np.int64)
         items = np.empty(0, np.int64)
         count = kernels.bucket_edges(edges, cell, box, starts, items)

@@ -68,6 +68,12 @@ class LineTable:
     """(A,): number of the block, from FITTED on; -1 before."""
     units: Longs
     """(A,): lines of one number, from 0, take their new form together; others have one of their own, below 0."""
+    faces: Longs
+    """(A, 2): square faces on the left and right of a new form; -1 for none."""
+    changes: Longs
+    """(A,): twice the area from the old form to the new one, in square subpixels."""
+    rooms: NDArray[np.float64]
+    """(A, 2, 2): see `areas.face_rooms`."""
     traced: Lines
     """As traced, in px; without points for lines of no square face."""
     simple: Lines
@@ -105,6 +111,9 @@ def empty_table() -> LineTable:
         directions=np.empty((0, 2), np.uint8),
         blocks=np.empty(0, np.int64),
         units=np.empty(0, np.int64),
+        faces=np.empty((0, 2), np.int64),
+        changes=np.empty(0, np.int64),
+        rooms=np.empty((0, 2, 2)),
         traced=no_lines(0),
         simple=no_lines(0),
         new=no_lines(0),

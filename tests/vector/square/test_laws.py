@@ -1,0 +1,118 @@
+"""What squaring promises: lines near the traced ones all along, areas within a hundredth, no order that shows."""
+
+from collections.abc import Callable
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from geodeeplab.vector import Metric
+from geodeeplab.vector.square import squarer
+from geodeeplab.vector.square.areas import lines_with_room
+from geodeeplab.vector.square.blocks import FittedLines
+from geodeeplab.vector.square.kernels_cover import near_span
+from geodeeplab.vector.square.table import Lines, LineTable
+from tests.examples import examples
+from tests.vector.square.test_squarer import Labels, rule, towns
+from tests.vector.test_tracer import gather, trace
+
+MATRICES = {"as they are": np.eye(2), "wide": np.array([[2.0, 0], [0, 1]]) / np.sqrt(2)}
+
+
+def number_areas(labels: Labels) -> tuple[Labels, tuple[int, ...]]:
+    """Give each connected area a number of its own, from 1, and the numbers of those of class 1 and 2."""
+    numbers, square = np.zeros_like(labels), []
+    for label in range(5):
+        found, count = ndimage.label(labels == label)
+        first = int(numbers.max())
+        numbers[found > 0] = found[found > 0] + first
+        if label in (1, 2):
+            square += range(first + 1, first + count + 1)
+    return numbers, tuple(square)
+
+
+@settings(max_examples=examples(80))
+@given(
+    labels=towns(),
+    tolerance=st.sampled_from([0.7, 1.5, 3.0]),
+    within=st.sampled_from([1.0, 1.5, 3.0]),
+    smooth=st.booleans(),
+)
+def test_a_polygon_with_a_squared_line_has_the_area_of_its_pixels(
+    labels: Labels, tolerance: float, within: float, smooth: bool
+) -> None:
+    numbers, square = number_areas(labels)
+    plain = dict(zip(*gather(trace(numbers, lines=rule((), tolerance=tolerance, smooth=smooth))), strict=True))
+    lines = rule(square, tolerance=tolerance, within=within, smooth=smooth)
+    for number, polygon in zip(*gather(trace(numbers, lines=lines)), strict=True):
+        if number in square and not polygon.normalize().equals_exact(plain[number].normalize(), 0):
+            pixels = np.count_nonzero(numbers == number)
+            assert abs(polygon.area - pixels) <= 0.01 * pixels + 1e-6
+
+
+@settings(max_examples=examples(80))
+@given(labels=towns(), within=st.sampled_from([0.7, 1.0, 1.5, 3.0]), plane=st.sampled_from(sorted(MATRICES)))
+def test_squared_lines_and_traced_ones_are_near_each_other_all_along(labels: Labels, within: float, plane: str) -> None:
+    fit: Callable[..., FittedLines] = squarer.fit_blocks
+    pairs: list[tuple[shapely.LineString, shapely.LineString]] = []
+    matrix = MATRICES[plane].T
+
+    def fit_and_tell(table: LineTable, *arguments: NDArray[np.int64], subpixels: int, **more: Any) -> FittedLines:  # noqa: ANN401
+        fitted = fit(table, *arguments, subpixels=subpixels, **more)
+        traced = table.traced.take(fitted.rows)
+        new = Lines(points=np.rint(fitted.points * subpixels).astype(np.int32), offsets=fitted.offsets)
+        for k in np.flatnonzero(np.diff(new.offsets)):
+            here = np.array([k])
+            both = new.take(here).points / subpixels @ matrix, traced.take(here).points @ matrix
+            pairs.append((shapely.LineString(both[0]), shapely.LineString(both[1])))
+        return fitted
+
+    metric = Metric(cell_px=1, matrices=MATRICES[plane][None, None])
+    with mock.patch.object(squarer, "fit_blocks", fit_and_tell):
+        trace(labels, lines=rule((1, 2), within=within, metric=metric))
+    for new, traced in pairs:
+        assert shapely.hausdorff_distance(new, traced, densify=0.02) <= within
+
+
+coordinates = st.integers(-40, 40).map(lambda k: k / 8)
+points = st.tuples(coordinates, coordinates)
+
+
+@settings(max_examples=examples(300))
+@given(p=points, q=points, a=points, b=points, distance=st.sampled_from([0.5, 1.0, 2.5]))
+def test_where_a_segment_is_near_another_one(
+    p: tuple[float, float], q: tuple[float, float], a: tuple[float, float], b: tuple[float, float], distance: float
+) -> None:
+    if p == q:
+        return
+    low, high = near_span(*p, *q, *a, *b, distance**2)
+    shares = np.linspace(0, 1, 401)
+    on = shapely.points(np.array(p) + shares[:, None] * (np.array(q) - p))
+    away = shapely.distance(on, shapely.LineString([a, b]))
+    assert (away[(shares >= low) & (shares <= high)] <= distance + 1e-6).all()
+    assert (away[(shares < low - 1e-9) | (shares > high + 1e-9)] >= distance - 1e-6).all()
+
+
+@settings(max_examples=examples(200))
+@given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 40))
+def test_lines_that_find_no_room_revert_in_any_order(seed: int, n: int) -> None:
+    random = np.random.default_rng(seed)
+    faces = random.integers(-1, 8, (n, 2))
+    faces[faces[:, 0] == faces[:, 1]] = -1
+    changes, units, may = random.integers(-50, 51, n), random.integers(0, n, n), random.random(n) < 0.9
+    most = np.append(random.integers(0, 60, 8), np.inf)
+    rooms = np.stack((-most[faces], most[faces]), axis=-1)
+    taken = lines_with_room(faces, changes, rooms, units, may)
+    assert not taken[~may].any()
+    for face in range(8):
+        lines = taken & (faces == face).any(axis=1)
+        change = changes[taken & (faces[:, 0] == face)].sum() - changes[taken & (faces[:, 1] == face)].sum()
+        assert not lines.any() or abs(change) <= most[face]
+    order = random.permutation(n)
+    again = lines_with_room(faces[order], changes[order], rooms[order], units[order], may[order])
+    np.testing.assert_array_equal(again, taken[order])
