@@ -34,7 +34,7 @@ class PolygonOptions:
     """Classes, by name or id, whose polygons get right angles and straight walls where the outline is angular; what is
     round or irregular stays as it is simplified."""
     square_tolerance_px: float = 1.5
-    """Of those: no squared line is farther from the pixels' outline than this, nor that from it, in pixels."""
+    """Of those: no squared line is anywhere farther from the pixels' outline than this, nor that from it, in pixels."""
     min_area_m2: MinimumArea | None = None
     """Merge polygons below this area, in m², into the neighbour with the longest common border; or areas by class."""
     min_area_px: MinimumArea | None = None

@@ -20,7 +20,8 @@ class SquareRule:
     class_ids: Sequence[int]
     """Labels whose polygons do."""
     tolerance_px: float
-    """No squared line is farther than this from the traced one, nor that from it, in px."""
+    """No squared line is anywhere farther than this from the traced one, nor that from it: in px, which are taken as
+    squares of their area in the metric's plane."""
     metric: Metric
     """In what plane angles are right; its unit does not matter."""
     codes: InstanceCodes | None = None
