@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from geodeeplab.vector import Metric
-from geodeeplab.vector.square import squarer
+from geodeeplab.vector.square import blocks, squarer
 from geodeeplab.vector.square.areas import lines_with_room
 from geodeeplab.vector.square.blocks import FittedLines
 from geodeeplab.vector.square.kernels_cover import near_span
@@ -26,7 +26,7 @@ MATRICES = {"as they are": np.eye(2), "wide": np.array([[2.0, 0], [0, 1]]) / np.
 
 def number_areas(labels: Labels) -> tuple[Labels, tuple[int, ...]]:
     """Give each connected area a number of its own, from 1, and the numbers of those of class 1 and 2."""
-    numbers, square = np.zeros_like(labels), []
+    numbers, square = np.zeros_like(labels), list[int]()
     for label in range(5):
         found, count = ndimage.label(labels == label)
         first = int(numbers.max())
@@ -58,7 +58,7 @@ def test_a_polygon_with_a_squared_line_has_the_area_of_its_pixels(
 @settings(max_examples=examples(80))
 @given(labels=towns(), within=st.sampled_from([0.7, 1.0, 1.5, 3.0]), plane=st.sampled_from(sorted(MATRICES)))
 def test_squared_lines_and_traced_ones_are_near_each_other_all_along(labels: Labels, within: float, plane: str) -> None:
-    fit: Callable[..., FittedLines] = squarer.fit_blocks
+    fit: Callable[..., FittedLines] = blocks.fit_blocks
     pairs: list[tuple[shapely.LineString, shapely.LineString]] = []
     matrix = MATRICES[plane].T
 
