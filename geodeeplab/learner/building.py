@@ -178,5 +178,5 @@ def check_network(network: SegmentationNetwork, data: TrainingData) -> None:
     if (network.boundary_head is not None) != bool(data.instances):
         raise OptionError(
             "objects are told apart by a network that finds their boundaries, and by no other: pass `instances=` with "
-            "one of `build_model(boundary=True)`, or neither"
+            "one that was built with a boundary, or neither"
         )

@@ -301,7 +301,7 @@ def _network(model: Model, device: Device, request: Request, *, precision: str) 
     if request.with_boundary and not contract.instances:
         raise OptionError(
             f"model '{contract.name}' was not trained to separate objects, so it finds no boundaries: train one with "
-            "`DeepLab(data, instances=CLASS)`, or give `vectorize` its labels and a raster of boundaries"
+            "`instances=`, or give `vectorize` its labels and a raster of boundaries"
         )
     if precision != "int8":
         return model.network if request.with_boundary else without_boundary(model.network)

@@ -348,7 +348,8 @@ class TestOutputs:
 class TestModels:
     def test_the_bundled_model_is_the_default(self, make_raster: MakeRaster, blocks: Blocks, tmp_path: Path) -> None:
         scene = make_raster(blocks(100, 120), photometric="rgb")
-        done = gdl.segment(scene, tmp_path / "a.gpkg", label_raster=tmp_path / "a.tif", tile_size=128, overlap=32)
+        paths = tmp_path / "a.gpkg", tmp_path / "a.tif"
+        done = gdl.segment(scene, paths[0], label_raster=paths[1], tile_size=128, overlap=32, gsd_m="native")
         assert done.facts["model"] == "landcover-aerial"
         assert set(done.class_areas_m2()) <= {"building", "land", "road", "vegetation", "water"}
         assert sum(done.class_areas_m2().values()) == pytest.approx(12_000, rel=2e-3)
