@@ -170,7 +170,7 @@ def report(network: SegmentationNetwork, path: Path, args: argparse.Namespace) -
         print(f"{place}: mIoU {np.nanmean(iou(counts)):.4f}, {iou(counts).round(3).tolist()}", flush=True)
     contract = read_contract(path)
     provenance = dict(contract.provenance)
-    if args.start is not None and "average" not in provenance:
+    if args.start is not None:
         provenance["earlier"] = dict(read_contract(args.start).provenance)
     calibration = {key: value for key, value in contract.metrics["validation"].items() if key.startswith("ece")}
     metrics["validation"] = calibration  # with the temperature and before, on the pixels that it was fitted to

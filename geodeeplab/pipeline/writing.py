@@ -131,41 +131,25 @@ class OutputWriter:
             if outputs.shard_windows:
                 write_label_shards(shown, outputs.shard_windows, temporary, grid=grid, classes=classes, tags=tags)
                 lap("shards")
-            if outputs.confidence is not None:
-                path = temporary[outputs.confidence]
-                write_raster(
-                    spool,
-                    path,
-                    grid=grid,
-                    nodata=CONFIDENCE_NODATA,
-                    layer="confidence",
-                    tags=tags,
-                    overviews=self._overviews.get("confidence"),
-                )
-                lap("confidence")
-            if outputs.probabilities is not None:
-                write_raster(
-                    spool,
-                    temporary[outputs.probabilities],
-                    grid=grid,
-                    nodata=self._plan.engine.decision.fill("probabilities"),
-                    layer="probabilities",
-                    band_names=[item.name for item in self._plan.model.contract.classes],
-                    tags=tags,
-                    overviews=self._overviews.get("probabilities"),
-                )
-                lap("probabilities")
-            if outputs.boundary is not None:
-                write_raster(
-                    spool,
-                    temporary[outputs.boundary],
-                    grid=grid,
-                    nodata=None,
-                    layer="boundary",
-                    tags=tags,
-                    overviews=self._overviews.get("boundary"),
-                )
-                lap("boundary")
+            decided = self._plan.engine.decision
+            bands = tuple(item.name for item in self._plan.model.contract.classes)
+            for layer, path, nodata, names in (
+                ("confidence", outputs.confidence, CONFIDENCE_NODATA, ()),
+                ("probabilities", outputs.probabilities, decided.fill("probabilities"), bands),
+                ("boundary", outputs.boundary, None, ()),
+            ):
+                if path is not None:
+                    write_raster(
+                        spool,
+                        temporary[path],
+                        grid=grid,
+                        nodata=nodata,
+                        layer=layer,
+                        band_names=names,
+                        tags=tags,
+                        overviews=self._overviews.get(layer),
+                    )
+                    lap(layer)
             if outputs.polygons is not None:
                 path = temporary[outputs.polygons]
                 if traced is None:
