@@ -5,13 +5,14 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+import pytest
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from geodeeplab.vector import Metric
+from geodeeplab.vector import LineRule, Metric
 from geodeeplab.vector.square import blocks, squarer
 from geodeeplab.vector.square.areas import lines_with_room
 from geodeeplab.vector.square.blocks import FittedLines
@@ -55,28 +56,69 @@ def test_a_polygon_with_a_squared_line_has_the_area_of_its_pixels(
             assert abs(polygon.area - pixels) <= 0.01 * pixels + 1e-6
 
 
-@settings(max_examples=examples(80))
-@given(labels=towns(), within=st.sampled_from([0.7, 1.0, 1.5, 3.0]), plane=st.sampled_from(sorted(MATRICES)))
-def test_squared_lines_and_traced_ones_are_near_each_other_all_along(labels: Labels, within: float, plane: str) -> None:
+Pairs = list[tuple[shapely.LineString, shapely.LineString]]
+
+
+def fitted_pairs(labels: Labels, lines: LineRule) -> Pairs:
+    """Give each squared line, and what was traced of it, in px.
+
+    These are the lines as fitted, whatever becomes of them later.
+    """
     fit: Callable[..., FittedLines] = blocks.fit_blocks
-    pairs: list[tuple[shapely.LineString, shapely.LineString]] = []
-    matrix = MATRICES[plane].T
+    pairs: Pairs = []
 
     def fit_and_tell(table: LineTable, *arguments: NDArray[np.int64], subpixels: int, **more: Any) -> FittedLines:  # noqa: ANN401
         fitted = fit(table, *arguments, subpixels=subpixels, **more)
         traced = table.traced.take(fitted.rows)
         new = Lines(points=np.rint(fitted.points * subpixels).astype(np.int32), offsets=fitted.offsets)
         for k in np.flatnonzero(np.diff(new.offsets)):
-            here = np.array([k])
-            both = new.take(here).points / subpixels @ matrix, traced.take(here).points @ matrix
-            pairs.append((shapely.LineString(both[0]), shapely.LineString(both[1])))
+            one, other = new.take(np.array([k])).points / subpixels, traced.take(np.array([k])).points
+            pairs.append((shapely.LineString(one), shapely.LineString(other)))
         return fitted
 
-    metric = Metric(cell_px=1, matrices=MATRICES[plane][None, None])
     with mock.patch.object(squarer, "fit_blocks", fit_and_tell):
-        trace(labels, lines=rule((1, 2), within=within, metric=metric))
-    for new, traced in pairs:
+        trace(labels, lines=lines)
+    return pairs
+
+
+def bent_house(across: int, wide: int, deep: int, run: int, turn: int = 0) -> Labels:
+    """Draw a house of 30 × `across` px; the first `wide` px of its long wall stand `deep` px out, and recede slowly.
+
+    They do so by a px for each `run`: an edge that counts as one along the wall, so that all of it may be one wall.
+    """
+    labels = np.zeros((60, across + 20), np.int32)
+    labels[20:50, 10 : 10 + across] = 1
+    for k in range(deep):
+        labels[20 - deep + k, 10 : 10 + wide + run * k] = 1
+    return np.ascontiguousarray(np.rot90(labels, turn))
+
+
+def bent_houses() -> st.SearchStrategy[Labels]:
+    across, wide = st.integers(30, 70), st.integers(5, 20)
+    return st.builds(bent_house, across, wide, st.integers(2, 4), st.integers(1, 3), st.integers(0, 3))
+
+
+@settings(max_examples=examples(160))
+@given(
+    labels=towns() | bent_houses(),
+    within=st.sampled_from([0.7, 1.0, 1.5, 3.0]),
+    plane=st.sampled_from(sorted(MATRICES)),
+)
+def test_squared_lines_and_traced_ones_are_near_each_other_all_along(labels: Labels, within: float, plane: str) -> None:
+    metric = Metric(cell_px=1, matrices=MATRICES[plane][None, None])
+    for pair in fitted_pairs(labels, rule((1, 2), within=within, metric=metric)):
+        new, traced = (shapely.transform(line, lambda points: points @ MATRICES[plane].T) for line in pair)
         assert shapely.hausdorff_distance(new, traced, densify=0.02) <= within
+
+
+@pytest.mark.parametrize("turn", range(4))
+def test_a_bent_wall_moves_within_the_tolerance_alone(turn: int) -> None:
+    """As one wall it is 1.89 px away from its beginning, and that is what it becomes where so much is allowed."""
+    labels = bent_house(60, 20, 2, 2, turn)
+    ((new, traced),) = fitted_pairs(labels, rule(within=2.0))
+    assert shapely.hausdorff_distance(new, traced, densify=0.02) == pytest.approx(1.89, abs=0.01)
+    ((new, traced),) = fitted_pairs(labels, rule(within=1.5))
+    assert shapely.hausdorff_distance(new, traced, densify=0.02) <= 1.5
 
 
 coordinates = st.integers(-40, 40).map(lambda k: k / 8)
