@@ -17,7 +17,13 @@ from geodeeplab.vector.square.kernels_fit import (
     to_frame,
 )
 from geodeeplab.vector.square.kernels_near import find_far, free_run, is_angular, worst_run
-from geodeeplab.vector.square.kernels_refusals import fix_nodes, pin_turned, refuse_changed, refuse_round
+from geodeeplab.vector.square.kernels_refusals import (
+    fix_nodes,
+    pin_turned,
+    refuse_changed,
+    refuse_round,
+    refuse_shifted,
+)
 from geodeeplab.vector.trace.kernels_sort import find, unite
 
 Floats = NDArray[np.float64]
@@ -108,6 +114,8 @@ def settle_block(
             2 * turn >= ROUNDS, refused, corners
         )  # fmt: skip
         if again or refuse_changed(xs, ys, offsets, corners, corner_offsets, faces, n_faces, refused):
+            continue
+        if refuse_shifted(xs, ys, offsets, inverse, corners, corner_offsets, faces, refused):
             continue
         if not pin_turned(nodes, directions, inverse, corners, corner_offsets, fixed, pinned):
             return

@@ -17,6 +17,11 @@ LEAST_SHARE = 0.6
 TURN = 2 * np.pi
 LEAST_TURN = 0.05
 """Least angle between new edges that end in the same node."""
+SHORT = 16
+"""Lines of more px, along pixels, may shift what area they will."""
+MOST_SHIFT = 1 / 8
+"""A short line takes no more px² from one side for each px of its own. Around p pixels there are 4 p px at most, so
+what lies between squared lines that are short keeps half of its area, of whatever class it is."""
 
 
 @compiled
@@ -73,6 +78,34 @@ def refuse_changed(
             if face >= 0 and not refused[arc] and abs(changes[face]) > MOST_CHANGE * abs(areas[face]):
                 refused[arc] = 1
                 found = True
+    return found
+
+
+@compiled
+def refuse_shifted(
+    xs: Floats, ys: Floats, offsets: Ints, inverse: Floats, corners: Floats, corner_offsets: Ints, faces: Ints,
+    refused: Bytes
+) -> bool:  # fmt: skip
+    """Refuse the arcs beside other faces that take too much from one side; tell whether there are any.
+
+    That is the area between both forms; from old nodes to new ones it is bounded by segments, which cancel out around
+    a face.
+    """
+    found = False
+    cx, cy = corners[:, 0].copy(), corners[:, 1].copy()
+    for arc in range(len(faces)):
+        if refused[arc] or (faces[arc, 0] >= 0 and faces[arc, 1] >= 0):
+            continue
+        a, b, c, d = offsets[arc], offsets[arc + 1], corner_offsets[arc], corner_offsets[arc + 1]
+        shift = twice_area(cx, cy, c, d) - twice_area(xs, ys, a, b)
+        shift += xs[a] * cy[c] - cx[c] * ys[a] + cx[d - 1] * ys[b - 1] - xs[b - 1] * cy[d - 1]
+        length = 0.0
+        for k in range(a, b - 1):
+            dx, dy = xs[k + 1] - xs[k], ys[k + 1] - ys[k]
+            length += abs(inverse[0, 0] * dx + inverse[0, 1] * dy) + abs(inverse[1, 0] * dx + inverse[1, 1] * dy)
+        if length <= SHORT and abs(shift) > 2.0 * MOST_SHIFT * length:
+            refused[arc] = 1
+            found = True
     return found
 
 

@@ -7,6 +7,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import shapely
+import shapely.affinity
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -17,9 +18,10 @@ from geodeeplab.vector.square import blocks, squarer
 from geodeeplab.vector.square.areas import lines_with_room
 from geodeeplab.vector.square.blocks import FittedLines
 from geodeeplab.vector.square.kernels_cover import near_span
+from geodeeplab.vector.square.kernels_refusals import MOST_SHIFT, SHORT
 from geodeeplab.vector.square.table import Lines, LineTable
 from tests.examples import examples
-from tests.vector.square.test_squarer import Labels, rule, towns
+from tests.vector.square.test_squarer import Labels, burnt, rule, towns
 from tests.vector.test_tracer import gather, trace
 
 MATRICES = {"as they are": np.eye(2), "wide": np.array([[2.0, 0], [0, 1]]) / np.sqrt(2)}
@@ -59,8 +61,8 @@ def test_a_polygon_with_a_squared_line_has_the_area_of_its_pixels(
 Pairs = list[tuple[shapely.LineString, shapely.LineString]]
 
 
-def fitted_pairs(labels: Labels, lines: LineRule) -> Pairs:
-    """Give each squared line, and what was traced of it, in px.
+def fitted_pairs(labels: Labels, lines: LineRule, *, beside_others: bool = False) -> Pairs:
+    """Give each squared line, and what was traced of it, in px; if so said, those alone that no square face is beside.
 
     These are the lines as fitted, whatever becomes of them later.
     """
@@ -72,8 +74,9 @@ def fitted_pairs(labels: Labels, lines: LineRule) -> Pairs:
         traced = table.traced.take(fitted.rows)
         new = Lines(points=np.rint(fitted.points * subpixels).astype(np.int32), offsets=fitted.offsets)
         for k in np.flatnonzero(np.diff(new.offsets)):
-            one, other = new.take(np.array([k])).points / subpixels, traced.take(np.array([k])).points
-            pairs.append((shapely.LineString(one), shapely.LineString(other)))
+            if not beside_others or (fitted.faces[k] < 0).any():
+                one, other = new.take(np.array([k])).points / subpixels, traced.take(np.array([k])).points
+                pairs.append((shapely.LineString(one), shapely.LineString(other)))
         return fitted
 
     with mock.patch.object(squarer, "fit_blocks", fit_and_tell):
@@ -119,6 +122,45 @@ def test_a_bent_wall_moves_within_the_tolerance_alone(turn: int) -> None:
     assert shapely.hausdorff_distance(new, traced, densify=0.02) == pytest.approx(1.89, abs=0.01)
     ((new, traced),) = fitted_pairs(labels, rule(within=1.5))
     assert shapely.hausdorff_distance(new, traced, densify=0.02) <= 1.5
+
+
+def yard(degrees: float, ends: tuple[int, int, int], at: tuple[int, int], size: tuple[int, int]) -> Labels:
+    """Draw three houses, 12 px wide, around (15, 15), turned, and between them a yard of class 9."""
+    walls = [shapely.box(3, 3, 15, 15 + ends[0]), shapely.box(15, 3, 27, 15 + ends[1])]
+    walls.append(shapely.box(3, 15, 15 + ends[2], 27))
+    turned = [shapely.affinity.rotate(wall, degrees, origin=(15, 15)) for wall in walls]
+    labels = burnt([(wall, k + 1) for k, wall in enumerate(turned)], (30, 30))
+    labels[at[0] : at[0] + size[0], at[1] : at[1] + size[1]] = 9
+    return labels
+
+
+def yards() -> st.SearchStrategy[Labels]:
+    ends, places, sizes = st.integers(-3, 3), st.integers(12, 17), st.integers(1, 3)
+    at, size = st.tuples(places, places), st.tuples(sizes, sizes)
+    return st.builds(yard, st.floats(0, 90), st.tuples(ends, ends, ends), at, size)
+
+
+@settings(max_examples=examples(280))
+@given(labels=yards() | towns(), within=st.sampled_from([1.0, 1.5, 3.0]))
+def test_short_lines_leave_half_of_what_lies_beside_them(labels: Labels, within: float) -> None:
+    for new, traced in fitted_pairs(labels, rule((1, 2, 3), within=within), beside_others=True):
+        if traced.length <= SHORT:
+            x, y = shapely.get_coordinates([new, traced.reverse()]).T
+            shift = (x * np.roll(y, -1) - np.roll(x, -1) * y).sum() / 2
+            assert abs(shift) <= MOST_SHIFT * traced.length + 1e-4
+
+
+def test_a_yard_of_two_pixels_between_three_houses_is_not_squeezed() -> None:
+    walls = [shapely.box(1, 1, 15, 17), shapely.box(15, 1, 29, 16), shapely.box(1, 15, 17, 29)]
+    turned = [shapely.affinity.rotate(wall, 63.37, origin=(15, 15)) for wall in walls]
+    labels = burnt([(wall, k + 1) for k, wall in enumerate(turned)], (30, 30))
+    labels[16:18, 15] = 9
+    areas = {}
+    for square in ((), (1, 2, 3)):
+        ids, polygons = gather(trace(labels, lines=rule(square)))
+        areas[square] = shapely.area(polygons[ids == 9]).tolist()
+    assert areas[()] == [1.5]
+    assert areas[1, 2, 3] == [pytest.approx(1.5, abs=0.5)]
 
 
 coordinates = st.integers(-40, 40).map(lambda k: k / 8)
