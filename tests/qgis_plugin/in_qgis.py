@@ -124,6 +124,35 @@ def check_a_layer_that_was_appended_to_is_like_any_other(folder: Path) -> None:
     assert layer.featureCount() == count / 2
 
 
+def check_square_classes_and_objects_reach_the_command(folder: Path) -> None:
+    import processing
+    from osgeo import gdal
+
+    feedback, path, boundary = QgsProcessingFeedback(), folder / "square.gpkg", folder / "boundary.tif"
+    src = gdal.Open(str(LABELS))
+    dst = gdal.GetDriverByName("GTiff").Create(str(boundary), src.RasterXSize, src.RasterYSize, 1)
+    dst.SetGeoTransform(src.GetGeoTransform())
+    dst.SetProjection(src.GetProjection())
+    del dst  # it is written then
+    shape = {"LABELS": str(LABELS), "TOLERANCE_PX": 1.5, "SQUARE": "building", "SQUARE_TOLERANCE_PX": 2}
+    objects = {"INSTANCES": "building", "BOUNDARY": str(boundary), "MIN_MARKER_PX": 4}
+    processing.run("geodeeplab:vectorize", {**shape, **objects, "POLYGONS": str(path)}, feedback=feedback)
+    told = feedback.textLog()
+    for option in ("--square=building", "--square-tolerance-px=2", "--instances=building", "--min-marker-px=4"):
+        assert option in told, told
+    options = ("--tolerance-px", 1.5, "--square", "building", "--square-tolerance-px", 2, "--instances", "building")
+    other = folder / "square-by-command.gpkg"
+    run_command("vectorize", LABELS, "-o", other, *options, "--boundary", boundary, "--min-marker-px", 4)
+    areas = []
+    for one in (path, other):
+        layer = QgsVectorLayer(f"{one}|layername=landcover", "square", "ogr")
+        areas.append([feature.geometry().area() for feature in layer.getFeatures()])
+    assert areas[0] == areas[1] != [], areas
+    scene = {"SCENE": str(LABELS.with_name("rgbn.tif")), "RESCALE": "2%,98%", "POLYGONS": str(folder / "no.gpkg")}
+    told = refusal("segment", {**scene, "TOLERANCE_PX": 1, "SQUARE": "shed"})
+    assert "'shed', which is no class" in told, told
+
+
 def check_only_what_is_no_file_of_its_own_is_exported(folder: Path) -> None:
     from qgis_plugin.geodeeplab_qgis.layers import file_of
 

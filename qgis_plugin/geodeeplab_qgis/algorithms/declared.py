@@ -147,10 +147,25 @@ def shapes() -> list[Declared]:
         number("TOLERANCE_PX", "Simplify lines, within so many pixels", "--tolerance-px", advanced=True),
         number("MIN_AREA_PX", "Merge polygons below so many pixels", "--min-area-px", is_whole=True, advanced=True),
         flag("SMOOTH", "Round corners off, within the tolerance", "--smooth", advanced=True),
+        text("SQUARE", "Square classes (right angles, straight walls), such as building", "--square", advanced=True),
+        number("SQUARE_TOLERANCE_PX", "Keep these within so many pixels of the outline (none: 1.5)",
+               "--square-tolerance-px", advanced=True),
         flag("FILL_HOLES", "Let holes of nodata below that area fill up", "--fill-holes", advanced=True),
         choice("CONNECTIVITY", "Pixels of a polygon touch at edges (4) or corners, too (8)", "--connectivity",
                ["4", "8"], advanced=True),
         crs("OUT_CRS", "CRS of the polygons, if another than the raster's", "--out-crs"),
+    ]  # fmt: skip
+
+
+def objects() -> list[Declared]:
+    """Ask which objects become polygons of their own."""
+    return [
+        text("INSTANCES", "Classes whose objects are told apart where they touch, such as building", "--instances",
+             advanced=True),
+        number("BOUNDARY_THRESHOLD", "Markers of objects are less likely boundaries (none: 0.4)",
+               "--boundary-threshold", most=1.0, advanced=True),
+        number("MIN_MARKER_PX", "Pixels of a marker, at least (none: 16)", "--min-marker-px", is_whole=True, least=1,
+               advanced=True),
     ]  # fmt: skip
 
 

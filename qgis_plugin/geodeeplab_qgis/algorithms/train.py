@@ -36,6 +36,8 @@ class Train(GeoDeepLabAlgorithm):
             number("EPOCHS", "Epochs (none: 640 steps in all)", "--epochs", is_whole=True, least=1),
             text("BACKBONE", "Backbone, such as resnet50 (none: efficientnet_lite0)", "--backbone"),
             choice("ARCH", "Architecture", "--arch", ARCHITECTURES, advanced=True),
+            text("INSTANCES", "Classes whose objects are told apart, by their boundaries, such as building",
+                 "--instances", advanced=True),
             flag("BILINEAR", "Without PointRend", "--no-pointrend", advanced=True),
             model_file("FROM_MODEL", "Model to go on from", "--from-model"),
             text("WEIGHTS", "Weights: imagenet, none, or a file", "--weights", advanced=True),

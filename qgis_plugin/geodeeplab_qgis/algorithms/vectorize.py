@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .base import GeoDeepLabAlgorithm
-from .declared import INPUT, Declared, further, number, raster, shapes, vector_output
+from .declared import INPUT, Declared, further, number, objects, raster, shapes, vector_output
 
 
 class Vectorize(GeoDeepLabAlgorithm):
@@ -24,6 +24,8 @@ class Vectorize(GeoDeepLabAlgorithm):
             raster("CONFIDENCE", "Confidence (0 to 100), to summarise", "--confidence", optional=True),
             number("NODATA", "Label that gets no polygon", "--nodata", is_whole=True, least=-1e9, advanced=True),
             *shapes(),
+            raster("BOUNDARY", "Boundaries of objects, to tell these apart", "--boundary", optional=True),
+            *objects(),
             further(),
             vector_output("POLYGONS", "Polygons", "--polygons", by_default=True, optional=False),
         ]
