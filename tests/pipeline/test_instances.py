@@ -22,6 +22,7 @@ Bytes = NDArray[np.uint8]
 
 TRANSFORM = from_origin(500_000, 5_000_000, 1, 1)
 HOUSES = gdl.PolygonOptions(instances=1, min_marker_px=1)
+SQUARE: dict[str, Any] = {"tolerance_px": 1.5, "square": ("roof",)}
 
 
 @pytest.fixture
@@ -112,7 +113,7 @@ def test_polygons_are_a_coverage_and_exact_ones_are_the_objects(
     np.testing.assert_array_equal(np.array([0, *found.class_id])[burnt], labels[0])
 
 
-@pytest.mark.parametrize("more", [{}, {"min_area_px": {"roof": 30}, "tolerance_px": 1.0}], ids=str)
+@pytest.mark.parametrize("more", [{}, {"min_area_px": {"roof": 30}, "tolerance_px": 1.0}, SQUARE], ids=str)
 def test_a_run_gives_the_polygons_of_its_rasters_whatever_its_shards(
     separating: Path, make_raster: MakeRaster, blocks: Callable[..., Bytes], tmp_path: Path, more: dict[str, Any]
 ) -> None:
@@ -165,13 +166,15 @@ def test_a_run_that_was_cut_off_gives_the_same(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("more", [{}, SQUARE], ids=str)
 def test_dask_workers_give_the_same(
-    separating: Path, make_raster: MakeRaster, blocks: Callable[..., Bytes], tmp_path: Path
+    separating: Path, make_raster: MakeRaster, blocks: Callable[..., Bytes], tmp_path: Path, more: dict[str, Any]
 ) -> None:
     from geodeeplab.cluster import Dask
 
     scene = make_raster(blocks(300, 260), photometric="rgb")
-    told: dict[str, Any] = {"model": separating, "instances": "roof", "boundary": tmp_path / "boundary.tif"}
+    options = gdl.PolygonOptions(instances=("roof",), boundary_threshold=0.5, min_marker_px=4, **more)
+    told: dict[str, Any] = {"model": separating, "polygon_options": options, "boundary": tmp_path / "boundary.tif"}
     one = gdl.segment(scene, tmp_path / "a.gpkg", **told)
     edges = (tmp_path / "boundary.tif").read_bytes()
     two = gdl.segment(scene, tmp_path / "b.gpkg", executor=Dask(2, threads=1, shard_size=130), overwrite=True, **told)

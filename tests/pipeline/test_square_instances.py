@@ -1,8 +1,7 @@
-"""Objects that touch, told apart and squared: no faults, and the same polygons whatever shards and workers."""
+"""Objects that touch, told apart and squared, have no faults; runs of a network do so in `test_instances`."""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,14 +12,9 @@ from rasterio.features import rasterize
 from scipy import ndimage
 
 import geodeeplab as gdl
-from geodeeplab.pipeline.executor import InThisProcess
 
 MakeRaster = Callable[..., Path]
 Bytes = NDArray[np.uint8]
-
-ROOFS = gdl.PolygonOptions(
-    instances=("roof",), boundary_threshold=0.5, min_marker_px=4, tolerance_px=1.5, square=("roof",)
-)
 
 
 def draw_terraces(seed: int) -> tuple[Bytes, Bytes]:
@@ -43,10 +37,6 @@ def draw_terraces(seed: int) -> tuple[Bytes, Bytes]:
     return (objects > 0)[None].astype(np.uint8), (255 / (1 + np.exp(-logit)))[None].astype(np.uint8)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Drawn houses
-
-
 @pytest.mark.parametrize("seed", range(4))
 def test_squared_terraces_have_no_faults(make_raster: MakeRaster, tmp_path: Path, seed: int) -> None:
     labels, boundary = draw_terraces(seed)
@@ -60,42 +50,3 @@ def test_squared_terraces_have_no_faults(make_raster: MakeRaster, tmp_path: Path
     assert len(squared) == len(plain)
     changed = {one.wkb for one in squared.geometry} - {one.wkb for one in plain.geometry}
     assert len(changed) > len(plain) / 4
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Runs of a network
-
-
-def test_squared_objects_are_the_same_whatever_their_shards(
-    separating: Path, make_raster: MakeRaster, blocks: Callable[..., Bytes], tmp_path: Path
-) -> None:
-    scene = make_raster(blocks(150, 210), photometric="rgb")
-    told: dict[str, Any] = {"model": separating, "polygon_options": ROOFS}
-    rasters: dict[str, Any] = {name: tmp_path / f"{name}.tif" for name in ("label_raster", "confidence", "boundary")}
-    first = gdl.segment(scene, tmp_path / "a.gpkg", **rasters, **told).polygons
-    again = gdl.vectorize(
-        rasters["label_raster"],
-        tmp_path / "b.gpkg",
-        ROOFS,
-        confidence=rasters["confidence"],
-        boundary=rasters["boundary"],
-    ).polygons
-    columns = gdl.segment(scene, tmp_path / "c.gpkg", executor=InThisProcess(memory_limit=1), **told)
-    assert columns.facts["shards"] > 1
-    for other in (again, columns.polygons):
-        assert list(other.geometry) == list(first.geometry)
-        assert other.drop(columns="geometry").equals(first.drop(columns="geometry"))
-
-
-@pytest.mark.slow
-def test_dask_workers_square_the_same(
-    separating: Path, make_raster: MakeRaster, blocks: Callable[..., Bytes], tmp_path: Path
-) -> None:
-    from geodeeplab.cluster import Dask
-
-    scene = make_raster(blocks(300, 260), photometric="rgb")
-    told: dict[str, Any] = {"model": separating, "polygon_options": ROOFS}
-    one = gdl.segment(scene, tmp_path / "a.gpkg", **told)
-    two = gdl.segment(scene, tmp_path / "b.gpkg", executor=Dask(2, threads=1, shard_size=130), **told)
-    assert two.facts["shards"] > 1
-    assert list(two.polygons.geometry) == list(one.polygons.geometry)
