@@ -2,7 +2,7 @@
 
 import importlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -41,7 +41,9 @@ class Pretended:
 class PretendedModule(ModuleType):
     """A module of QGIS in which every name is `Pretended`."""
 
-    __path__: Sequence[str] = ()
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.__path__ = []  # so it may have modules below it
 
     def __getattr__(self, name: str) -> type:
         if name.startswith("__"):
