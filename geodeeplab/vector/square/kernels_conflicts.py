@@ -42,11 +42,22 @@ def mark_lines(
 
 
 @compiled
+def cell_range(a: int, b: int, cell: int, first: int, count: int) -> tuple[int, int]:
+    """Give the first and last cell that a to b passes along one axis, of `count` cells that are numbered from `first`.
+
+    The last is less than the first where it passes none of them.
+    """
+    return max(min(a, b) // cell - first, 0), min(max(a, b) // cell - first, count - 1)
+
+
+@compiled
 def mark_edge(x0: int, y0: int, x1: int, y1: int, cell: int, first_row: int, grid: Bytes, value: int) -> None:
     """Mark the cells of the box of one edge."""
     rows, cols = grid.shape
-    for row in range(max(min(y0, y1) // cell - first_row, 0), min(max(y0, y1) // cell - first_row, rows - 1) + 1):
-        for col in range(max(min(x0, x1) // cell, 0), min(max(x0, x1) // cell, cols - 1) + 1):
+    top, bottom = cell_range(y0, y1, cell, first_row, rows)
+    left, right = cell_range(x0, x1, cell, 0, cols)
+    for row in range(top, bottom + 1):
+        for col in range(left, right + 1):
             grid[row, col] = value
 
 
@@ -57,12 +68,12 @@ def find_lines(points: Corners, offsets: Ints, cell: int, first_row: int, grid: 
     for arc in range(found.size):
         found[arc] = 0
         for k in range(offsets[arc], offsets[arc + 1] - 1):
-            top, bottom = min(points[k, 1], points[k + 1, 1]) // cell, max(points[k, 1], points[k + 1, 1]) // cell
-            left, right = min(points[k, 0], points[k + 1, 0]) // cell, max(points[k, 0], points[k + 1, 0]) // cell
-            if bottom - first_row >= rows:
+            if max(points[k, 1], points[k + 1, 1]) // cell - first_row >= rows:
                 found[arc] = 1
-            for row in range(max(top - first_row, 0), min(bottom - first_row, rows - 1) + 1):
-                for col in range(max(left, 0), min(right, cols - 1) + 1):
+            top, bottom = cell_range(points[k, 1], points[k + 1, 1], cell, first_row, rows)
+            left, right = cell_range(points[k, 0], points[k + 1, 0], cell, 0, cols)
+            for row in range(top, bottom + 1):
+                for col in range(left, right + 1):
                     if grid[row, col]:
                         found[arc] = 1
             if found[arc]:
@@ -131,10 +142,8 @@ def bucket_edges(edges: Ints, cell: int, box: Ints, starts: Ints, items: Ints) -
     counts = np.zeros(rows * cols + 1, np.int64)
     for turn in range(2):
         for e in range(len(edges)):
-            top = max(min(edges[e, 1], edges[e, 3]) // cell - box[0], 0)
-            bottom = min(max(edges[e, 1], edges[e, 3]) // cell - box[0], rows - 1)
-            left = max(min(edges[e, 0], edges[e, 2]) // cell - box[2], 0)
-            right = min(max(edges[e, 0], edges[e, 2]) // cell - box[2], cols - 1)
+            top, bottom = cell_range(edges[e, 1], edges[e, 3], cell, box[0], rows)
+            left, right = cell_range(edges[e, 0], edges[e, 2], cell, box[2], cols)
             for row in range(top, bottom + 1):
                 for col in range(left, right + 1):
                     if turn == 0:

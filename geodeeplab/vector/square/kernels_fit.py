@@ -124,6 +124,12 @@ def fit_runs(
 
 
 @compiled
+def end_run(run_offsets: Ints, arc: int, end: int) -> int:
+    """Give the run with which an arc begins (end 0) or ends (1)."""
+    return int(run_offsets[arc] if end == 0 else run_offsets[arc + 1] - 1)
+
+
+@compiled
 def join_at_nodes(
     nodes: Ints, run_offsets: Ints, kinds: Ints, refused: Flags, fixed: Flags, parent: Parents, ends: Ints
 ) -> None:
@@ -138,7 +144,7 @@ def join_at_nodes(
             node = nodes[arc, end]
             if node < 0 or fixed[node]:
                 continue
-            run = run_offsets[arc] if end == 0 else run_offsets[arc + 1] - 1
+            run = end_run(run_offsets, arc, end)
             kind = kinds[run]
             if kind == OBLIQUE:
                 continue
@@ -167,7 +173,7 @@ def share_offsets(
         for end in range(2):
             node = nodes[arc, end]
             if node >= 0 and fixed[node]:
-                run = run_offsets[arc] if end == 0 else run_offsets[arc + 1] - 1
+                run = end_run(run_offsets, arc, end)
                 if kinds[run] != OBLIQUE:
                     root = find(parent, run)
                     pins[root] += 1
@@ -231,11 +237,10 @@ def swell_ring(
     xs: Floats, ys: Floats, a: int, b: int, first: int, stop: int, kinds: Ints, lines: Floats, corners: Floats
 ) -> None:  # fmt: skip
     """Shift the lines of a ring outwards or inwards, all alike, so that its area is about that of the traced one."""
-    traced = twice_area(xs, ys, a, b)
-    new, length = 0.0, 0.0
+    traced, new = twice_area(xs, ys, a, b), twice_area(corners[:, 0], corners[:, 1], 0, stop - first + 1)
+    length = 0.0
     for r in range(stop - first):
         dx, dy = corners[r + 1, 0] - corners[r, 0], corners[r + 1, 1] - corners[r, 1]
-        new += corners[r, 0] * corners[r + 1, 1] - corners[r + 1, 0] * corners[r, 1]
         if kinds[first + r] != OBLIQUE:
             length += np.hypot(dx, dy)
     if length <= 0.0:

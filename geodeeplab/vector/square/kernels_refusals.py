@@ -62,7 +62,7 @@ def refuse_changed(
 ) -> bool:  # fmt: skip
     """Refuse the arcs of faces whose area changes too much; tell whether there are any."""
     areas, changes = np.zeros(n_faces), np.zeros(n_faces)
-    cx, cy = corners[:, 0].copy(), corners[:, 1].copy()
+    cx, cy = corners[:, 0], corners[:, 1]
     for arc in range(len(faces)):
         traced = twice_area(xs, ys, offsets[arc], offsets[arc + 1])
         change = 0.0 if refused[arc] else twice_area(cx, cy, corner_offsets[arc], corner_offsets[arc + 1]) - traced
@@ -92,7 +92,7 @@ def refuse_shifted(
     a face.
     """
     found = False
-    cx, cy = corners[:, 0].copy(), corners[:, 1].copy()
+    cx, cy = corners[:, 0], corners[:, 1]
     for arc in range(len(faces)):
         if refused[arc] or (faces[arc, 0] >= 0 and faces[arc, 1] >= 0):
             continue
