@@ -60,7 +60,10 @@ def refuse_changed(
     xs: Floats, ys: Floats, offsets: Ints, corners: Floats, corner_offsets: Ints, faces: Ints, n_faces: int,
     refused: Bytes
 ) -> bool:  # fmt: skip
-    """Refuse the arcs of faces whose area changes too much; tell whether there are any."""
+    """Refuse the arcs of faces whose area changes too much, and more than their neighbours'; tell if there are any.
+
+    Of the neighbours, the area may be right without these arcs.
+    """
     areas, changes = np.zeros(n_faces), np.zeros(n_faces)
     cx, cy = corners[:, 0], corners[:, 1]
     for arc in range(len(faces)):
@@ -71,11 +74,21 @@ def refuse_changed(
             if face >= 0 and faces[arc, 0] != faces[arc, 1]:
                 areas[face] += sign * traced
                 changes[face] += sign * change
+    shares, beside = np.zeros(n_faces), np.zeros(n_faces)
+    for arc in range(len(faces)):
+        for side in range(2):
+            face = faces[arc, side]
+            if face >= 0 and not refused[arc] and areas[face] != 0.0:
+                shares[face] = abs(changes[face]) / abs(areas[face])
+    for arc in range(len(faces)):
+        left, right = faces[arc, 0], faces[arc, 1]
+        if left >= 0 and right >= 0:
+            beside[left], beside[right] = max(beside[left], shares[right]), max(beside[right], shares[left])
     found = False
     for arc in range(len(faces)):
         for side in range(2):
             face = faces[arc, side]
-            if face >= 0 and not refused[arc] and abs(changes[face]) > MOST_CHANGE * abs(areas[face]):
+            if face >= 0 and not refused[arc] and shares[face] > MOST_CHANGE and shares[face] >= beside[face]:
                 refused[arc] = 1
                 found = True
     return found
