@@ -76,7 +76,10 @@ def block_runs(
 
 @compiled
 def lean_of(xs: Floats, ys: Floats, kinds: Ints, firsts: Ints, lasts: Ints, total: int) -> float:
-    """Give the angle by which the runs lean against the main directions: the axis of their common scatter."""
+    """Give the angle by which the runs lean against the main directions: the axis of their common scatter.
+
+    That of all points of their edges, so that one of a single edge has the direction of that.
+    """
     sxx, sxy, syy = 0.0, 0.0, 0.0
     for r in range(total):
         if kinds[r] == OBLIQUE:
@@ -85,14 +88,16 @@ def lean_of(xs: Floats, ys: Floats, kinds: Ints, firsts: Ints, lasts: Ints, tota
         for turn in range(2):
             for k in range(firsts[r], lasts[r]):
                 x, y = (xs[k] + xs[k + 1]) / 2.0, (ys[k] + ys[k + 1]) / 2.0
-                w = abs(xs[k + 1] - xs[k])
+                ex, ey = xs[k + 1] - xs[k], ys[k + 1] - ys[k]
                 if kinds[r] == ACROSS:
-                    x, y, w = y, -x, abs(ys[k + 1] - ys[k])
+                    x, y, ex, ey = y, -x, ey, -ex
+                w = abs(ex)
                 if turn == 0:
                     weight, mx, my = weight + w, mx + w * x, my + w * y
                 elif weight > 0.0:
                     dx, dy = x - mx / weight, y - my / weight
-                    sxx, sxy, syy = sxx + w * dx * dx, sxy + w * dx * dy, syy + w * dy * dy
+                    sxx, sxy = sxx + w * (dx * dx + ex * ex / 12.0), sxy + w * (dx * dy + ex * ey / 12.0)
+                    syy += w * (dy * dy + ey * ey / 12.0)
     return float(0.5 * np.arctan2(2.0 * sxy, sxx - syy))
 
 

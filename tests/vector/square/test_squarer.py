@@ -53,6 +53,10 @@ def cosines(polygon: shapely.Polygon) -> NDArray[np.float64]:
     return found
 
 
+def iou(one: shapely.Polygon, other: shapely.Polygon) -> float:
+    return float(one.intersection(other).area / one.union(other).area)
+
+
 @st.composite
 def towns(draw: st.DrawFn) -> Labels:
     """Draw blocks, discs and specks of five classes, on one of them or on nodata, many of which touch."""
@@ -130,7 +134,7 @@ def test_a_rectangle_has_four_right_angles(width: float, height: float, degrees:
     _, (traced,) = gather(trace(labels))
     assert shapely.hausdorff_distance(found, traced) <= 1.5 + 1e-6
     assert found.area == pytest.approx(np.count_nonzero(labels), rel=0.01)
-    assert found.intersection(true).area / found.union(true).area > 0.95
+    assert iou(found, true) > min(iou(traced, true), 0.98) - 0.005
 
 
 @settings(max_examples=examples(60))
@@ -148,6 +152,14 @@ def test_what_is_squared_is_near_and_of_the_same_area(labels: Labels, within: fl
         found = squared[tree.query(outline.representative_point(), predicate="within")]
         for other in found:
             assert shapely.hausdorff_distance(other, outline) <= max(within, 1.0) * np.sqrt(2) + 1e-6
+
+
+@pytest.mark.parametrize("width", [12, 13, 40])
+def test_walls_along_pixels_stay_along_them(width: int) -> None:
+    labels = np.zeros((60, 60), np.int32)
+    labels[11:27, 9 : 9 + width] = 1
+    _, (found,) = gather(trace(labels, lines=rule()))
+    assert shapely.hausdorff_distance(found, shapely.box(9, 11, 9 + width, 27)) < 1e-6
 
 
 def terrace() -> tuple[Labels, list[shapely.Polygon]]:
