@@ -8,6 +8,7 @@ chooses and the large one is reported.
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import ohio
 from geodeeplab.models import ModelClass
@@ -18,8 +19,13 @@ from xyz_mosaic import write_mosaics
 
 ZOOMS = {"zanzibar": 20, "catanduanes": 20, "kampala": 20, "banepa": 19}
 """Of the images: 0.15 m (tiles of Banepa are twice as large)."""
-GSD_M = 0.25
-"""At which the model reads: a house is 30 to 60 pixels wide, and half the size that Ohio's have on the ground."""
+GSD_M = 0.15
+"""At which the model reads: that of most of the images."""
+APART: dict[str, Any] = {"boundary_threshold": 0.25, "min_marker_px": 144}
+"""How buildings are told apart: chosen on Kampala's small area, by PQ."""
+OHIO_STEP = 8
+"""Of Ohio's areas every so many-th is trained on: with all of them, half of the buildings that are drawn are its small
+houses, and roofs of other places are missed."""
 TRAIN_PLACES, HELD_OUT_PLACE = {"zanzibar": 2, "catanduanes": 8, "banepa": 3}, "kampala"
 """How often each place is listed: Catanduanes has a twelfth of Zanzibar's ground, and most of the colours of roofs."""
 SELECT_TIMES = 16
@@ -76,7 +82,8 @@ def prepare_buildings(
     select, sources = [select_area(data / "buildings", folder)] * SELECT_TIMES, list(SOURCES)
     if (data / "ohio").is_dir():
         areas = _ohio_areas(data, folder)
-        train += [pair for name, pair in areas.items() if name not in (*ohio.SELECT_AREAS, *ohio.REPORT_AREAS)]
+        learned = [pair for name, pair in areas.items() if name not in (*ohio.SELECT_AREAS, *ohio.REPORT_AREAS)]
+        train += learned[::OHIO_STEP]
         select += [pair for name, pair in areas.items() if name in ohio.SELECT_AREAS]
         sources.append(ohio.SOURCE)
     pairs = [*train, *select]

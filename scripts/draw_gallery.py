@@ -3,7 +3,7 @@
     python scripts/draw_gallery.py --data ../shared/data
 
 Writes the scenes and the polygons into `--work`, runs the commands of the page there, and draws crops of what they
-wrote into `docs/images`. The data are not part of the project: Dubai tile 6 (Humans in the Loop, CC0 1.0) and Banepa
+wrote into `docs/images`. The data are not part of the project: Dubai tile 6 (Humans in the Loop, CC0 1.0) and Kampala
 (OpenAerialMap contributors, CC BY 4.0); nothing that somebody labelled is drawn but the few polygons and the truth.
 With `--draw-only` the commands are not run again. The screenshot of a map is `draw_map_shots.py`'s.
 """
@@ -24,6 +24,7 @@ from PIL import Image, ImageDraw, ImageFont
 from rasterio.windows import Window
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+import buildings
 from dubai import COLOURS
 from few_polygons_pairs import CLASS_FIELD, SETS, LabelledScene, draw_polygons, write_polygons, write_scene
 from geodeeplab.raster import open_scene, read_classes
@@ -36,7 +37,8 @@ COMMANDS = (
         f"--label-raster map-{count}.tif --confidence sure-{count}.tif"
         for count in COUNTS
     ),
-    "segment banepa.tif -o roofs.gpkg --model buildings-aerial --min-area-m2 8 --tolerance-m 0.5",
+    "segment kampala-20-2.vrt -o roofs.gpkg --model buildings-aerial --instances building --boundary-threshold 0.25 "
+    "--min-marker-px 144 --min-area-m2 4 --tolerance-m 0.3",
     "segment tile6.tif -o seams.gpkg --overlap 0 --blend none",
     "segment tile6.tif -o blended.gpkg",
 )
@@ -46,7 +48,8 @@ HEAT = ((253, 231, 37), (190, 55, 82), (13, 8, 60))
 GAP, TITLE, LEGEND = 8, 26, 34
 SEAM = slice(560, 980), slice(1180, 1600)
 """Rows and columns where tiles of 768 px meet: in the mangroves, whose fringe the model is not sure about."""
-ROOFS = slice(400, 1040), slice(400, 1360)
+ROOF_ZOOM = 2
+"""Pixels of the picture of roofs a pixel of the scene."""
 YELLOW = (255, 220, 0)
 QUALITY = 75
 
@@ -74,7 +77,7 @@ def prepare(data: Path, work: Path) -> LabelledScene:
     """Write the scenes, and a few polygons of each class as `benchmarks/few_polygons.py` draws them with seed 0."""
     scene = SETS["dubai6"](data)
     write_scene(scene, work / "tile6.tif")
-    write_scene(SETS["banepa"](data), work / "banepa.tif")
+    buildings.select_area(data / "buildings", work)
     for count in COUNTS:
         (work / f"few-{count}.gpkg").unlink(missing_ok=True)
         write_polygons(scene, draw_polygons(scene, count, seed=0).polygons, work / f"few-{count}.gpkg")
@@ -102,11 +105,12 @@ def draw_all(work: Path, scene: LabelledScene) -> None:
         [image, maps[20], heat(work / "sure-20.tif")], ["scene", "map", "confidence: bright is low"], side=520
     )
     save("gallery-confidence", sure)
-    with rasterio.open(work / "banepa.tif") as src:
-        banepa, transform = np.ascontiguousarray(np.moveaxis(src.read(), 0, -1)), src.transform
+    with rasterio.open(work / "kampala-20-2.vrt") as src:
+        seen = np.moveaxis(src.read([1, 2, 3]), 0, -1).repeat(ROOF_ZOOM, axis=0).repeat(ROOF_ZOOM, axis=1)
+        transform = src.transform @ rasterio.Affine.scale(1 / ROOF_ZOOM)
     frame = pyogrio.read_dataframe(work / "roofs.gpkg", layer="landcover", where=f"{CLASS_FIELD} = 'building'")
     roofs = to_pixels(np.asarray(frame.geometry.array), transform)
-    save("gallery-buildings", outlined(banepa, roofs, [""] * len(roofs), width=4)[ROOFS])
+    save("gallery-buildings", outlined(np.ascontiguousarray(seen), roofs, [""] * len(roofs), width=4))
     seams = [outlined(image, *read_layer(work / f"{name}.gpkg"), width=3)[SEAM] for name in ("seams", "blended")]
     save("gallery-seams", panels(seams, ["tiles side by side", "tiles blended (the default)"], side=600, legend=True))
 

@@ -35,6 +35,7 @@ from geodeeplab.models import SegmentationNetwork, load_model, read_contract, sa
 from geodeeplab.models.files.header import BUNDLED_FOLDER
 from geodeeplab.pipeline.evaluating.evaluate import evaluate
 from geodeeplab.pipeline.evaluating.result import Evaluation
+from geodeeplab.pipeline.polygon_options import PolygonOptions
 from geodeeplab.pipeline.segment import segment
 from geodeeplab.pipeline.vectorize import vectorize
 from geodeeplab.training import Augmentation, TrainingData
@@ -185,7 +186,8 @@ def objects_apart(
 ) -> dict[str, dict[str, float]]:
     """Tell buildings that touch apart, and evaluate them as objects."""
     polygons = labels.with_suffix(".gpkg")
-    vectorize(labels, polygons, instances="building", boundary=boundary, confidence=confidence, overwrite=True)
+    options_apart = PolygonOptions(instances="building", **buildings.APART)
+    vectorize(labels, polygons, options_apart, boundary=boundary, confidence=confidence, overwrite=True)
     found = evaluate(
         polygons, truth, like=labels, json=labels.with_name(f"{labels.stem}-apart.json"), overwrite=True, **options
     )
@@ -246,7 +248,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--chip-size", type=int, default=384)
     parser.add_argument("--lr", type=float, default=1e-3)
-    parser.add_argument("--backbone-lr", type=float, help="by default a tenth of --lr where the backbone is pretrained")
+    parser.add_argument("--backbone-lr", type=float, help="by default a tenth of --lr with --start, else --lr")
     parser.add_argument("--monitor", default="miou", help="what the best epoch is best in; loss counts boundaries, too")
     parser.add_argument("--ema", type=float, default=0.998)
     parser.add_argument("--strength", type=float, default=0.6, help="of the changes of light and colour")
