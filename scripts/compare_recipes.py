@@ -44,7 +44,7 @@ from rival_recipes import RIVALS, train_rival
 OURS, OLD = "ours", "old-defaults"
 ABLATIONS = {
     "random-weights": "a backbone without ImageNet's weights",
-    "one-rate": "the backbone learns as fast as the heads",
+    "tenth-rate": "the backbone learns at a tenth of the heads' rate",
     "no-pointrend": "bilinear upsampling",
     "dice": "a third of Dice beside the cross-entropy",
     "class-weights": "weights by class on top of balanced chips",
@@ -104,7 +104,7 @@ def train_ours(recipe: str, seed: int, path: Path, args: argparse.Namespace) -> 
     started = time.perf_counter()
     if recipe == OLD:
         learner.lr_find()
-    lr = {OLD: None, "one-rate": slice(args.lr, args.lr)}.get(recipe, args.lr)
+    lr = {OLD: None, "tenth-rate": slice(args.lr / 10, args.lr)}.get(recipe, args.lr)
     learner.fit(epochs, lr=lr, checkpoint=False, ema_decay=0.0 if recipe == "no-ema" else args.ema)
     seconds = time.perf_counter() - started
     learner.save(path, overwrite=True)

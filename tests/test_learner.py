@@ -313,7 +313,7 @@ def test_devices_that_are_not_there_are_one_line() -> None:
 
 
 def test_the_default_learner_needs_no_network_of_any_kind(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`DeepLab(data).fit()`: bundled weights, PointRend, 1e-3 for the heads, a tenth for the backbone, 640 steps."""
+    """`DeepLab(data).fit()`: bundled weights, PointRend, 1e-3 for all of it, 640 steps."""
 
     def fail(*_: object, **__: object) -> None:
         raise AssertionError("nothing is downloaded")
@@ -335,7 +335,7 @@ def test_the_default_learner_needs_no_network_of_any_kind(monkeypatch: pytest.Mo
         warnings.simplefilter("error")  # it is not too short
         learner.fit(checkpoint=False)
     recipe = fits["recipe"]
-    assert (recipe.epochs, recipe.lr, recipe.backbone_factor, recipe.batch_size) == (10, 1e-3, 0.1, 8)
+    assert (recipe.epochs, recipe.lr, recipe.backbone_factor, recipe.batch_size) == (10, 1e-3, 1.0, 8)
     assert learner.sweep is None  # nobody asked for one
 
 
@@ -375,7 +375,7 @@ def test_imagenet_weights_are_an_argument_away(tmp_path: Path, caplog: pytest.Lo
     same = [key for key in source if torch.equal(ours[key], source[key])]
     assert len(same) == len(source) - 1  # all but the first convolution
     assert learner.start == str(tmp_path / "backbone.pth")
-    assert (learner._backbone_factor, learner._fixed_statistics) == (0.1, True)
+    assert (learner._backbone_factor, learner._fixed_statistics) == (1.0, True)
     assert "3 → 4 bands" in caplog.text
 
 

@@ -50,7 +50,7 @@ from geodeeplab.training.loop.checkpoints import BEST, HISTORY, LAST, stored_rat
 from geodeeplab.training.loop.loading import default_workers
 from geodeeplab.training.loop.objective import Objective
 from geodeeplab.training.loop.parameters import (
-    PRETRAINED_FACTOR,
+    TRAINED_FACTOR,
     freeze_backbone,
     is_frozen,
     keeps_statistics,
@@ -72,8 +72,8 @@ class DeepLab(TrainedNetwork):
     """A network in training, with arcgis.learn's names.
 
     Where the defaults are not arcgis.learn's: with PointRend, dilation is kept, because coarse logits at stride 32
-    bound what points can repair; the backbone is not frozen at first, it learns at a tenth of the heads' rate.
-    `keep_dilation=False` and `freeze()` are theirs.
+    bound what points can repair; the backbone is not frozen at first, it learns with the heads from the first
+    step. `keep_dilation=False` and `freeze()` are theirs.
 
     Attributes:
         data: what it learns from.
@@ -204,6 +204,7 @@ class DeepLab(TrainedNetwork):
         data = with_batch_for(data, place.torch_device)
         super().__init__(data, network, objective=objective, device=place, seed=seed, start=start)
         self.folder: Path | None = None
+        self._goes_on = source is not None
 
     @classmethod
     @understands(FROM_MODEL)
@@ -260,7 +261,7 @@ class DeepLab(TrainedNetwork):
                 source, classes=len(data.classes), bands=len(data.bands), boundary=bool(data.instances)
             )
             learner = cls(data, network=network, device=device, precision=precision, seed=seed)
-            learner.start = adopt(network, source, data)
+            learner.start, learner._goes_on = adopt(network, source, data), True
         learner.objective = objective or learner.objective
         return learner
 
@@ -281,7 +282,7 @@ class DeepLab(TrainedNetwork):
         pointrend = esri.with_pointrend
         learner = cls(data, backbone, pointrend=pointrend, weights=None, device=device, precision=precision, seed=seed)
         load_other_classes(learner.network, weights, bands=[band.name for band in data.bands])
-        learner.start = str(weights)
+        learner.start, learner._goes_on = str(weights), True
         return learner
 
     # ------------------------------------------------------------------------------------------------------ training
@@ -348,8 +349,9 @@ class DeepLab(TrainedNetwork):
         Args:
             epochs: of `data.epoch_steps` steps, 64 or more unless `epoch_chips` says otherwise; by default so many
                 that they make 640 steps.
-            lr: peak of the heads' learning rate, of which a pretrained backbone's is a tenth; by default what `lr_find`
-                suggested last, else 0.001. `slice(low, high)` is that of the backbone and of the heads.
+            lr: peak of the learning rate, of which the backbone has a tenth where a whole model is trained on; by
+                default what `lr_find` suggested last, else 0.001. `slice(low, high)` is that of the backbone and of
+                the heads.
             one_cycle: rise in a tenth of the run, then fall along a cosine; False for a constant rate.
             early_stopping: end after 5 epochs without a better one, or after so many.
             checkpoint: keep checkpoints to resume from: those of the best and the last epoch.
@@ -457,7 +459,7 @@ class DeepLab(TrainedNetwork):
 
     @property
     def _backbone_factor(self) -> float:
-        return PRETRAINED_FACTOR if self.start != NOTHING else 1.0
+        return TRAINED_FACTOR if self._goes_on else 1.0
 
     @property
     def _fixed_statistics(self) -> bool:

@@ -19,7 +19,7 @@ RUNS = Path("runs")
 DEFAULT_STEPS = 640
 """Of a fit whose epochs are not given: ten epochs of 64, and at 8 chips of 256 px half an hour on two cores."""
 DEFAULT_RATE = 1e-3
-"""Peak of the learning rate where none is given; a pretrained backbone's is a tenth of it."""
+"""Peak of the learning rate where none is given; that of a whole model's backbone that goes on learning is a tenth."""
 LEAST_STEPS = 200
 """Of a fit; below, it is warned of."""
 

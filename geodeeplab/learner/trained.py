@@ -89,6 +89,7 @@ class TrainedNetwork:
         self.start = start
         self.history: list[EpochRecord] = []
         self.sweep: RateSweep | None = None
+        self._goes_on = False  # whether the heads, too, were trained before
         self._fits: list[dict[str, Any]] = []
         self._scored: ChipScores | None = None
         self._opened: Model | None = None  # what predicts as it is, where nothing is learned
@@ -227,7 +228,7 @@ class TrainedNetwork:
         model = load_model(path)
         check_same(self._contract("learner", "", {}, {}), model.contract, path)
         self.network.load_state_dict(model.network.state_dict())
-        self.start, self._scored = str(path), None
+        self.start, self._goes_on, self._scored = str(path), True, None
 
     @with_run_options
     def predict(
