@@ -119,7 +119,7 @@ def test_buildings_are_split_by_country_and_reported_on_the_larger_area(places: 
     train_bundled.main(["buildings-aerial", "--data", str(places.parent), "--out", str(tmp_path / "out"), *SMALL])
     contract = read_contract(tmp_path / "out" / "buildings-aerial.safetensors")
     assert [item.name for item in contract.classes] == ["building", "other"]
-    assert contract.gsd_m == 0.25
+    assert contract.gsd_m == 0.15
     report = json.loads((tmp_path / "out" / "buildings-aerial-kampala1-report.json").read_text())
     assert sum(one["truth_pixels"] for one in report["classes"]) == 2 * 256 * 256
     assert "OpenStreetMap" in contract.licence
