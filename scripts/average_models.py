@@ -31,6 +31,8 @@ def main() -> None:
     earlier, later = load_model(args.earlier), load_model(args.later)
     network, first = later.network, earlier.network
     assert isinstance(network, SegmentationNetwork)
+    one, other = ({**model.contract.architecture, "boundary": None} for model in (earlier, later))
+    assert one == other, "only models of one architecture have an average"
     before, after = first.state_dict(), network.state_dict()
     assert set(before) <= set(after), "LATER has all heads of EARLIER"
     network.load_state_dict(

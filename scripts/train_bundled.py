@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     learner = make_learner(args, data)
     learner.fit(
         args.epochs,
-        lr=args.lr if args.backbone_lr is None else slice(args.backbone_lr, args.lr),
+        lr=slice(args.backbone_lr or (args.lr if args.start is None else args.lr / 10), args.lr),
         ema_decay=args.ema,
         monitor=args.monitor,
         folder=args.out / args.name,

@@ -379,6 +379,21 @@ def test_imagenet_weights_are_an_argument_away(tmp_path: Path, caplog: pytest.Lo
     assert "3 → 4 bands" in caplog.text
 
 
+def test_the_backbone_of_a_network_that_was_trained_as_a_whole_learns_at_a_tenth(tmp_path: Path) -> None:
+    def learn_from(weights: Path | None, model: Path | None = None) -> DeepLab:
+        return DeepLab(draw_data(), "mobilenet_v3_small", model, False, arch="fcn", weights=weights, device="cpu")
+
+    before = learn_from(None)
+    model = before.save(tmp_path / "model.safetensors", licence="CC0-1.0")
+    whole, alone = tmp_path / "whole.pth", tmp_path / "alone.pth"
+    torch.save(before.network.state_dict(), whole)
+    torch.save(before.network.backbone.state_dict(), alone)
+    factors = [one._backbone_factor for one in (before, learn_from(alone), learn_from(whole), learn_from(None, model))]
+    assert factors == [1.0, 1.0, 0.1, 0.1]
+    before.load(model)
+    assert before._backbone_factor == 0.1
+
+
 def test_what_there_is() -> None:
     assert "resnet50" in DeepLab.backbones() == DeepLab.supported_backbones
     assert "deeplabv3" in DeepLab.supported_architectures

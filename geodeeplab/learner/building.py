@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from geodeeplab.errors import OptionError
-from geodeeplab.models import Model, SegmentationNetwork, build_model
+from geodeeplab.models import LoadingReport, Model, SegmentationNetwork, build_model
 from geodeeplab.training.arcgis_words import named_classes
 from geodeeplab.training.batch import BatchSize, choose_micro_batch, device_name
 from geodeeplab.training.data import TrainingData
@@ -70,7 +70,7 @@ def start_network(
     pointrend: bool,
     keep_dilation: bool,
     aspp_channels: int | None,
-) -> tuple[SegmentationNetwork, str]:
+) -> tuple[SegmentationNetwork, LoadingReport | None]:
     """Build a network for the data, and load what it starts from.
 
     Args:
@@ -86,7 +86,7 @@ def start_network(
         aspp_channels: width of ASPP.
 
     Returns:
-        The network, and what it starts from.
+        The network, and what was loaded; None for nothing.
 
     Raises:
         ModelError: for a network that cannot be, or weights that are not there.
@@ -107,18 +107,18 @@ def start_network(
         if source is not None:
             return network, adopt(network, source, data)
         if weights is None:
-            return network, NOTHING
-        return network, load_start(network, weights, bands=[band.name for band in data.bands]).source
+            return network, None
+        return network, load_start(network, weights, bands=[band.name for band in data.bands])
 
 
-def adopt(network: SegmentationNetwork, model: Model, data: TrainingData) -> str:
-    """Load a trained model into a network for the data; give the model's source.
+def adopt(network: SegmentationNetwork, model: Model, data: TrainingData) -> LoadingReport:
+    """Load a trained model into a network for the data.
 
     Raises:
         ModelError: if the model has no file, or is of another backbone.
     """
     names, bands = [item.name for item in data.classes], [band.name for band in data.bands]
-    return adopt_model(network, model, class_names=names, bands=bands).source
+    return adopt_model(network, model, class_names=names, bands=bands)
 
 
 def with_instances(

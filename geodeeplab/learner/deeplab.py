@@ -186,9 +186,9 @@ class DeepLab(TrainedNetwork):
             boundary_weight=boundary_weight,
             ignore_classes=ignore_classes,
         )
-        start = NOTHING
+        loaded = None
         if network is None:
-            network, start = start_network(
+            network, loaded = start_network(
                 data,
                 source,
                 weights=weights,
@@ -202,9 +202,8 @@ class DeepLab(TrainedNetwork):
             )
         check_network(network, data)
         data = with_batch_for(data, place.torch_device)
-        super().__init__(data, network, objective=objective, device=place, seed=seed, start=start)
+        super().__init__(data, network, objective=objective, device=place, seed=seed, loaded=loaded)
         self.folder: Path | None = None
-        self._goes_on = source is not None
 
     @classmethod
     @understands(FROM_MODEL)
@@ -261,7 +260,7 @@ class DeepLab(TrainedNetwork):
                 source, classes=len(data.classes), bands=len(data.bands), boundary=bool(data.instances)
             )
             learner = cls(data, network=network, device=device, precision=precision, seed=seed)
-            learner.start, learner._goes_on = adopt(network, source, data), True
+            learner._start_from(adopt(network, source, data))
         learner.objective = objective or learner.objective
         return learner
 
@@ -281,8 +280,8 @@ class DeepLab(TrainedNetwork):
         backbone, weights = esri.start()
         pointrend = esri.with_pointrend
         learner = cls(data, backbone, pointrend=pointrend, weights=None, device=device, precision=precision, seed=seed)
-        load_other_classes(learner.network, weights, bands=[band.name for band in data.bands])
-        learner.start, learner._goes_on = str(weights), True
+        bands = [band.name for band in data.bands]
+        learner._start_from(load_other_classes(learner.network, weights, bands=bands))
         return learner
 
     # ------------------------------------------------------------------------------------------------------ training

@@ -10,11 +10,13 @@ import torch
 
 from geodeeplab.errors import OptionError
 from geodeeplab.inference.device import Device
+from geodeeplab.learner.building import NOTHING
 from geodeeplab.learner.saving import check_same, find_saved, named_file, provenance_facts
 from geodeeplab.learner.showing import draw_chips, draw_confusion, draw_losses, draw_sweep
 from geodeeplab.models import (
     MODEL_SUFFIXES,
     Contract,
+    LoadingReport,
     Model,
     Normalisation,
     SegmentationNetwork,
@@ -69,7 +71,7 @@ class TrainedNetwork:
         objective: Objective,
         device: Device,
         seed: int,
-        start: str,
+        loaded: LoadingReport | None,
     ) -> None:
         """Take a network for the data's classes and bands.
 
@@ -79,20 +81,25 @@ class TrainedNetwork:
             objective: the loss.
             device: where it runs, and how precisely.
             seed: of everything that chance decides.
-            start: what it starts from.
+            loaded: what was loaded into the network; None for nothing.
         """
         self.data = data
         self.network = network.to(memory_format=torch.channels_last)
         self.objective = objective
         self.device = device
         self.seed = seed
-        self.start = start
         self.history: list[EpochRecord] = []
         self.sweep: RateSweep | None = None
-        self._goes_on = False  # whether the heads, too, were trained before
         self._fits: list[dict[str, Any]] = []
         self._scored: ChipScores | None = None
         self._opened: Model | None = None  # what predicts as it is, where nothing is learned
+        self.start, self._goes_on = NOTHING, False
+        if loaded is not None:
+            self._start_from(loaded)
+
+    def _start_from(self, loaded: LoadingReport) -> None:
+        """Keep what the network starts from, and whether its heads, too, were trained before."""
+        self.start, self._goes_on = loaded.source, loaded.has_heads
 
     # ------------------------------------------------------------------------------------------------------- results
 

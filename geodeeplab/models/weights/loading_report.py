@@ -20,6 +20,11 @@ class LoadingReport:
     missing: tuple[str, ...] = ()
     """The network's keys that the file has nothing for: they stay as they were initialised."""
 
+    @property
+    def has_heads(self) -> bool:
+        """Whether more than a backbone was loaded."""
+        return any(not key.startswith("backbone.") for key in self.loaded)
+
     def __str__(self) -> str:
         """Give a few lines, each prefix standing for all the tensors below it, with their number."""
         return "\n".join(f"{title:<9} {text}" for title, text in self._lines())
