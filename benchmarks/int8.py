@@ -22,7 +22,7 @@ import rasterio
 import torch
 from torch import Tensor
 
-from geodeeplab.models import SegmentationNetwork, as_model, export_onnx, load_model
+from geodeeplab.models import SegmentationNetwork, as_model, export_onnx, load_model, read_contract
 from geodeeplab.models.int8.network import Int8Network
 from geodeeplab.pipeline.evaluating.evaluate import evaluate
 from geodeeplab.pipeline.segment import segment
@@ -117,7 +117,8 @@ def main() -> None:
     if told.rounds:
         side = told.tile_size
         runs = ways(told.model, side=side, threads=told.threads)
-        images = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+        bands = len(read_contract(told.model).bands)
+        images = torch.randn(1, bands, side, side, generator=torch.Generator().manual_seed(0))
         print("| network by | threads | s/Mpx | × | CPU s/Mpx | × |\n|---|--:|--:|--:|--:|--:|")
         print_times(time_in_turn(runs, images, told.rounds), megapixels=side**2 / 1e6, threads=told.threads)
     if told.scene:

@@ -2,9 +2,10 @@
 
     python scripts/add_int8.py geodeeplab/bundled/landcover-aerial.safetensors --data ../shared/data --folder out/data
     python scripts/add_int8.py geodeeplab/bundled/buildings-aerial.safetensors --data ../shared/data --folder out/data
+    python scripts/add_int8.py geodeeplab/bundled/landcover-satellite.safetensors --data ../shared/data --folder out/data
 
-Land cover reads Dubai's training tiles, buildings the training places and areas; models that `DeepLab.save(int8=True)`
-writes need none of this. The weights stay as they are, to the bit.
+Land cover reads Dubai's training tiles, buildings the training places and areas, the satellites' model its training
+sites; models that `DeepLab.save(int8=True)` writes need none of this. The weights stay as they are, to the bit.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from safetensors.torch import save
 
 import buildings
 import dubai
+import satellite
 from aerial_data import TRAIN_TILES
 from geodeeplab.atomic import write_output
 from geodeeplab.models import Contract, SegmentationNetwork, load_model
@@ -26,11 +28,14 @@ from geodeeplab.training.loop.int8 import measure_chips
 
 
 def training_chips(contract: Contract, data: Path, folder: Path, *, seed: int) -> TrainingData:
-    """Prepare the training scenes of a bundled model, as chips of the size of its tiles, unchanged."""
-    common: dict[str, Any] = {"chip_size": contract.tile_size, "batch_size": 2, "epoch_chips": 64, "seed": seed}
+    """Prepare the training scenes of a bundled model, as chips of the size of its tiles or scenes, unchanged."""
+    common: dict[str, Any] = {"batch_size": 2, "epoch_chips": 64, "seed": seed, "augmentation": False}
+    if len(contract.bands) == len(satellite.BANDS):
+        return satellite.prepare_satellite(data, folder, chip_size=satellite.SIDE, **common)
+    common["chip_size"] = contract.tile_size
     if len(contract.classes) == len(buildings.CLASSES):
-        return buildings.prepare_buildings(data, folder, augmentation=False, **common)
-    return dubai.prepare_dubai(data / "dubai", folder, tiles=TRAIN_TILES, augmentation=False, **common)
+        return buildings.prepare_buildings(data, folder, **common)
+    return dubai.prepare_dubai(data / "dubai", folder, tiles=TRAIN_TILES, **common)
 
 
 def main() -> None:
@@ -51,7 +56,7 @@ def main() -> None:
     with safe_open(told.model, framework="pt") as file:
         weights = {key: file.get_tensor(key).clone() for key in file.keys()}
     write_output(told.model, save(weights, metadata={HEADER_KEY: contract.to_json()}))
-    print(f"{told.model}: {len(ranges)} convolutions on {len(chips)} chips of {contract.tile_size} px")
+    print(f"{told.model}: {len(ranges)} convolutions on {len(chips)} chips")
 
 
 if __name__ == "__main__":

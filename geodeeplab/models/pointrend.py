@@ -18,6 +18,8 @@ PIXELS_PER_POINT = 256
 """N = H·W / 256: the number of stride-16 positions of the image, as in the paper's semantic models."""
 TRAINING_PIXELS_PER_POINT = 8
 """At least: a head that is used at every pixel learns from an eighth of them a step, as neighbours teach the same."""
+POINTS_AT_ONCE = 2048
+"""On a CPU: 256 channels of so many points are 2 MB."""
 IMAGE_LEVEL = -1
 """Among the fine levels: the image itself."""
 
@@ -61,9 +63,16 @@ class PointHead(nn.Module):
         """Give logits (N, P, K) of fine features (N, P, F) and coarse logits (N, P, K) at P points."""
         x = fine
         for layer in self.hidden:
-            x = F.relu(layer(torch.cat([x, coarse], dim=-1)))  # (N, P, hidden)
-        logits: Tensor = self.predictor(torch.cat([x, coarse], dim=-1))  # (N, P, K)
-        return logits.float()
+            x = F.relu(_layer_of_both(layer, x, coarse), inplace=True)  # (N, P, hidden)
+        return _layer_of_both(self.predictor, x, coarse).float()  # (N, P, K)
+
+
+def _layer_of_both(layer: nn.Module, x: Tensor, coarse: Tensor) -> Tensor:
+    """Apply a linear layer to features (N, P, C) and coarse logits (N, P, K) as one vector, which is never made."""
+    assert isinstance(layer, nn.Linear), "a point head's"
+    own, shared = layer.weight.split([x.shape[-1], coarse.shape[-1]], dim=1)
+    part = F.linear(coarse, shared, layer.bias).flatten(0, 1)  # (N·P, D)
+    return torch.addmm(part, x.flatten(0, 1), own.t()).unflatten(0, coarse.shape[:2])
 
 
 def point_sample(features: Tensor, points: Tensor, *, mode: str = "bilinear") -> Tensor:
@@ -146,13 +155,29 @@ def _refine(
     index = gap.flatten(1).topk(count, dim=1, largest=False, sorted=False).indices  # (N, P)
     x, y = index % cols, index.div(cols, rounding_mode="floor")
     points = torch.stack([(x + 0.5) / cols, (y + 0.5) / rows], dim=-1)  # (N, P, 2)
-    refined = head(sample_levels(fine, points), point_sample(coarse, points)).transpose(1, 2)  # (N, K, P)
+    refined = _logits_at(head, coarse, fine, points).transpose(1, 2)  # (N, K, P)
     flat = logits.flatten(2)  # (N, K, h·w)
     where = index.unsqueeze(1).expand(-1, k, -1)  # (N, K, P)
     if valid is not None:
         keep = valid.flatten(1).gather(1, index).unsqueeze(1)  # (N, 1, P)
         refined = torch.where(keep, refined, flat.gather(2, where))
     return flat.scatter_(2, where, refined).view(n, k, rows, cols)
+
+
+def _logits_at(head: PointHead, coarse: Tensor, fine: Sequence[Tensor], points: Tensor) -> Tensor:
+    """Give the head's logits (N, P, K) at points (N, P, 2).
+
+    On a CPU few points at a time, of one image, so that what a layer gives is still in the cache when the next one
+    reads it; and so that the logits of an image do not depend on its place in the batch.
+    """
+    if points.device.type != "cpu" or torch.compiler.is_compiling():
+        return head(sample_levels(fine, points), point_sample(coarse, points))
+    images = []
+    for one in range(len(points)):
+        own, levels = coarse[one : one + 1], [level[one : one + 1] for level in fine]
+        parts = points[one : one + 1].split(POINTS_AT_ONCE, dim=1)
+        images.append(torch.cat([head(sample_levels(levels, part), point_sample(own, part)) for part in parts], dim=1))
+    return torch.cat(images)
 
 
 def sample_levels(fine: Sequence[Tensor], points: Tensor) -> Tensor:
