@@ -1,8 +1,8 @@
 """Prepare a bundled model for int8: measure what its convolutions read on its training scenes, and say so in its file.
 
-    python scripts/add_int8.py geodeeplab/bundled/landcover-aerial.safetensors --data ../shared/data --folder out/data
-    python scripts/add_int8.py geodeeplab/bundled/buildings-aerial.safetensors --data ../shared/data --folder out/data
-    python scripts/add_int8.py geodeeplab/bundled/landcover-satellite.safetensors --data ../shared/data --folder out/data
+    for name in landcover-aerial buildings-aerial landcover-satellite; do
+        python scripts/add_int8.py geodeeplab/bundled/$name.safetensors --data ../shared/data --folder out/data
+    done
 
 Land cover reads Dubai's training tiles, buildings the training places and areas, the satellites' model its training
 sites; models that `DeepLab.save(int8=True)` writes need none of this. The weights stay as they are, to the bit.

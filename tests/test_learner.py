@@ -14,8 +14,9 @@ import torch
 
 from geodeeplab.errors import GeoDeepLabWarning, ModelError, OptionError, OutputError
 from geodeeplab.learner import DeepLab
-from geodeeplab.models import Model, SegmentationNetwork, build_model, iter_bundled, load_model
+from geodeeplab.models import Model, Normalisation, SegmentationNetwork, build_model, iter_bundled, load_model
 from geodeeplab.models.heads.aspp import ImagePooling
+from geodeeplab.models.int8.calibrate import int8_convolutions
 from geodeeplab.pipeline.segment import segment
 from geodeeplab.training import TrainingData
 from geodeeplab.training.loop.losses import class_weights
@@ -131,6 +132,17 @@ def test_confidence_is_calibrated_on_the_validation_chips(
     assert found[3][there].mean() > found[1][there].mean() + 2
     learner.predict(scene, confidence=tmp_path / "learner.tif")
     assert np.abs(rasterio.open(tmp_path / "learner.tif").read(1) - found[1])[there].mean() < 2
+
+
+def test_int8_is_prepared_on_training_chips(fitted: DeepLab, tmp_path: Path) -> None:
+    contract = load_model(fitted.save(tmp_path / "int8.safetensors", int8=True)).contract
+    assert set(contract.int8_ranges) == set(int8_convolutions(fitted.network))
+    first = next(name for name, part in fitted.network.named_modules() if isinstance(part, torch.nn.Conv2d))
+    normalise, chips = Normalisation(contract), [fitted.data.train.draw(i) for i in range(len(fitted.data.train))]
+    images = [normalise(chip.pixels[None], chip.valid[None]) for chip in chips]
+    ends = [torch.stack([getattr(image, end)() for image in images]).mean().item() for end in ("min", "max")]
+    assert contract.int8_ranges[first] == pytest.approx(ends, rel=1e-4)
+    assert load_model(fitted.save(tmp_path / "plain.safetensors")).contract.int8_ranges == {}
 
 
 def test_a_model_without_labelled_validation_pixels_has_the_temperature_1(tmp_path: Path) -> None:

@@ -64,15 +64,17 @@ class PointHead(nn.Module):
         x = fine
         for layer in self.hidden:
             x = F.relu(_layer_of_both(layer, x, coarse), inplace=True)  # (N, P, hidden)
-        return _layer_of_both(self.predictor, x, coarse).float()  # (N, P, K)
+        logits = _layer_of_both(self.predictor, x, coarse)  # (N, P, K)
+        return logits.float()
 
 
 def _layer_of_both(layer: nn.Module, x: Tensor, coarse: Tensor) -> Tensor:
     """Apply a linear layer to features (N, P, C) and coarse logits (N, P, K) as one vector, which is never made."""
     assert isinstance(layer, nn.Linear), "a point head's"
-    own, shared = layer.weight.split([x.shape[-1], coarse.shape[-1]], dim=1)
+    own, shared = layer.weight[:, : x.shape[-1]], layer.weight[:, x.shape[-1] :]
     part = F.linear(coarse, shared, layer.bias).flatten(0, 1)  # (N·P, D)
-    return torch.addmm(part, x.flatten(0, 1), own.t()).unflatten(0, coarse.shape[:2])
+    both: Tensor = torch.addmm(part, x.flatten(0, 1), own.t())
+    return both.view(*coarse.shape[:2], len(layer.weight))
 
 
 def point_sample(features: Tensor, points: Tensor, *, mode: str = "bilinear") -> Tensor:
@@ -171,7 +173,8 @@ def _logits_at(head: PointHead, coarse: Tensor, fine: Sequence[Tensor], points: 
     reads it; and so that the logits of an image do not depend on its place in the batch.
     """
     if points.device.type != "cpu" or torch.compiler.is_compiling():
-        return head(sample_levels(fine, points), point_sample(coarse, points))
+        logits: Tensor = head(sample_levels(fine, points), point_sample(coarse, points))
+        return logits
     images = []
     for one in range(len(points)):
         own, levels = coarse[one : one + 1], [level[one : one + 1] for level in fine]

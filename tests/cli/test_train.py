@@ -13,7 +13,8 @@ import torch
 from geodeeplab.cli import train as train_command
 from geodeeplab.cli.train_config import known_keys, merge, read_config, to_toml
 from geodeeplab.errors import OptionError
-from geodeeplab.models import read_contract
+from geodeeplab.models import SegmentationNetwork, load_model, read_contract
+from geodeeplab.models.int8.calibrate import int8_convolutions
 from tests.cli.conftest import Ran, check_refusal
 
 MakeRaster = Callable[..., Path]
@@ -95,11 +96,15 @@ def test_from_options_to_a_model_and_on_from_there(
     assert told["learner"]["class_balancing"] is False  # defaults are stated, too
     assert told["fit"]["epochs"] == 2
 
-    again = run("train", *options, "--epochs", 2, "--resume", "--json")
+    assert not contract.int8_ranges
+    again = run("train", *options, "--epochs", 2, "--resume", "--json", "--int8")
     assert again.status == 0, again.err
     facts = json.loads(again.out)
     assert facts["epochs"] == 2
     assert facts["metrics"] == contract.metrics
+    network = load_model(model).network
+    assert isinstance(network, SegmentationNetwork)
+    assert set(read_contract(model).int8_ranges) == set(int8_convolutions(network))
     check_refusal(run("train", *options, "--epochs", 2), match="exists")
 
     labels = tmp_path / "labels.tif"
