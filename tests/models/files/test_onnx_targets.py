@@ -160,7 +160,7 @@ def test_maps_come_out_as_here(tmp_path: Path) -> None:
     name, scene, labels = "landcover-aerial", Path("sample_data/scene.tif"), tmp_path / "labels.tif"
     bundled = load_model(name)
     export_onnx(bundled.network, bundled.contract, tmp_path / "a.onnx", target="deepness", resolution_cm=100)
-    segment(scene, label_raster=labels, model=name, gsd_m="native", overlap=130)
+    segment(scene, label_raster=labels, model=name, gsd_m="native", overlap=program_overlap(bundled.contract))
     with rasterio.open(labels) as src, rasterio.open(scene) as image:
         here, pixels = src.read(1), image.read()
     ids = np.array([item.id for item in bundled.contract.classes])
