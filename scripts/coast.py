@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from aerial_data import CLASSES, IGNORE
-from dubai import write_pair
+from dubai import write_image, write_labels
 from geodeeplab.models import Model
 from geodeeplab.pipeline.segment import segment
 
@@ -41,10 +41,9 @@ def write_photographs(data: Path, folder: Path, teacher: Model) -> list[tuple[Pa
             image = np.asarray(Image.open(path).convert("RGB")).transpose(2, 0, 1)
             (mask_path,) = (data / "masks").glob(f"{path.stem}.*")
             mask = np.asarray(Image.open(mask_path).convert("L"))
-            north, nothing = 5_000_000 + 10_000 * number, np.full(mask.shape, IGNORE, np.uint8)
-            write_pair(image, nothing, scene_path, labels_path, north=north, gsd_m=GSD_M)
-            labels = name_ground(mask, _ask(teacher, scene_path))
-            write_pair(image, labels, scene_path, labels_path, north=north, gsd_m=GSD_M)
+            place = {"north": 5_000_000 + 10_000 * number, "gsd_m": GSD_M}
+            write_image(image, scene_path, **place)
+            write_labels(name_ground(mask, _ask(teacher, scene_path)), labels_path, **place)
         pairs.append((scene_path, labels_path))
     return pairs
 

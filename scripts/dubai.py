@@ -64,18 +64,29 @@ def write_pair(
     gsd_m: float = GSD_M,
 ) -> None:
     """Write an image (3, H, W) and its class indices (H, W) as GeoTIFFs; ids from 1, 0 unlabelled."""
-    scene_path.parent.mkdir(parents=True, exist_ok=True)
-    ids = np.where(truth == IGNORE, np.uint8(0), truth + np.uint8(1))
-    layout = {"driver": "GTiff", "dtype": "uint8", "tiled": True, "compress": "deflate", "crs": CRS}
-    layout |= {
-        "height": truth.shape[0],
-        "width": truth.shape[1],
-        "transform": Affine(gsd_m, 0, 500_000, 0, -gsd_m, north),
-    }
-    with rasterio.open(scene_path, "w", count=3, photometric="rgb", interleave="pixel", **layout) as dst:
+    write_image(image, scene_path, north=north, gsd_m=gsd_m)
+    write_labels(truth, labels_path, north=north, gsd_m=gsd_m)
+
+
+def write_image(image: np.ndarray, path: Path, *, north: float, gsd_m: float = GSD_M) -> None:
+    """Write an image (3, H, W) as a GeoTIFF."""
+    layout = _layout(image.shape[1:], north=north, gsd_m=gsd_m)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with rasterio.open(path, "w", count=3, photometric="rgb", interleave="pixel", **layout) as dst:
         dst.write(image)
-    with rasterio.open(labels_path, "w", count=1, nodata=0, **layout) as dst:
+
+
+def write_labels(truth: np.ndarray, path: Path, *, north: float, gsd_m: float = GSD_M) -> None:
+    """Write class indices (H, W) as a GeoTIFF; ids from 1, 0 unlabelled."""
+    ids = np.where(truth == IGNORE, np.uint8(0), truth + np.uint8(1))
+    with rasterio.open(path, "w", count=1, nodata=0, **_layout(truth.shape, north=north, gsd_m=gsd_m)) as dst:
         dst.write(ids, 1)
+
+
+def _layout(shape: Sequence[int], *, north: float, gsd_m: float) -> dict[str, Any]:
+    layout = {"driver": "GTiff", "dtype": "uint8", "tiled": True, "compress": "deflate", "crs": CRS}
+    sides = {"height": shape[0], "width": shape[1]}
+    return layout | sides | {"transform": Affine(gsd_m, 0, 500_000, 0, -gsd_m, north)}
 
 
 def segment_tile(model: str | Path, data: Path, folder: Path, tile: int) -> np.ndarray:
