@@ -24,7 +24,8 @@ from geodeeplab.pipeline.outputs import OutputPath
 from geodeeplab.pipeline.polygon_options import PolygonOptions
 from geodeeplab.pipeline.request import Request
 from geodeeplab.pipeline.result import Segmentation
-from geodeeplab.pipeline.segment import Progress, segment
+from geodeeplab.pipeline.running import Progress
+from geodeeplab.pipeline.segment import segment
 from geodeeplab.raster import AoiLike, Grid, Scene, SceneLike, check_not_inputs, paths_in
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from geodeeplab.pipeline.outputs import OutputPath
     from geodeeplab.pipeline.polygon_options import PolygonOptions
     from geodeeplab.pipeline.result import Segmentation
-    from geodeeplab.pipeline.segment import Progress
+    from geodeeplab.pipeline.running import Progress
 
 
 class TrainedNetwork(ScoredNetwork):

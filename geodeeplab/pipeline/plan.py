@@ -1,7 +1,7 @@
 """A run made ready: scene and model opened, fitted to each other, and the engine that takes one through the other."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -9,13 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 from rasterio.windows import Window
-from torch import nn
 
 from geodeeplab.errors import ContractError, OptionError
 from geodeeplab.inference import (
-    NODATA_LABEL,
-    Decision,
-    Device,
     Engine,
     FinishedRows,
     Forward,
@@ -23,34 +19,26 @@ from geodeeplab.inference import (
     Wanted,
     pick_device,
 )
-from geodeeplab.models import Contract, Model, OnnxNetwork, SegmentationNetwork, ValueMap, as_model
+from geodeeplab.models import Model, OnnxNetwork, ValueMap, as_model
 from geodeeplab.models.files.trial import check_tiles
-from geodeeplab.models.int8.network import Int8Network
-from geodeeplab.models.network import without_boundary
 from geodeeplab.pipeline.crf import CRFPlan, plan_crf
 from geodeeplab.pipeline.crop import Crop, area_of, choose_crop, crop_grid
 from geodeeplab.pipeline.fit import lacking_note, parse_rescale, parse_scale, select_bands, value_map
 from geodeeplab.pipeline.gsd import Magnifier, Zoom, choose_zoom, ground_of
+from geodeeplab.pipeline.opening import decide_by, label_classes, network_to_run, open_input, two_views
 from geodeeplab.pipeline.pins import pins_of
 from geodeeplab.pipeline.request import Request
 from geodeeplab.raster import (
     Aoi,
     Grid,
     LabelClass,
-    LockedSource,
     RowReader,
-    ScaledSource,
     Scene,
     SpoolLayer,
     local_files_only,
-    names_stac,
-    open_scene,
     to_aoi,
-    with_mask,
 )
 from geodeeplab.tiling import Lattice, Shard
-
-OTHER_NAME, OTHER_COLOR = "other", (128, 128, 128)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,11 +213,11 @@ def open_plan(request: Request, *, processes_per_device: int = 1) -> Iterator[Pl
     contract = model.contract
     if request.compiled and isinstance(model.network, OnnxNetwork):
         raise OptionError("an ONNX file is run by its own runtime, which has compiled it: leave out `compiled=True`")
-    network = _network(model, device, request, precision=precision)
+    network = network_to_run(model, device, request, precision=precision)
     classes = label_classes(contract, request)
     with ExitStack() as stack:
         stack.enter_context(local_files_only(request.local_only))
-        scene = select_bands(stack.enter_context(_open(request, contract)), contract, request.bands)
+        scene = select_bands(stack.enter_context(open_input(request, contract)), contract, request.bands)
         if model.input == "raw" and len(scene.bands) < len(contract.bands):
             raise ContractError(
                 f"{lacking_note(scene, contract)} as a model file only, not exported: choose the model file, or a "
@@ -239,7 +227,7 @@ def open_plan(request: Request, *, processes_per_device: int = 1) -> Iterator[Pl
         area = None if aoi is None else area_of(aoi, scene.grid, path=scene.path)
         crop = choose_crop(scene.grid, area, request.crop)
         zoom = choose_zoom(ground_of(scene.grid, area), contract, request.gsd_m)
-        scene, seen = (scene, scene) if zoom is None else _two_views(scene, zoom)
+        scene, seen = (scene, scene) if zoom is None else two_views(scene, zoom)
         values = value_map(seen, contract, wanted_rescale, stated_scale)
         tile_size = model.settle_tile_size(request.tile_size)
         overlap, crf = request.overlap, None
@@ -272,7 +260,7 @@ def open_plan(request: Request, *, processes_per_device: int = 1) -> Iterator[Pl
         check_tiles(model, tile_size=tile_size, batch=model.settle_batch_size(request.batch_size) or 1)
         if request.batch_size is None and model.fixed_batch is None and not request.compiled:
             forward.find_batch_size(len(scene.bands), tile_size, sharing=processes_per_device)
-        decision = _decision(contract, request, classes)
+        decision = decide_by(contract, request, classes)
         engine = Engine(forward, decision, blend=request.blend, non_finite=request.non_finite)
         yield Plan(
             request=request,
@@ -289,88 +277,3 @@ def open_plan(request: Request, *, processes_per_device: int = 1) -> Iterator[Pl
             crf=crf,
             values=values,
         )
-
-
-def _network(model: Model, device: Device, request: Request, *, precision: str) -> nn.Module:
-    """Give the network as it is run: without the head that finds boundaries unless they are wanted, or in int8.
-
-    Raises:
-        OptionError: the model finds no boundaries, or not in int8; int8 is not compiled.
-    """
-    contract = model.contract
-    if request.with_boundary and not contract.instances:
-        raise OptionError(
-            f"model '{contract.name}' was not trained to separate objects, so it finds no boundaries: train one with "
-            "`instances=`, or give `vectorize` its labels and a raster of boundaries"
-        )
-    if precision != "int8":
-        return model.network if request.with_boundary else without_boundary(model.network)
-    if request.with_boundary:
-        raise OptionError("int8 is for the classes alone, and boundaries are wanted, too: leave the precision at auto")
-    if request.compiled:
-        raise OptionError("int8 is run by OpenVINO, which compiles by itself: leave out `compiled=True`")
-    network = without_boundary(model.network)
-    assert isinstance(network, SegmentationNetwork), "others have no int8"
-    return Int8Network(network, contract.int8_ranges, lanes=device.lanes, threads=device.threads)
-
-
-def label_classes(contract: Contract, request: Request) -> tuple[LabelClass, ...]:
-    """Give the classes of the label raster: those that are kept, and `other` after them if it is asked for.
-
-    Raises:
-        OptionError: if a class is not the model's, or there is no id left for `other`.
-    """
-    names = [item.name for item in contract.classes]
-    unknown = [name for name in request.classes or () if name not in names]
-    if unknown or (request.classes is not None and not request.classes):
-        asked = ", ".join(map(repr, unknown)) or "nothing"
-        raise OptionError(
-            f"model '{contract.name}' tells apart {', '.join(names)}, not {asked}: choose classes among them"
-        )
-    kept = [item for item in contract.classes if request.classes is None or item.name in request.classes]
-    classes = [LabelClass(id=item.id, name=item.name, color=item.color) for item in kept]
-    if request.other:
-        free = max(item.id for item in contract.classes) + 1
-        if free > 255 or OTHER_NAME in names:
-            raise OptionError(
-                f"model '{contract.name}' leaves no id or name for a class `other`: leave out `other=True`"
-            )
-        classes.append(LabelClass(id=free, name=OTHER_NAME, color=OTHER_COLOR))
-    return tuple(classes)
-
-
-def _decision(contract: Contract, request: Request, classes: Sequence[LabelClass]) -> Decision:
-    return Decision(
-        class_ids=tuple(item.id for item in contract.classes),
-        with_confidence=request.with_confidence,
-        probabilities=request.probabilities,
-        with_boundary=request.with_boundary,
-        kept=None if request.classes is None else tuple(item.id for item in classes),
-        min_confidence=request.min_confidence,
-        other=classes[-1].id if request.other else NODATA_LABEL,
-        temperature=contract.temperature,
-    )
-
-
-def _open(request: Request, contract: Contract) -> AbstractContextManager[Scene]:
-    """Open the scene; one that is open already stays so."""
-    if isinstance(request.scene, Scene) and request.grid_crs is None:
-        return with_mask(request.scene, request.mask)
-    bands = (request.bands or contract.band_names) if names_stac(request.scene) else None  # of its assets only these
-    return open_scene(
-        request.scene, bands=bands, grid_crs=request.grid_crs, gsd_m=_metres(request.gsd_m), mask=request.mask
-    )
-
-
-def _two_views(scene: Scene, zoom: Zoom) -> tuple[Scene, Scene]:
-    """Give the scene and its scaled version; two threads may read them at once."""
-    source, bands = LockedSource(scene.source), [band.number for band in scene.bands]
-    return Scene(source, bands=bands), Scene(ScaledSource(source, zoom.factor), bands=bands)
-
-
-def _metres(gsd_m: str | float | None) -> float | None:
-    """Give the distance if it is stated in metres: several files of unlike pixel sizes are then warped to it."""
-    try:
-        return None if gsd_m is None else float(gsd_m)
-    except ValueError:
-        return None

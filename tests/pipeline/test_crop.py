@@ -111,7 +111,7 @@ def test_results_are_those_on_the_whole_grid(scene: Path, tiny: Model, tmp_path:
 
 
 def test_pieces_lie_on_the_window(scene: Path, tiny: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("geodeeplab.pipeline.segment.PIECE_SIZE", 40)
+    monkeypatch.setattr("geodeeplab.pipeline.running.PIECE_SIZE", 40)
     run: dict[str, Any] = {"model": tiny, "aoi": AREA, "crop": True, **TILE}
     gdl.segment(scene, label_raster=tmp_path / "a.tif", shards=tmp_path / "pieces", **run)
     assert len(list((tmp_path / "pieces").glob("*.tif"))) == 4

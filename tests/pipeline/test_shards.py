@@ -20,7 +20,7 @@ Blocks = Callable[..., NDArray[np.uint8]]
 def test_pieces_make_up_the_label_raster(
     make_raster: MakeRaster, blocks: Blocks, tiny: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("geodeeplab.pipeline.segment.PIECE_SIZE", 100)
+    monkeypatch.setattr("geodeeplab.pipeline.running.PIECE_SIZE", 100)
     scene, whole, folder = make_raster(blocks(150, 230), photometric="rgb"), tmp_path / "a.tif", tmp_path / "pieces"
     done = gdl.segment(scene, label_raster=whole, shards=folder, model=tiny, tile_size=64)
     tiles = sorted(path.name for path in folder.glob("*.tif"))

@@ -14,11 +14,11 @@ from geodeeplab.pipeline.executor import Executor
 from geodeeplab.pipeline.outputs import OutputPath
 from geodeeplab.pipeline.polygon_options import PolygonOptions
 from geodeeplab.pipeline.run_options import RunOptions, with_run_options
+from geodeeplab.pipeline.running import Progress
 from geodeeplab.pipeline.scenes.manifest import Manifest, open_manifest
 from geodeeplab.pipeline.scenes.one import SceneCall, segment_scene
 from geodeeplab.pipeline.scenes.result import SceneRun
 from geodeeplab.pipeline.scenes.tasks import Document, SceneTask, list_tasks
-from geodeeplab.pipeline.segment import Progress
 from geodeeplab.raster import workspace_folder
 from geodeeplab.raster.sources.local_only import is_local_only
 

@@ -12,8 +12,9 @@ from geodeeplab.pipeline.appending import Append, part_path
 from geodeeplab.pipeline.executor import Executor
 from geodeeplab.pipeline.polygon_options import PolygonOptions
 from geodeeplab.pipeline.run_options import RunOptions
+from geodeeplab.pipeline.running import Progress
 from geodeeplab.pipeline.scenes.result import SceneRun
-from geodeeplab.pipeline.segment import Progress, segment
+from geodeeplab.pipeline.segment import segment
 
 
 @dataclass(frozen=True, kw_only=True)
