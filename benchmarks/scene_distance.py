@@ -1,17 +1,18 @@
-"""Does the distance of a scene from the training ground, as `geodeeplab info` says it, rank scenes by the error there?
+"""Do the two numbers of `geodeeplab info`, how far a scene lies and how sure the model is, rank scenes by the error?
 
     python benchmarks/scene_distance.py --data ../shared/data --out out/scene-distance
     python benchmarks/scene_distance.py --data ../shared/data --model landcover-aerial --out out/scene-distance
 
 Scenes of several places, with labels: tiles of Dubai, areas of Ohio, photographs of coasts and drone images for a
-land-cover model, drone images for one of buildings. Of each, `SQUARES` squares of 512 px are looked at and labelled. A
-model whose file does not say what it was trained on gets that from `TRAINED_ON`, by other windows than those that the
-distance is measured by; drawn scenes are left out.
+land-cover model, drone images for one of buildings. Of each, `SQUARES` squares of 512 px, as the model sees them, are
+looked at and labelled. A model whose file does not say what it was trained on gets that from `TRAINED_ON`, by other
+windows than those that the distance is measured by; drawn scenes are left out.
 
 The error is 1 − mean IoU over the classes that have 1 % of the ground; beside it, as scenes with few classes have a
 high IoU or a low one for nothing, 1 − informedness: the mean recall of these K classes, corrected for chance,
 (mean recall − 1/K) / (1 − 1/K); and 1 − IoU of buildings, which most places have. All are of each scene, and of the
-pixels of each place together. The output is a Markdown table and Spearman's rank correlations.
+pixels of each place together. The output is Markdown tables and Spearman's rank correlations; of what the model expects
+to be right, the share that is not stands beside the true one.
 """
 
 import argparse
@@ -31,10 +32,10 @@ from PIL import Image
 from shapely.geometry import MultiPolygon, box
 from shapely.geometry.base import BaseGeometry
 
-from geodeeplab.evaluation import confusion_matrix, iou, recall
+from geodeeplab.evaluation import accuracy, confusion_matrix, iou, recall
 from geodeeplab.models import Model, load_model
 from geodeeplab.models.appearance import SIDE, SceneDistance, summarise
-from geodeeplab.pipeline.info.ground import PLACES, look, measure_distance
+from geodeeplab.pipeline.info.ground import PLACES, expect_accuracy, look, measure_distance
 from geodeeplab.pipeline.plan import open_plan
 from geodeeplab.pipeline.request import Request
 from geodeeplab.pipeline.segment import segment
@@ -52,9 +53,11 @@ LEAST_SHARE = 0.01
 EVERY_COAST = 6
 """Of the photographs of coasts, every so many-th is used."""
 TRAINED_ON = {
-    "landcover-aerial": ("dubai4", "dubai5", "dubai7", "dubai8"),
-    "buildings-aerial": ("zanzibar-20-1", "zanzibar-20-2", "catanduanes-20-1", "catanduanes-20-2"),
+    "landcover-aerial": (*(f"dubai{tile}" for tile in TRAIN_TILES), "ohio", "coast"),
+    "buildings-aerial": ("zanzibar", "catanduanes", "banepa"),
 }
+"""Beginnings of the names of scenes that the bundled models were trained on."""
+HELD_OUT = tuple(f"ohio{area}" for area in (*ohio.SELECT_AREAS, *ohio.REPORT_AREAS))
 ZOOMS = {"zanzibar": 20, "catanduanes": 20, "kampala": 20, "banepa": 19}
 
 
@@ -73,7 +76,7 @@ class Labelled:
 
     @property
     def place(self) -> str:
-        """Name of the place, ground that was trained on apart."""
+        """Name of the place."""
         return self.name.split("-")[0].rstrip("0123456789")
 
 
@@ -84,6 +87,10 @@ class Measured:
     name: str
     place: str
     distance: SceneDistance
+    expected: float | None
+    """Share of the pixels that the model expects to label rightly; None where it is not calibrated."""
+    is_whole: bool
+    """Whether the truth has all classes of the model."""
     confusion: NDArray[np.int64]
     """(K, K), the truth by row."""
 
@@ -96,10 +103,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         is_landcover = [item.name for item in model.contract.classes] == list(CLASSES)
         scenes = [*(landcover_scenes(args) if is_landcover else ()), *building_scenes(args)]
         if model.contract.appearance is None:
-            model = with_ground(model, [one for one in scenes if one.name in TRAINED_ON[model.contract.name]])
+            model = with_ground(model, [one for one in scenes if is_seen(one.name, model)])
         found = [measure(one, model, args.out) for one in scenes]
         print(f"{model.contract.name}\n\n{table(found)}\n", flush=True)
-        facts = [{"name": one.name, **vars(one.distance), "confusion": one.confusion.tolist()} for one in found]
+        print(f"{expectations(found)}\n", flush=True)
+        facts = [
+            {"name": one.name, **vars(one.distance), "expected": one.expected, "confusion": one.confusion.tolist()}
+            for one in found
+        ]
         (args.out / f"{model.contract.name}.json").write_text(json.dumps(facts))
 
 
@@ -155,10 +166,11 @@ def with_ground(model: Model, scenes: Sequence[Labelled]) -> Model:
 
 def measure(one: Labelled, model: Model, folder: Path) -> Measured:
     """Measure the distance of a scene, and count right and wrong labels in its squares."""
-    with rasterio.open(one.scene) as src:
-        area = squares(src.height, src.width, src.transform)
+    with open_plan(Request(scene=one.scene, model=model)) as plan, rasterio.open(one.scene) as src:
+        factor = 1.0 if plan.zoom is None else min(plan.zoom.factor)
+        area = squares(src.height, src.width, src.transform, side=round(SQUARE / factor))
     with open_plan(Request(scene=one.scene, model=model, aoi=area)) as plan:
-        distance = measure_distance(plan)
+        distance, expected = measure_distance(plan), expect_accuracy(plan)
     assert distance is not None, "the model was given an appearance, and scenes are full of pixels"
     path = folder / f"{one.name}-found.tif"
     segment(one.scene, label_raster=path, model=model, aoi=area, crop=True, tile_size=SQUARE, overlap=0, overwrite=True)
@@ -170,18 +182,25 @@ def measure(one: Labelled, model: Model, folder: Path) -> Measured:
         known = {item.name: item.id for item in model.contract.classes}
         labels[~np.isin(labels, (0, known[one.only]))] = known.get("land", known.get("other"))
     confusion = confusion_matrix(labels, truth, class_ids=ids, ignore=0)
-    is_seen = one.name in TRAINED_ON.get(model.contract.name, ())
-    place = one.place + (" (trained on)" if is_seen else "")
-    return Measured(name=one.name, place=place, distance=distance, confusion=confusion)
+    place = one.place + (" (trained on)" if is_seen(one.name, model) else "")
+    is_whole = one.only is None or len(ids) == 2
+    return Measured(
+        name=one.name, place=place, distance=distance, expected=expected, is_whole=is_whole, confusion=confusion
+    )
 
 
-def squares(height: int, width: int, transform: Any) -> BaseGeometry:  # noqa: ANN401 - rasterio's Affine
-    """Give squares on the lattice of tiles: at the middle of a small scene, else at two quarters of the diagonal."""
-    places = [0.5] if height * width < SQUARES * 2 * SQUARE**2 else [0.25, 0.75]
+def is_seen(name: str, model: Model) -> bool:
+    """Say whether a bundled model was trained on a scene."""
+    return name.startswith(TRAINED_ON.get(model.contract.name, ())) and name not in HELD_OUT
+
+
+def squares(height: int, width: int, transform: Any, *, side: int) -> BaseGeometry:  # noqa: ANN401 - rasterio's Affine
+    """Give squares on a lattice of them: at the middle of a small scene, else at two quarters of the diagonal."""
+    places = [0.5] if height * width < SQUARES * 2 * side**2 else [0.25, 0.75]
     boxes = []
     for place in places:
-        row, col = (int(place * max(0, side - SQUARE) / SQUARE) * SQUARE for side in (height, width))
-        corners = transform @ (col, row), transform @ (min(col + SQUARE, width), min(row + SQUARE, height))
+        row, col = (int(place * max(0, length - side) / side) * side for length in (height, width))
+        corners = transform @ (col, row), transform @ (min(col + side, width), min(row + side, height))
         (left, top), (right, bottom) = corners
         boxes.append(box(left, bottom, right, top))
     return MultiPolygon(boxes)
@@ -237,6 +256,32 @@ def table(found: Sequence[Measured]) -> str:
         lines.append(
             f"\nSpearman's rank correlation over {len(rows)} {what}: {values[0]:.2f} with 1 − mIoU, {values[1]:.2f} "
             f"with 1 − informedness, {values[2]:.2f} with 1 − building IoU"
+        )
+    return "\n".join(lines)
+
+
+def expectations(found: Sequence[Measured]) -> str:
+    """Write what the model expects to be wrong beside what is, by place, and how that ranks the scenes."""
+    known = [one for one in found if one.expected is not None]
+    if not known:
+        return "the model is not calibrated"
+    numbers = {
+        one.name: (1 - (one.expected or 0), 1 - float(accuracy(one.confusion)), errors(one.confusion)[0])
+        for one in known
+    }
+    lines = ["| | expected to be wrong | wrong | 1 − mIoU |", "|---|--:|--:|--:|"]
+    for place in dict.fromkeys(one.place for one in known):
+        group = [numbers[one.name] for one in known if one.place == place]
+        lines.append(f"| {place}, {len(group)} scenes | {' | '.join(f'{value:.3f}' for value in np.mean(group, 0))} |")
+    for what, names in (
+        ("scenes", [one.name for one in known]),
+        ("scenes whose truth has all classes", [one.name for one in known if one.is_whole]),
+    ):
+        ranks = [spearman([(numbers[name][0], numbers[name][column]) for name in names]) for column in (1, 2)]
+        off = np.mean([abs(numbers[name][0] - numbers[name][1]) for name in names])
+        lines.append(
+            f"\nSpearman's rank correlation over {len(names)} {what}: {ranks[0]:.2f} with the share that is wrong, "
+            f"{ranks[1]:.2f} with 1 − mIoU; off by {off:.3f} on average"
         )
     return "\n".join(lines)
 

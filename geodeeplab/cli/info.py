@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from geodeeplab.pipeline.run_options import RunOptions
     from geodeeplab.raster import Band
 
+POOR = 0.75
+"""Share of pixels right that a model is to expect, or `adapt` is the better choice."""
+
 
 @click.command("info")
 @click.argument("scenes", metavar="SCENE...", nargs=-1, required=True)
@@ -49,8 +52,7 @@ def _iter_lines(found: "Preflight") -> Iterator[tuple[str, str]]:
     yield from _iter_scene_lines(found.scene)
     if found.model is not None:
         yield from _iter_model_lines(found.model, found.scene)
-    if found.distance is not None:
-        yield from _iter_distance_lines(found.distance)
+    yield from _iter_usefulness_lines(found.distance, found.expected_accuracy)
     if found.run is not None:
         yield from _iter_run_lines(found.run)
     yield from (("note", as_options(note)) for note in found.notes)
@@ -105,14 +107,18 @@ def _iter_model_lines(model: "ModelFit", scene: "SceneFacts") -> Iterator[tuple[
         yield "values", f"{limits} become {low:g}–{high:g}"
 
 
-def _iter_distance_lines(distance: "SceneDistance") -> Iterator[tuple[str, str]]:
-    than = "less" if distance.departure < 0 else "more"
-    yield (
-        "ground",
-        f"{distance.verdict}{' from' if distance.verdict != 'near' else ' to'} what the model was trained on: "
-        f"{distance.value:.1f}, where 1 is usual there; most by {distance.statistic}, {than} here",
-    )
-    if distance.verdict == "far":
+def _iter_usefulness_lines(distance: "SceneDistance | None", expected: float | None) -> Iterator[tuple[str, str]]:
+    """Say how familiar the ground is to the model, how sure it is there, and what is better where it is not."""
+    if distance is not None:
+        than = "less" if distance.departure < 0 else "more"
+        yield (
+            "ground",
+            f"{distance.verdict}{' from' if distance.verdict != 'near' else ' to'} what the model was trained on: "
+            f"{distance.value:.1f}, where 1 is usual there; most by {distance.statistic}, {than} here",
+        )
+    if expected is not None:
+        yield "expects", f"{100 * expected:.0f} % of the pixels right, by its calibrated confidence in a few windows"
+    if (distance is not None and distance.verdict == "far") or (expected is not None and expected < POOR):
         yield "advice", "labels may be poor: from a few polygons that are drawn here, `geodeeplab adapt` makes a model"
 
 

@@ -26,8 +26,8 @@ def test_errors_by_hand() -> None:
 
 def test_squares_lie_on_the_lattice_within_the_scene() -> None:
     identity = Affine.identity()
-    assert squares(300, 400, identity).bounds == (0, 0, 400, 300)
-    many = squares(5000, 3000, identity)
+    assert squares(300, 400, identity, side=SQUARE).bounds == (0, 0, 400, 300)
+    many = squares(5000, 3000, identity, side=SQUARE)
     assert len(many.geoms) == 2
     for one in many.geoms:
         left, top, right, bottom = one.bounds

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from geodeeplab.cli.info import _iter_distance_lines, bytes_text, seconds_text
+from geodeeplab.cli.info import _iter_usefulness_lines, bytes_text, seconds_text
 from geodeeplab.models.appearance import SceneDistance
 
 MakeRaster = Callable[..., Path]
@@ -30,12 +30,19 @@ class TestGround:
         distance = SceneDistance(
             value=value, verdict=verdict, statistic="brightness of red", departure=-2.0, windows=24
         )
-        first, *rest = _iter_distance_lines(distance)
+        first, *rest = _iter_usefulness_lines(distance, None)
         preposition = "to" if verdict == "near" else "from"
         assert first[0] == "ground"
         assert first[1].startswith(f"{verdict} {preposition} what the model was trained on: {value}, where 1 is usual")
         assert first[1].endswith("most by brightness of red, less here")
         assert [name for name, _ in rest] == (["advice"] if verdict == "far" else [])
+
+    @pytest.mark.parametrize(("expected", "percent", "is_poor"), [(0.913, "91", False), (0.749, "75", True)])
+    def test_says_how_sure_the_model_is(self, expected: float, percent: str, is_poor: bool) -> None:
+        (name, text), *rest = _iter_usefulness_lines(None, expected)
+        assert (name, text.split(" of the pixels right")[0]) == ("expects", f"{percent} %")
+        assert [name for name, _ in rest] == (["advice"] if is_poor else [])
+        assert not list(_iter_usefulness_lines(None, None))
 
 
 class TestScene:

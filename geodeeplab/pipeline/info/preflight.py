@@ -71,6 +71,10 @@ class Preflight:
     distance: "SceneDistance | None" = None
     """How far the scene lies from what the model was trained on; None where its file does not say what that was, where
     too little has data, or where something is missing."""
+    expected_accuracy: float | None = None
+    """Share of the pixels that the model expects to label rightly, 0–1: its mean confidence in a few windows of the
+    scene. None where its confidence is not calibrated (the model file states no temperature), for models of `adapt` and
+    from elsewhere, and as above."""
 
     def to_json(self) -> str:
         """Write everything as one JSON object; numbers that JSON does not have, such as NaN, as text."""
@@ -138,7 +142,7 @@ def _check(request: "Request", *, folder: str | os.PathLike[str]) -> Preflight:
     from geodeeplab.models import as_model
     from geodeeplab.pipeline.gsd import ground_of
     from geodeeplab.pipeline.info.forecast import forecast
-    from geodeeplab.pipeline.info.ground import measure_distance
+    from geodeeplab.pipeline.info.ground import expect_accuracy, measure_distance
 
     model = as_model(request.model, request.contract)
     request = replace(request, model=model, contract=None)  # it is loaded once
@@ -153,12 +157,20 @@ def _check(request: "Request", *, folder: str | os.PathLike[str]) -> Preflight:
         facts = replace(facts, gsd_m=ground_of(plan.scene.grid, plan.area).gsd_m)
         fit = _fit(model.contract, plan, is_settled=not needs)
         run = forecast(plan, folder=folder)
-        distance = None if needs else measure_distance(plan)  # else nobody knows what the scene's numbers mean
+        is_readable = not needs  # else nobody knows what the scene's numbers mean
+        distance, expected = (measure_distance(plan), expect_accuracy(plan)) if is_readable else (None, None)
         if run.empty_tiles == run.tiles:
             needs += (_no_pixel(plan, is_certain=run.is_count_exact),)
         crop = None if plan.crop is None else astuple(plan.crop.extent)
         return Preflight(
-            scene=facts, model=fit, run=run, needs=needs, notes=tuple(plan.notes), crop=crop, distance=distance
+            scene=facts,
+            model=fit,
+            run=run,
+            needs=needs,
+            notes=tuple(plan.notes),
+            crop=crop,
+            distance=distance,
+            expected_accuracy=expected,
         )
 
 

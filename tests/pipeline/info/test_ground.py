@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 from affine import Affine
 from shapely.geometry import MultiPolygon, box
@@ -17,6 +18,7 @@ from geodeeplab.pipeline.info.ground import measure_distance
 from geodeeplab.pipeline.info.preflight import preflight
 from geodeeplab.pipeline.plan import open_plan
 from geodeeplab.pipeline.request import Request
+from geodeeplab.pipeline.segment import segment
 
 MakeRaster = Callable[..., Path]
 Blocks = Callable[..., np.ndarray]
@@ -90,3 +92,25 @@ def test_preflight_tells_and_says_nothing_where_nothing_is_known(
     assert preflight(scene, model=tiny, tile_size=64).distance is None
     wide = make_raster(blocks(100, 120).astype(np.uint16), "wide.tif", photometric="rgb")
     assert preflight(wide, model=blocks_model, tile_size=64).distance is None, "nobody knows what its numbers mean"
+
+
+def test_a_calibrated_model_says_how_sure_it_is_of_what_is_to_be_labelled(
+    make_raster: MakeRaster, blocks: Blocks, tiny: Model, tmp_path: Path
+) -> None:
+    model = replace(tiny, contract=replace(tiny.contract, temperature=0.5))
+    image = blocks(64, 64, seed=7)
+    image[:, 40:] = 0
+    scene = make_raster(image, photometric="rgb", nodata=0)  # of one window
+    found = preflight(scene, model=model, tile_size=64, overlap=0, device="cpu", precision="fp32")
+    confidence, labels = tmp_path / "confidence.tif", tmp_path / "labels.tif"
+    segment(
+        scene, confidence=confidence, label_raster=labels, model=model, tile_size=64, overlap=0, precision="fp32",
+        device="cpu",
+    )  # fmt: skip
+    with rasterio.open(confidence) as src, rasterio.open(labels) as names:
+        mean = src.read(1)[names.read(1) > 0].mean() / 100
+    assert found.expected_accuracy == pytest.approx(mean, abs=0.006)
+    assert json.loads(found.to_json())["expected_accuracy"] == found.expected_accuracy
+    assert preflight(scene, model=tiny, tile_size=64).expected_accuracy is None, "nobody calibrated it"
+    empty = make_raster(np.zeros((3, 64, 64), np.uint8), "empty.tif", photometric="rgb", nodata=0)
+    assert preflight(empty, model=model, tile_size=64).expected_accuracy is None
