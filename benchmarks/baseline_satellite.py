@@ -1,8 +1,8 @@
 """Gradient-boosted trees on the sites that `landcover-satellite` is trained on: IoU per class, selection and report.
 
-Trees see a pixel's six bands, their normalised differences, and what surrounds it in boxes of three sizes, as in
-`baseline_trees.py`; they are scored on the labelled pixels of the chips that chose the model, and of those that are
-reported.
+Trees see a pixel's bands, six or as many as `--bands` says, their normalised differences, and what surrounds it in
+boxes of three sizes, as in `baseline_trees.py`; they are scored on the labelled pixels of the chips that chose the
+model, and of those that are reported.
 
     OMP_NUM_THREADS=1 python benchmarks/baseline_satellite.py --data ../shared/data
 
@@ -13,6 +13,7 @@ reported.
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ IDS = range(1, len(satellite.CLASSES) + 1)
 def main() -> None:
     """Train the trees, score them, print the table."""
     options = parse_arguments()
-    chips = satellite.read_chips(options.data)
+    chips = [replace(chip, image=chip.image[: options.bands]) for chip in satellite.read_chips(options.data)]
     roles = satellite.split_sites(chips)
     own = {role: [chip for chip in chips if roles[chip.site] == role] for role in ("train", "select", "report")}
     features, ids = draw_sample(own["train"], options.sample, balance=options.balance, seed=options.seed)
@@ -74,6 +75,7 @@ def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder of all sets")
+    parser.add_argument("--bands", type=int, default=len(satellite.BANDS), help="the first so many of the six")
     parser.add_argument("--sample", type=int, default=200_000, help="pixels to train the trees on")
     parser.add_argument("--balance", type=float, default=0.5)
     parser.add_argument("--iterations", type=int, default=120, help="trees per class")
