@@ -28,7 +28,7 @@ def refuse(*_: object, **__: object) -> None:
 def test_recipes_take_the_same_steps_and_are_scored_the_same_way(
     sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipes = ["ours", "torchvision", "dice", "v3plus", "one-rate", "tta"]
+    recipes = ["ours", "torchvision", "dice", "v3plus", "tenth-rate", "tta"]
     options = ["--data", str(sets), "--out", str(tmp_path), *SMALL, "--recipes", *recipes]
     compare_recipes.main(options)
     monkeypatch.setattr(compare_recipes, "run", refuse)
