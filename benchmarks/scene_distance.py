@@ -262,13 +262,14 @@ def table(found: Sequence[Measured]) -> str:
 
 def expectations(found: Sequence[Measured]) -> str:
     """Write what the model expects to be wrong beside what is, by place, and how that ranks the scenes."""
-    known = [one for one in found if one.expected is not None]
-    if not known:
-        return "the model is not calibrated"
     numbers = {
-        one.name: (1 - (one.expected or 0), 1 - float(accuracy(one.confusion)), errors(one.confusion)[0])
-        for one in known
+        one.name: (1 - one.expected, 1 - float(accuracy(one.confusion)), errors(one.confusion)[0])
+        for one in found
+        if one.expected is not None
     }
+    if not numbers:
+        return "the model is not calibrated"
+    known = [one for one in found if one.name in numbers]
     lines = ["| | expected to be wrong | wrong | 1 − mIoU |", "|---|--:|--:|--:|"]
     for place in dict.fromkeys(one.place for one in known):
         group = [numbers[one.name] for one in known if one.place == place]

@@ -6,25 +6,13 @@ from contextlib import AbstractContextManager
 from torch import nn
 
 from geodeeplab.errors import OptionError
-from geodeeplab.inference import (
-    NODATA_LABEL,
-    Decision,
-    Device,
-)
+from geodeeplab.inference import NODATA_LABEL, Decision, Device
 from geodeeplab.models import Contract, Model, SegmentationNetwork
 from geodeeplab.models.int8.network import Int8Network
 from geodeeplab.models.network import without_boundary
 from geodeeplab.pipeline.gsd import Zoom
-from geodeeplab.pipeline.request import Request
-from geodeeplab.raster import (
-    LabelClass,
-    LockedSource,
-    ScaledSource,
-    Scene,
-    names_stac,
-    open_scene,
-    with_mask,
-)
+from geodeeplab.pipeline.request import Request, stated_metres
+from geodeeplab.raster import LabelClass, LockedSource, ScaledSource, Scene, names_stac, open_scene, with_mask
 
 OTHER_NAME, OTHER_COLOR = "other", (128, 128, 128)
 
@@ -97,7 +85,7 @@ def open_input(request: Request, contract: Contract) -> AbstractContextManager[S
         return with_mask(request.scene, request.mask)
     bands = (request.bands or contract.band_names) if names_stac(request.scene) else None  # of its assets only these
     return open_scene(
-        request.scene, bands=bands, grid_crs=request.grid_crs, gsd_m=_metres(request.gsd_m), mask=request.mask
+        request.scene, bands=bands, grid_crs=request.grid_crs, gsd_m=stated_metres(request.gsd_m), mask=request.mask
     )
 
 
@@ -105,11 +93,3 @@ def two_views(scene: Scene, zoom: Zoom) -> tuple[Scene, Scene]:
     """Give the scene and its scaled version; two threads may read them at once."""
     source, bands = LockedSource(scene.source), [band.number for band in scene.bands]
     return Scene(source, bands=bands), Scene(ScaledSource(source, zoom.factor), bands=bands)
-
-
-def _metres(gsd_m: str | float | None) -> float | None:
-    """Give the distance if it is stated in metres: several files of unlike pixel sizes are then warped to it."""
-    try:
-        return None if gsd_m is None else float(gsd_m)
-    except ValueError:
-        return None

@@ -101,3 +101,11 @@ class Request:
             raise OptionError(
                 "a class `other` needs something that it stands for: pass `classes=` or `min_confidence=`, too"
             )
+
+
+def stated_metres(gsd_m: str | float | None) -> float | None:
+    """Give a pixel size if it is stated in metres: several files of unlike pixel sizes are then warped to it."""
+    try:
+        return None if gsd_m is None else float(gsd_m)
+    except ValueError:
+        return None

@@ -16,11 +16,7 @@ from geodeeplab.pipeline.outputs import Outputs
 from geodeeplab.pipeline.plan import Plan
 from geodeeplab.pipeline.polygons import PolygonPlan
 from geodeeplab.pipeline.writing import OutputWriter
-from geodeeplab.raster import (
-    EncodedBlock,
-    Workspace,
-    open_workspace,
-)
+from geodeeplab.raster import EncodedBlock, Workspace, open_workspace
 from geodeeplab.tiling import Lattice, Shard
 
 PIECE_SIZE = 8192

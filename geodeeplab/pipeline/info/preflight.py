@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from geodeeplab.errors import ContractError, GeoDeepLabWarning, OptionError, SceneError
 from geodeeplab.pipeline.info.scene_facts import SceneFacts, describe_scene
+from geodeeplab.pipeline.request import Request, stated_metres
 from geodeeplab.pipeline.run_options import RunOptions, make_request, stated_options, with_run_options
 from geodeeplab.raster import MaskLike, Scene, SceneLike, local_files_only, open_scene, to_masks, with_mask
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from geodeeplab.models.appearance import SceneDistance
     from geodeeplab.pipeline.info.forecast import Forecast
     from geodeeplab.pipeline.plan import Plan
-    from geodeeplab.pipeline.request import Request
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,13 +132,13 @@ def preflight(
         return _check(request, folder=folder or (Path(outputs[0]).parent if outputs else "."))
 
 
-def preflight_request(request: "Request", *, folder: str | os.PathLike[str] = ".") -> Preflight:
+def preflight_request(request: Request, *, folder: str | os.PathLike[str] = ".") -> Preflight:
     """Tell how `segment` will run a request; see `preflight`."""
     with _each_warning_once():
         return _check(request, folder=folder)
 
 
-def _check(request: "Request", *, folder: str | os.PathLike[str]) -> Preflight:
+def _check(request: Request, *, folder: str | os.PathLike[str]) -> Preflight:
     from geodeeplab.models import as_model
     from geodeeplab.pipeline.gsd import ground_of
     from geodeeplab.pipeline.info.forecast import forecast
@@ -157,8 +157,8 @@ def _check(request: "Request", *, folder: str | os.PathLike[str]) -> Preflight:
         facts = replace(facts, gsd_m=ground_of(plan.scene.grid, plan.area).gsd_m)
         fit = _fit(model.contract, plan, is_settled=not needs)
         run = forecast(plan, folder=folder)
-        is_readable = not needs  # else nobody knows what the scene's numbers mean
-        distance, expected = (measure_distance(plan), expect_accuracy(plan)) if is_readable else (None, None)
+        distance = None if needs else measure_distance(plan)  # else nobody knows what the scene's numbers mean
+        expected = None if needs else expect_accuracy(plan)
         if run.empty_tiles == run.tiles:
             needs += (_no_pixel(plan, is_certain=run.is_count_exact),)
         crop = None if plan.crop is None else astuple(plan.crop.extent)
@@ -174,7 +174,7 @@ def _check(request: "Request", *, folder: str | os.PathLike[str]) -> Preflight:
         )
 
 
-def _open(request: "Request", stack: ExitStack) -> "tuple[Plan | None, tuple[str, ...]]":
+def _open(request: Request, stack: ExitStack) -> "tuple[Plan | None, tuple[str, ...]]":
     """Open the plan of a request, or one that differs in the rescaling only; say what `segment` would refuse."""
     from geodeeplab.pipeline.plan import open_plan
 
@@ -195,7 +195,7 @@ def _look(scene: SceneLike, *, grid_crs: str | None, gsd_m: str | float | None, 
     opened: AbstractContextManager[Scene] = (
         with_mask(scene, mask)
         if isinstance(scene, Scene) and grid_crs is None
-        else open_scene(scene, allow_palette=True, grid_crs=grid_crs, gsd_m=_metres(gsd_m), mask=mask)
+        else open_scene(scene, allow_palette=True, grid_crs=grid_crs, gsd_m=stated_metres(gsd_m), mask=mask)
     )
     with opened as one:
         return describe_scene(one, masks=to_masks(mask))
@@ -230,13 +230,6 @@ def _refuse_without_model(names: Sequence[str]) -> None:
         raise OptionError(
             f"{', '.join(f'`{name}=`' for name in names)}: what a run takes depends on the model, name one (`model=`)"
         )
-
-
-def _metres(gsd_m: str | float | None) -> float | None:
-    try:
-        return None if gsd_m is None else float(gsd_m)
-    except ValueError:
-        return None
 
 
 LOOKED_WITH = ("model", "grid_crs", "gsd_m", "mask", "local_only")
